@@ -1,0 +1,17 @@
+//! What Fieldmouse **decides**, on any machine from a microcontroller to a server.
+//!
+//! Data flows one way: reading → [`quality`] → [`window`] → scorer → [`surprise`] → [`episode`] → event
+//! ([`wire`]). Nothing here knows a clock, a file, a socket or an allocator; every entry takes `now` and is total:
+//! whatever arrives, it returns.
+//!
+//! What is *not* here: how readings are taken (`edge::sources`), how quantiles are predicted (`edge::scorer`),
+//! how events survive (`edge::outbox`).
+#![no_std]
+#![warn(missing_docs)]
+
+#[cfg(test)]
+extern crate std;
+
+pub mod metric;
+pub mod series;
+pub mod wire;

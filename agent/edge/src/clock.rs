@@ -1,0 +1,59 @@
+//! The one place where time is read. Everything else is told `now`.
+#![expect(clippy::disallowed_methods, reason = "the one place where time enters")]
+
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use fieldmouse_core::series::Millis;
+use fieldmouse_core::wire;
+
+/// What an event is stamped with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stamp {
+    /// Milliseconds since boot, suspend included.
+    pub mono_ms: Millis,
+    /// Milliseconds since 1970, if the clock was ever set.
+    pub wall_ms: Option<u64>,
+    /// A [`wire::Clock`] number.
+    pub clock: u8,
+}
+
+/// Milliseconds since boot. Counts on while the machine sleeps, never jumps.
+#[must_use]
+pub fn mono_ms() -> Millis {
+    let t = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    u64::try_from(t.tv_sec).unwrap_or(0) * 1000 + u64::try_from(t.tv_nsec).unwrap_or(0) / 1_000_000
+}
+
+/// Monotonic and wall time at this moment, with how far the wall clock can be trusted.
+#[must_use]
+pub fn stamp() -> Stamp {
+    // Before this a clock was never set: no Fieldmouse is older.
+    const OLDEST_SANE_MS: u64 = 1_767_225_600_000;
+    let wall =
+        SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| u64::try_from(d.as_millis()).unwrap_or(0));
+    let (wall_ms, clock) = if wall < OLDEST_SANE_MS {
+        (None, wire::Clock::Unset)
+    } else if is_synced() {
+        (Some(wall), wire::Clock::Synced)
+    } else {
+        (Some(wall), wire::Clock::Free)
+    };
+    Stamp { mono_ms: mono_ms(), wall_ms, clock: clock as u8 }
+}
+
+/// systemd-timesyncd and chrony both leave a trace; asking the kernel would need a privileged call on old kernels.
+fn is_synced() -> bool {
+    std::path::Path::new("/run/systemd/timesync/synchronized").exists()
+}
+
+/// A point for measuring spans of this process, for the runtime's timers and for cost accounts.
+#[must_use]
+pub fn instant() -> Instant {
+    Instant::now()
+}
+
+/// Time since `start`.
+#[must_use]
+pub fn since(start: Instant) -> Duration {
+    Instant::now().duration_since(start)
+}

@@ -1,0 +1,4 @@
+//! What Fieldmouse **touches**: files, sockets, clocks, and the ONNX model. What is decided is in `fieldmouse-core`.
+
+pub mod clock;
+pub mod sources;

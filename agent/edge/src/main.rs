@@ -1,0 +1,2 @@
+//! `fieldmouse`: the agent.
+fn main() {}

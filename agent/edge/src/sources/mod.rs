@@ -1,0 +1,122 @@
+//! Where readings come from. To add a source, write `foo.rs` beside this file, then name it in the table below.
+//!
+//! A source file holds, in this order: a header (what, from which kernel file or protocol, which units), `KIND`,
+//! a closed `Config`, a pure `parse`, the `impl Source`, and tests over literal text. Every source is given a root
+//! path: `/`, or the tree of a captured machine in tests. That is the whole of its I/O injection.
+
+use std::path::{Path, PathBuf};
+
+use fieldmouse_core::series::{Millis, NoData, Reading, SeriesKey};
+
+/// Takes readings. One method: what can be seen now.
+pub trait Source: Send {
+    /// Sets what can be seen now. An error costs this source this tick, and nothing else.
+    ///
+    /// # Errors
+    /// If the source as a whole cannot be read. One bad value is `out.fail(slot, why)`, not an error.
+    fn sample(&mut self, now: Millis, out: &mut Readings) -> Result<(), SourceError>;
+}
+
+/// What a source is called and how it is made.
+#[derive(Debug)]
+pub struct Kind {
+    /// The word in the configuration: `[source.<name>]`.
+    pub name: &'static str,
+    /// One line for the docs.
+    pub about: &'static str,
+    /// Milliseconds between samples unless configured.
+    pub every_ms: u32,
+    /// Makes it from its own keys (the shared ones are taken out) and the root path.
+    pub build: fn(toml::Table, &Path) -> anyhow::Result<Box<dyn Source>>,
+}
+
+/// Why a source could not be read: what, where, the offending text.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{path}: {what}", path = path.display())]
+pub struct SourceError {
+    /// The file or device.
+    pub path: PathBuf,
+    /// What went wrong.
+    pub what: String,
+    /// The same for the machine.
+    pub why: NoData,
+}
+
+/// A place for one series in [`Readings`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Slot(u32);
+
+/// The readings of one source at one tick. Kept and reused: a steady source allocates nothing.
+#[derive(Debug, Default)]
+pub struct Readings {
+    keys: Vec<SeriesKey>,
+    values: Vec<Reading>,
+}
+
+impl Readings {
+    /// Forgets the values, keeps the series: what is not set before the tick ends is absent.
+    pub fn begin(&mut self) {
+        self.values.fill(Err(NoData::Absent));
+    }
+
+    /// The place of a series, made at its first mention. Sources keep it rather than ask every tick.
+    pub fn slot(&mut self, code: u16, values: &[&str]) -> Slot {
+        self.slot_of(SeriesKey::new(code, values))
+    }
+
+    /// The place of a series by its key.
+    pub fn slot_of(&mut self, key: SeriesKey) -> Slot {
+        let at = self.keys.iter().position(|k| *k == key).unwrap_or_else(|| {
+            self.keys.push(key);
+            self.values.push(Err(NoData::Absent));
+            self.keys.len() - 1
+        });
+        Slot(u32::try_from(at).unwrap_or(u32::MAX))
+    }
+
+    /// A value, as it stands (a counter is still a counter).
+    pub fn set(&mut self, slot: Slot, value: f64) {
+        if let Some(v) = self.values.get_mut(slot.0 as usize) {
+            *v = Ok(value);
+        }
+    }
+
+    /// No value, and why.
+    pub fn fail(&mut self, slot: Slot, why: NoData) {
+        if let Some(v) = self.values.get_mut(slot.0 as usize) {
+            *v = Err(why);
+        }
+    }
+
+    /// All of it has the same reason for having no value.
+    pub fn fail_all(&mut self, why: NoData) {
+        self.values.fill(Err(why));
+    }
+
+    /// Every series with its reading, in the order of their first mention. The order never changes; it only grows.
+    pub fn iter(&self) -> impl Iterator<Item = (&SeriesKey, Reading)> {
+        self.keys.iter().zip(self.values.iter().copied())
+    }
+
+    /// How many series.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.keys.len()
+    }
+
+    /// Whether no series was ever mentioned.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.keys.is_empty()
+    }
+}
+
+macro_rules! sources {
+    ($($name:ident),* $(,)?) => {
+        $(pub mod $name;)*
+        /// Every source, in the order in which they are sampled.
+        pub static KINDS: &[Kind] = &[$($name::KIND),*];
+    };
+}
+
+sources![];
