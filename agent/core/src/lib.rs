@@ -12,6 +12,14 @@
 #[cfg(test)]
 extern crate std;
 
+pub mod baseline;
+pub mod episode;
+pub mod explain;
+pub mod judge;
 pub mod metric;
+pub mod quality;
 pub mod series;
+pub mod shape;
+pub mod surprise;
+pub mod window;
 pub mod wire;

@@ -1,0 +1,509 @@
+//! Episodes: one anomaly with a life, however many series it moves.
+//!
+//! A headline series that gets hot opens an episode, or joins the one that is open if it began near it. Everything
+//! that moves meanwhile is a contributor. The episode closes when its headlines have been calm for a while. If the
+//! same part of the device acts up again soon after, it is the same episode come back; and if it keeps coming back,
+//! it is a habit, which is told no more until it outgrows itself.
+
+use heapless::Vec;
+
+use crate::judge::{self, Series};
+use crate::metric::Group;
+use crate::series::{Millis, SeriesKey};
+use crate::shape::{self, Shape};
+use crate::wire::{self, phase};
+
+/// Episodes open at once; a fifth cause joins the oldest.
+const OPEN: usize = 4;
+/// Series remembered per episode.
+const MEMBERS: usize = 24;
+/// Closed episodes remembered for coming back.
+const HABITS: usize = 8;
+
+/// Times that shape an episode's life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Times {
+    /// Series that begin within this of an episode's onset, or of its end, belong to it.
+    pub near_ms: Millis,
+    /// Calm for so long, it is over.
+    pub quiet_ms: Millis,
+    /// Coming back within this, it is the same.
+    pub return_ms: Millis,
+    /// First update after opening, when consequences and culprit are plain. What begins later than this is a
+    /// consequence, whatever its size.
+    pub update_ms: Millis,
+}
+
+impl Times {
+    /// For ticks of this length: three ticks at least, whatever the seconds say.
+    #[must_use]
+    pub fn for_tick(tick_ms: Millis) -> Self {
+        let at_least = |ms: Millis, ticks: Millis| ms.max(ticks * tick_ms);
+        Self {
+            near_ms: at_least(60_000, 5),
+            quiet_ms: at_least(12_000, 3),
+            return_ms: at_least(3_600_000, 60),
+            update_ms: at_least(30_000, 5),
+        }
+    }
+}
+
+/// An event to tell: the body without culprit and model, which the caller knows.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Notice {
+    /// What is told.
+    pub body: wire::Episode,
+    /// OpenTelemetry severity number.
+    pub severity: u8,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Member {
+    series: usize,
+    peak: f32,
+    actual: f32,
+    expected: (f32, f32, f32),
+    /// It began when the episode was well under way: a consequence, whatever its size.
+    late: bool,
+}
+
+#[derive(Debug, Clone)]
+struct Open {
+    id: u64,
+    onset: Millis,
+    late: Millis,
+    joined: Millis,
+    hot: Millis,
+    told: Millis,
+    updates: u32,
+    recurred: u16,
+    muted: bool,
+    score: f32,
+    members: Vec<Member, MEMBERS>,
+    group: Group,
+}
+
+/// What is remembered of an episode that closed.
+#[derive(Debug, Clone, Copy)]
+struct Habit {
+    id: u64,
+    group: Group,
+    closed: Millis,
+    longest: Millis,
+    times: u16,
+}
+
+/// After coming back so often within the time of return, it is a habit.
+const HABITUAL: u16 = 3;
+
+/// All episodes of a device.
+#[derive(Debug)]
+pub struct Episodes {
+    times: Times,
+    next_id: u64,
+    open: Vec<Open, OPEN>,
+    habits: Vec<Habit, HABITS>,
+    /// Episodes that were told as opened.
+    pub opened: u64,
+    /// Returns of habits that were not told.
+    pub muted: u64,
+}
+
+impl Episodes {
+    /// None open; the next is numbered `first_id`.
+    #[must_use]
+    pub fn new(times: Times, first_id: u64) -> Self {
+        Self { times, next_id: first_id, open: Vec::new(), habits: Vec::new(), opened: 0, muted: 0 }
+    }
+
+    /// How many are open and told.
+    #[must_use]
+    pub fn count_open(&self) -> usize {
+        self.open.iter().filter(|e| !e.muted).count()
+    }
+
+    /// What there is to say of every open episode now.
+    pub fn describe(
+        &self,
+        now: Millis,
+        keys: &[SeriesKey],
+        series: &[Series],
+    ) -> impl Iterator<Item = wire::Episode> {
+        self.open.iter().filter(|e| !e.muted).map(move |e| self.body(e, phase::UPDATED, now, keys, series))
+    }
+
+    /// Takes the judgements of one tick and tells what changed.
+    pub fn step(&mut self, now: Millis, keys: &[SeriesKey], series: &[Series], tell: &mut dyn FnMut(Notice)) {
+        self.place_hot_series(now, keys, series, tell);
+        self.follow_members(now, keys, series);
+        self.update(now, keys, series, tell);
+        self.close_quiet(now, keys, series, tell);
+    }
+
+    fn place_hot_series(
+        &mut self,
+        now: Millis,
+        keys: &[SeriesKey],
+        series: &[Series],
+        tell: &mut dyn FnMut(Notice),
+    ) {
+        let hot = |i: &usize| series[*i].now.hot && judge::may_open(keys[*i].metric());
+        let is_placed =
+            |open: &[Open], i: usize| open.iter().any(|e| e.members.iter().any(|m| m.series == i));
+        while let Some(lead) = (0..series.len().min(keys.len()))
+            .filter(hot)
+            .filter(|i| !is_placed(&self.open, *i))
+            .max_by(|a, b| {
+                rank(&keys[*a], series[*a].now.deviation)
+                    .total_cmp(&rank(&keys[*b], series[*b].now.deviation))
+            })
+        {
+            let group = keys[lead].metric().group;
+            let began = series[lead].now.since.unwrap_or(now);
+            let near = self.times.near_ms;
+            let home = self.open.iter().position(|e| {
+                e.group == group
+                    || began.saturating_sub(e.joined) <= near
+                    || now.saturating_sub(e.hot) > 2_000
+            });
+            match home {
+                Some(at) => {
+                    let episode = &mut self.open[at];
+                    join(episode, lead, series);
+                    // Only its own kind carries it on; a late stranger does not.
+                    episode.joined = began.max(episode.joined).min(episode.onset + 2 * near);
+                }
+                None if self.open.is_full() => {
+                    join(&mut self.open[0], lead, series);
+                }
+                None => self.begin(now, lead, group, began, keys, series, tell),
+            }
+        }
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "one place begins an episode, with all that is known")]
+    fn begin(
+        &mut self,
+        now: Millis,
+        lead: usize,
+        group: Group,
+        onset: Millis,
+        keys: &[SeriesKey],
+        series: &[Series],
+        tell: &mut dyn FnMut(Notice),
+    ) {
+        let return_ms = self.times.return_ms;
+        self.habits.retain(|h| now.saturating_sub(h.closed) <= return_ms);
+        let habit = self.habits.iter().find(|h| h.group == group).copied();
+        let (id, recurred) = match habit {
+            Some(h) => (h.id, h.times),
+            None => {
+                self.next_id += 1;
+                (self.next_id - 1, 0)
+            }
+        };
+        let muted = recurred >= HABITUAL;
+        let mut episode = Open {
+            id,
+            onset,
+            late: onset + self.times.update_ms,
+            joined: onset,
+            hot: now,
+            told: now,
+            updates: 0,
+            recurred,
+            muted,
+            score: 0.0,
+            members: Vec::new(),
+            group,
+        };
+        join(&mut episode, lead, series);
+        // What moves with it is part of it from the start.
+        follow(&mut episode, &self.open, self.times.near_ms, keys, series);
+        settle(&mut episode, keys);
+        if muted {
+            self.muted += 1;
+        } else {
+            self.opened += u64::from(recurred == 0);
+            let phase = if recurred == 0 { phase::OPENED } else { phase::REOPENED };
+            tell(self.notice(&episode, phase, now, keys, series));
+        }
+        // There is room: the caller looked.
+        let _pushed = self.open.push(episode);
+    }
+
+    fn follow_members(&mut self, now: Millis, keys: &[SeriesKey], series: &[Series]) {
+        let near = self.times.near_ms;
+        for episode in &mut self.open {
+            for i in 0..series.len().min(keys.len()) {
+                let began = series[i].now.since;
+                let new = series[i].now.warm
+                    && began.is_some_and(|b| b + near >= episode.onset && b <= episode.onset + near);
+                if new && !episode.members.iter().any(|m| m.series == i) {
+                    join(episode, i, series);
+                }
+            }
+            for m in &mut episode.members {
+                let s = &series[m.series];
+                if s.now.deviation.abs() > m.peak.abs() {
+                    m.peak = s.now.deviation;
+                    m.actual = s.now.value.unwrap_or(m.actual);
+                }
+                if s.now.hot && judge::may_open(keys[m.series].metric()) {
+                    episode.hot = now;
+                }
+                episode.score = episode.score.max(s.now.score);
+            }
+            settle(episode, keys);
+        }
+    }
+
+    fn update(&mut self, now: Millis, keys: &[SeriesKey], series: &[Series], tell: &mut dyn FnMut(Notice)) {
+        for at in 0..self.open.len() {
+            let e = &self.open[at];
+            let lasted = now.saturating_sub(e.onset);
+            if e.muted {
+                // A habit that lasts twice as long as it ever did is no habit.
+                let usual = self.habits.iter().find(|h| h.id == e.id).map_or(0, |h| h.longest);
+                if lasted > (2 * usual).max(self.times.update_ms) {
+                    self.open[at].muted = false;
+                    self.open[at].told = now;
+                    let notice = self.notice(&self.open[at], phase::REOPENED, now, keys, series);
+                    tell(notice);
+                }
+                continue;
+            }
+            // First when consequences are plain, then ever more rarely.
+            let wait = self.times.update_ms << (3 * e.updates).min(12);
+            if now.saturating_sub(e.told) >= wait {
+                let notice = self.notice(e, phase::UPDATED, now, keys, series);
+                self.open[at].told = now;
+                self.open[at].updates += 1;
+                tell(notice);
+            }
+        }
+    }
+
+    fn close_quiet(
+        &mut self,
+        now: Millis,
+        keys: &[SeriesKey],
+        series: &[Series],
+        tell: &mut dyn FnMut(Notice),
+    ) {
+        let mut at = 0;
+        while at < self.open.len() {
+            if now.saturating_sub(self.open[at].hot) < self.times.quiet_ms {
+                at += 1;
+                continue;
+            }
+            let e = self.open.swap_remove(at);
+            if !e.muted {
+                tell(self.notice(&e, phase::CLOSED, now, keys, series));
+            }
+            let lasted = e.hot.saturating_sub(e.onset);
+            let old = self.habits.iter().position(|h| h.id == e.id).map(|i| self.habits.swap_remove(i));
+            if self.habits.is_full() {
+                self.habits.remove(0);
+            }
+            let _pushed = self.habits.push(Habit {
+                id: e.id,
+                group: e.group,
+                closed: now,
+                longest: lasted.max(old.map_or(0, |h| h.longest)),
+                times: old.map_or(0, |h| h.times).saturating_add(1),
+            });
+        }
+    }
+
+    fn notice(&self, e: &Open, phase: u8, now: Millis, keys: &[SeriesKey], series: &[Series]) -> Notice {
+        let body = self.body(e, phase, now, keys, series);
+        let severity = if phase == phase::CLOSED { 9 } else { severity(&body) };
+        Notice { body, severity }
+    }
+
+    fn body(&self, e: &Open, phase: u8, now: Millis, keys: &[SeriesKey], series: &[Series]) -> wire::Episode {
+        let lead = e.members.first().map_or(0, |m| m.series);
+        let over = phase == phase::CLOSED;
+        // A closed episode lasted until it was last hot, not until it was sure to be over.
+        let until = if over { e.hot } else { now };
+        let total: f32 = e.members.iter().map(|m| rank(&keys[m.series], m.peak)).sum();
+        let contributors = e
+            .members
+            .iter()
+            .take(wire::CONTRIBUTORS)
+            .map(|m| wire::Contributor {
+                key: keys[m.series].clone(),
+                actual: m.actual,
+                expected: m.expected.0,
+                low: m.expected.1,
+                high: m.expected.2,
+                share: (100.0 * rank(&keys[m.series], m.peak) / total.max(f32::MIN_POSITIVE)) as u8,
+            })
+            .collect();
+        let shape = series.get(lead).map_or(Shape::Step, |s| {
+            shape::of(s, keys[lead].metric(), over.then_some(until.saturating_sub(e.onset)))
+        });
+        wire::Episode {
+            id: e.id,
+            phase,
+            since_ms: u32::try_from(now.saturating_sub(e.onset)).unwrap_or(u32::MAX),
+            shape: shape as u8,
+            group: e.group as u8,
+            score: e.score,
+            confidence: series.get(lead).map_or(0, |s| (100.0 * s.confidence()) as u8),
+            recurred: e.recurred,
+            moved: e.members.len() as u16,
+            contributors,
+            culprit: None,
+            model: [0; 8],
+            spark: None,
+        }
+    }
+}
+
+/// How well a series explains the anomaly: how far it strayed, and how much that says about the cause.
+fn rank(key: &SeriesKey, deviation: f32) -> f32 {
+    key.metric().weight * libm::log1pf(deviation.abs())
+}
+
+/// Joins what is moving, began near the episode's onset, and is nobody else's.
+fn follow(episode: &mut Open, others: &[Open], near_ms: Millis, keys: &[SeriesKey], series: &[Series]) {
+    for i in 0..series.len().min(keys.len()) {
+        let near = series[i].now.since.is_some_and(|began| began.abs_diff(episode.onset) <= near_ms);
+        let is_member = |e: &Open| e.members.iter().any(|m| m.series == i);
+        if series[i].now.warm && near && !is_member(episode) && !others.iter().any(is_member) {
+            join(episode, i, series);
+        }
+    }
+}
+
+fn join(episode: &mut Open, i: usize, series: &[Series]) {
+    let now = &series[i].now;
+    let late = !episode.members.is_empty() && now.since.is_some_and(|began| began > episode.late);
+    let (peak, actual) = (now.deviation, now.value.unwrap_or(0.0));
+    let member = Member { series: i, peak, actual, expected: now.expected, late };
+    if episode.members.is_full() {
+        // The list is ranked: the last says least.
+        episode.members.pop();
+    }
+    let _pushed = episode.members.push(member);
+    episode.score = episode.score.max(now.score);
+}
+
+/// Puts the best explanation first; headlines come before symptoms.
+fn settle(episode: &mut Open, keys: &[SeriesKey]) {
+    let value = |m: &Member| {
+        let key = &keys[m.series];
+        (judge::may_open(key.metric()) && !m.late, rank(key, m.peak))
+    };
+    episode.members.sort_unstable_by(|a, b| {
+        let ((ha, ra), (hb, rb)) = (value(a), value(b));
+        hb.cmp(&ha).then(rb.total_cmp(&ra)).then(a.series.cmp(&b.series))
+    });
+    if let Some(lead) = episode.members.first() {
+        episode.group = keys[lead.series].metric().group;
+    }
+}
+
+/// Error if a share is nearly used up, warning otherwise.
+fn severity(body: &wire::Episode) -> u8 {
+    const WARNING: u8 = 13;
+    const ERROR: u8 = 17;
+    let Some(first) = body.contributors.first() else { return WARNING };
+    let metric = first.key.metric();
+    let is_full = metric.range == (0.0, 1.0) && first.actual >= 0.9 && metric.group != Group::Cpu;
+    if is_full { ERROR } else { WARNING }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::judge::Rules;
+    use crate::metric;
+    use crate::surprise::Threshold;
+    use std::format;
+    use std::string::String;
+    use std::vec;
+
+    /// A device with processor, memory and disk, whose readings are a function of time.
+    fn check(seconds: u32, reading: impl Fn(u32) -> [f64; 3], expected: &str) {
+        let keys = [
+            SeriesKey::new(metric::CPU_BUSY, &[]),
+            SeriesKey::new(metric::MEMORY_USED, &[]),
+            SeriesKey::new(metric::DISK_IO_TIME, &["sda"]),
+        ];
+        let mut series = vec![Series::default(); 3];
+        let rules = Rules { threshold: Threshold::of_budget(1.0, 7.0 * 86_400e3, 3, 1000.0, 5000.0) };
+        let mut episodes = Episodes::new(Times::for_tick(1000), 1);
+        let mut told = String::new();
+        for t in 0..seconds {
+            let now = 1000 * u64::from(t);
+            let jitter = f64::from(t.wrapping_mul(2_654_435_761) >> 16) / 65_536.0 * 0.02;
+            for ((s, key), x) in series.iter_mut().zip(&keys).zip(reading(t)) {
+                s.observe(key.metric(), &rules, now, Ok(x + jitter));
+            }
+            episodes.step(now, &keys, &series, &mut |n| {
+                let word = ["?", "opened", "updated", "closed", "reopened"][n.body.phase as usize];
+                let group = n.body.contributors[0].key.metric().group;
+                if word != "updated" {
+                    told.push_str(&format!("{word} {} {group:?}; ", n.body.id));
+                }
+            });
+        }
+        assert_eq!(told.trim_end_matches("; "), expected);
+    }
+
+    #[test]
+    fn one_cause_is_one_episode() {
+        check(900, |_| [0.05, 0.2, 0.01], "");
+        let hog = |t| if (300..360).contains(&t) { [0.95, 0.2, 0.01] } else { [0.05, 0.2, 0.01] };
+        check(900, hog, "opened 1 Cpu; closed 1 Cpu");
+        let both = |t| match t {
+            300..360 => [0.95, 0.7, 0.01],
+            _ => [0.05, 0.2, 0.01],
+        };
+        check(900, both, "opened 1 Memory; closed 1 Memory");
+        let aftermath = |t| match t {
+            300..360 => [0.95, 0.2, 0.01],
+            362..380 => [0.05, 0.2, 0.95],
+            _ => [0.05, 0.2, 0.01],
+        };
+        check(900, aftermath, "opened 1 Cpu; closed 1 Cpu");
+    }
+
+    #[test]
+    fn two_causes_are_two() {
+        let two = |t| match t {
+            300..400 => [0.95, 0.2, 0.01],
+            400..460 => [0.95, 0.2, 0.95],
+            460..600 => [0.95, 0.2, 0.01],
+            _ => [0.05, 0.2, 0.01],
+        };
+        check(900, two, "opened 1 Cpu; opened 2 Disk; closed 2 Disk; closed 1 Cpu");
+    }
+
+    #[test]
+    fn what_keeps_coming_back_is_a_habit_until_it_outgrows_itself() {
+        let job = |t: u32| if t >= 300 && t % 300 < 40 { [0.95, 0.2, 0.01] } else { [0.05, 0.2, 0.01] };
+        check(
+            3600,
+            job,
+            "opened 1 Cpu; closed 1 Cpu; reopened 1 Cpu; closed 1 Cpu; reopened 1 Cpu; closed 1 Cpu",
+        );
+        let outgrown = |t: u32| if t >= 2400 { [0.95, 0.2, 0.01] } else { job(t) };
+        check(
+            2600,
+            outgrown,
+            "opened 1 Cpu; closed 1 Cpu; reopened 1 Cpu; closed 1 Cpu; reopened 1 Cpu; closed 1 Cpu; reopened 1 Cpu",
+        );
+        let later = |t: u32| {
+            if [300, 5000].iter().any(|s| (*s..s + 40).contains(&t)) {
+                [0.95, 0.2, 0.01]
+            } else {
+                [0.05, 0.2, 0.01]
+            }
+        };
+        check(5200, later, "opened 1 Cpu; closed 1 Cpu; opened 2 Cpu; closed 2 Cpu");
+    }
+}

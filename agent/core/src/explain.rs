@@ -1,0 +1,226 @@
+//! Explanation: an episode in one plain sentence, rendered alike on the device and at the collector.
+
+use core::fmt;
+
+use crate::metric::{Group, Metric};
+use crate::series::SeriesKey;
+use crate::shape::Shape;
+use crate::wire::{Culprit, Episode, phase};
+
+/// The sentence of an episode.
+#[must_use]
+pub fn sentence(episode: &Episode) -> Sentence<'_> {
+    Sentence(episode)
+}
+
+/// Displays as one sentence.
+#[derive(Debug)]
+pub struct Sentence<'a>(&'a Episode);
+
+impl fmt::Display for Sentence<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let e = self.0;
+        let Some(first) = e.contributors.first() else {
+            return f.write_str("Something unusual is happening.");
+        };
+        let metric = first.key.metric();
+        let frozen = e.shape == Shape::Frozen as u8;
+        write!(f, "{}", Words { key: &first.key, capital: true })?;
+        if frozen {
+            write!(f, " stands still at {}", Amount(first.actual, metric))?;
+        } else {
+            let verb = match (e.phase == phase::CLOSED, first.actual >= first.expected) {
+                (false, true) => "rose to",
+                (false, false) => "fell to",
+                (true, true) => "had risen to",
+                (true, false) => "had fallen to",
+            };
+            write!(f, " {verb} {}", Amount(first.actual, metric))?;
+            write!(f, "; usual is {} to {}", Amount(first.low, metric), Amount(first.high, metric))?;
+        }
+        if let Some(culprit) = &e.culprit {
+            write!(f, "; most of it by {}", Who(culprit, e.group))?;
+        }
+        write!(f, "; for {}", Span(e.since_ms))?;
+        if e.recurred > 0 {
+            write!(f, ", come back {} times", e.recurred)?;
+        }
+        if e.moved > 1 {
+            write!(f, ", with {} other series", e.moved - 1)?;
+        }
+        f.write_str(".")
+    }
+}
+
+struct Words<'a> {
+    key: &'a SeriesKey,
+    capital: bool,
+}
+
+impl fmt::Display for Words<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (before, after) =
+            self.key.metric().words.split_once("{}").unwrap_or((self.key.metric().words, ""));
+        let mut chars = before.chars();
+        if let Some(first) = chars.next() {
+            if self.capital { write!(f, "{}", first.to_ascii_uppercase())? } else { write!(f, "{first}")? }
+        }
+        f.write_str(chars.as_str())?;
+        if self.key.metric().words.contains("{}") {
+            for (i, value) in self.key.label.split(';').enumerate() {
+                write!(f, "{}{value}", if i > 0 { " " } else { "" })?;
+            }
+        }
+        f.write_str(after)
+    }
+}
+
+/// A value in its metric's unit, in the form people read: `97 %`, `1.4 GB/s`, `61 °C`.
+#[derive(Debug)]
+pub struct Amount(pub f32, pub &'static Metric);
+
+impl fmt::Display for Amount {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (value, unit) = (self.0, self.1.unit);
+        match unit {
+            "1" => write!(f, "{} %", Short(value * 100.0)),
+            "By" | "By/s" => {
+                let steps = [(1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB")];
+                let (by, word) = steps.into_iter().find(|(by, _)| value.abs() >= *by).unwrap_or((1.0, "B"));
+                write!(f, "{} {word}{}", Short(value / by), if unit == "By/s" { "/s" } else { "" })
+            }
+            "Cel" => write!(f, "{} °C", Short(value)),
+            "s" if value.abs() < 1.0 => write!(f, "{} ms", Short(value * 1000.0)),
+            "" => write!(f, "{}", Short(value)),
+            _ => match unit.strip_prefix('{').and_then(|u| u.split_once('}')) {
+                Some((_, rest)) => write!(f, "{}{}", Short(value), rest.replace_slash()),
+                None => write!(f, "{} {unit}", Short(value)),
+            },
+        }
+    }
+}
+
+/// `{thread}/s` reads " per second", `{thread}` reads as nothing.
+trait ReplaceSlash {
+    fn replace_slash(self) -> &'static str;
+}
+
+impl ReplaceSlash for &str {
+    fn replace_slash(self) -> &'static str {
+        if self == "/s" { " per second" } else { "" }
+    }
+}
+
+/// Three digits that matter.
+struct Short(f32);
+
+impl fmt::Display for Short {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.abs() {
+            x if !x.is_finite() || (x >= 1e6) => write!(f, "{:.2e}", self.0),
+            x if x >= 100.0 || x == 0.0 => write!(f, "{:.0}", self.0),
+            x if x >= 10.0 => write!(f, "{:.1}", self.0),
+            x if x >= 0.01 => write!(f, "{:.2}", self.0),
+            _ => write!(f, "{:.2e}", self.0),
+        }
+    }
+}
+
+struct Who<'a>(&'a Culprit, u8);
+
+impl fmt::Display for Who<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Culprit { name, pid, count, amount } = self.0;
+        write!(f, "`{name}`")?;
+        match (count, pid) {
+            (0 | 1, pid) if *pid > 0 => write!(f, " (process {pid}, ")?,
+            (count, _) => write!(f, " ({count} processes, ")?,
+        }
+        let bytes = Metric::bytes();
+        match self.1 {
+            g if g == Group::Cpu as u8 => write!(f, "{} cores)", Short(*amount)),
+            g if g == Group::Memory as u8 => write!(f, "{})", Amount(*amount, bytes)),
+            g if g == Group::Disk as u8 || g == Group::Filesystem as u8 => {
+                write!(f, "{}/s)", Amount(*amount, bytes))
+            }
+            _ => write!(f, "{} started per second)", Short(*amount)),
+        }
+    }
+}
+
+impl Metric {
+    fn bytes() -> &'static Self {
+        crate::metric::by_code(crate::metric::MEMORY_AVAILABLE)
+    }
+}
+
+struct Span(u32);
+
+impl fmt::Display for Span {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let s = self.0 / 1000;
+        match s {
+            0..120 => write!(f, "{s} s"),
+            120..7200 => write!(f, "{} min", s / 60),
+            _ => write!(f, "{} h", s / 3600),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metric;
+    use crate::series::cut;
+    use crate::wire::Contributor;
+    use std::string::ToString;
+
+    fn check(key: SeriesKey, actual: f32, usual: (f32, f32), culprit: Option<Culprit>, sentence_is: &str) {
+        let group = key.metric().group as u8;
+        let contributor =
+            Contributor { key, actual, expected: usual.0, low: usual.0, high: usual.1, share: 80 };
+        let e = Episode {
+            id: 1,
+            phase: phase::OPENED,
+            since_ms: 6000,
+            shape: Shape::Step as u8,
+            group,
+            score: 0.6,
+            confidence: 70,
+            recurred: 0,
+            moved: 3,
+            contributors: [contributor].into_iter().collect(),
+            culprit,
+            model: [0; 8],
+            spark: None,
+        };
+        assert_eq!(sentence(&e).to_string(), sentence_is);
+    }
+
+    #[test]
+    fn sentences_are_plain() {
+        check(
+            SeriesKey::new(metric::CPU_MODE, &["user"]),
+            0.983,
+            (0.01, 0.04),
+            Some(Culprit { name: cut("stress-ng-cpu"), pid: 0, count: 2, amount: 1.96 }),
+            "Processor time in user mode rose to 98.3 %; usual is 1.00 % to 4.00 %; most of it by `stress-ng-cpu` \
+             (2 processes, 1.96 cores); for 6 s, with 2 other series.",
+        );
+        check(
+            SeriesKey::new(metric::DISK_IO, &["vda", "write"]),
+            4.2e8,
+            (0.0, 1.1e5),
+            Some(Culprit { name: cut("dd"), pid: 77, count: 1, amount: 4.1e8 }),
+            "Data of disk vda write rose to 420 MB/s; usual is 0 B/s to 110 kB/s; most of it by `dd` (process 77, \
+             410 MB/s); for 6 s, with 2 other series.",
+        );
+        check(
+            SeriesKey::custom("tank.level"),
+            -3.0,
+            (4.0, 5.0),
+            None,
+            "tank.level fell to -3.00; usual is 4.00 to 5.00; for 6 s, with 2 other series.",
+        );
+    }
+}

@@ -1,0 +1,342 @@
+//! The judge of one series: from a reading to its evidence.
+//!
+//! Two questions are asked of every reading, each calibrated by the series' own past: is it far from where the
+//! series has been over the last minutes (the baseline), and is it far from what the model predicted from the last
+//! 64 readings? The rarer answer counts.
+
+use crate::baseline::Baseline;
+use crate::metric::{Group, Metric, Role};
+use crate::quality::{Checked, Quality, Verdict};
+use crate::series::{Millis, Reading};
+use crate::surprise::{Evidence, Tail, Threshold};
+use crate::window::{self, Norm, WINDOW, Window};
+
+/// Quantile levels a model must predict, as the contract `forecast/1` lists them.
+pub const LEVELS: [f32; 7] = [0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99];
+
+/// Readings after which a series may be judged.
+const WARM_UP: u32 = 30;
+/// Readings after which half of the confidence is there.
+const HALF_CONFIDENT: f32 = 120.0;
+/// What is hot for so many readings is the new usual (half an hour at one a second).
+const ADOPT: u32 = 1800;
+/// The floor is so many robust scales wide: a deviation of the floor's size is notable, not yet alarming.
+const FLOOR_SCALES: f32 = 8.0;
+
+/// What the device does with every series alike.
+#[derive(Debug, Clone, Copy)]
+pub struct Rules {
+    /// From the false-alarm budget.
+    pub threshold: Threshold,
+}
+
+/// The state of one series: a few hundred bytes.
+#[derive(Debug, Clone, Default)]
+pub struct Series {
+    quality: Quality,
+    /// Measured values, newest last.
+    pub window: Window,
+    /// Where the series usually is.
+    pub baseline: Baseline,
+    from_baseline: Tail,
+    from_model: Tail,
+    evidence: Evidence,
+    predicted: Option<Prediction>,
+    /// The smallest difference between two unlike readings: nothing smaller is resolved.
+    quantum: f32,
+    readings: u32,
+    hot_for: u32,
+    rising_since: Option<Millis>,
+    /// What is thought now.
+    pub now: Judgement,
+}
+
+/// What the model expects of the next reading, in measured units.
+#[derive(Debug, Clone, Copy)]
+struct Prediction {
+    median: f32,
+    spread: f32,
+    low: f32,
+    high: f32,
+}
+
+/// What is thought of a series after a tick.
+#[derive(Debug, Clone, Copy)]
+pub struct Judgement {
+    /// The verdict of quality.
+    pub verdict: Verdict,
+    /// The value in the metric's unit, if there is one.
+    pub value: Option<f32>,
+    /// What was expected, and between which limits, in the metric's unit.
+    pub expected: (f32, f32, f32),
+    /// Deviation in robust scales, signed.
+    pub deviation: f32,
+    /// 0..1, where 0.5 is the threshold.
+    pub score: f32,
+    /// At the threshold or above.
+    pub hot: bool,
+    /// Half-way there.
+    pub warm: bool,
+    /// When the evidence began to gather.
+    pub since: Option<Millis>,
+}
+
+impl Default for Judgement {
+    fn default() -> Self {
+        Self {
+            verdict: Verdict::Missing,
+            value: None,
+            expected: (0.0, 0.0, 0.0),
+            deviation: 0.0,
+            score: 0.0,
+            hot: false,
+            warm: false,
+            since: None,
+        }
+    }
+}
+
+impl Series {
+    /// Takes one reading: checks it, judges it, learns from it.
+    pub fn observe(&mut self, metric: &Metric, rules: &Rules, now: Millis, reading: Reading) -> Checked {
+        let checked = self.quality.check(metric, now, reading);
+        match (checked.verdict, checked.value) {
+            (Verdict::Ok, Some(value)) => self.judge(metric, rules, now, value),
+            (Verdict::Frozen, Some(value)) => {
+                // A dead sensor is the sensor's fault: told as such, and nothing is learnt from it.
+                self.evidence.add(0.0, rules.threshold);
+                self.conclude(rules, now, checked.verdict, Some(value), 0.0);
+            }
+            (verdict, value) => {
+                self.predicted = None;
+                // What cannot be seen is neither strange nor ordinary: the evidence stays as it is.
+                self.conclude(rules, now, verdict, value, 0.0);
+            }
+        }
+        checked
+    }
+
+    fn judge(&mut self, metric: &Metric, rules: &Rules, now: Millis, value: f32) {
+        let x = window::measure(metric, value);
+        self.note_quantum(x);
+        let floor = window::measured_floor(metric);
+        let away = self.deviation_from_baseline(metric, x, floor);
+        let astray = self.predicted.map(|p| deviation(metric, x - p.median, p.spread, floor));
+        self.note_expected(metric);
+
+        if self.readings >= WARM_UP {
+            let mut probability = self.from_baseline.probability(away.abs());
+            if let Some(astray) = astray {
+                // Two questions, so each answer counts double.
+                probability = (2.0 * probability.min(self.from_model.probability(astray.abs()))).min(1.0);
+            }
+            self.evidence.add(probability, rules.threshold);
+        }
+        self.learn(rules, x, away, astray);
+        self.conclude(rules, now, Verdict::Ok, Some(value), away);
+    }
+
+    fn deviation_from_baseline(&self, metric: &Metric, x: f32, floor: f32) -> f32 {
+        let least = (floor / FLOOR_SCALES).max(self.quantum / 2.0).max(self.baseline.median.abs() * 1e-3);
+        deviation(metric, x - self.baseline.median, self.baseline.spread.max(least), floor)
+    }
+
+    fn learn(&mut self, rules: &Rules, x: f32, away: f32, astray: Option<f32>) {
+        self.readings = self.readings.saturating_add(1);
+        self.window.push(x);
+        self.predicted = None;
+        if self.readings > WARM_UP {
+            self.from_baseline.note(away.abs());
+            if let Some(astray) = astray {
+                self.from_model.note(astray.abs());
+            }
+        }
+        if self.evidence.is_hot(rules.threshold) {
+            self.hot_for += 1;
+        }
+        if self.hot_for >= ADOPT {
+            self.baseline.restart(self.window.iter());
+            self.evidence.clear();
+        }
+        if !self.evidence.is_warm(rules.threshold) {
+            self.baseline.push(x);
+        }
+        if !self.evidence.is_rising() {
+            // The excursion is over. If it never got hot, it was this series' ordinary life.
+            for tail in [&mut self.from_baseline, &mut self.from_model] {
+                if self.hot_for > 0 { tail.forget() } else { tail.learn() }
+            }
+            self.hot_for = 0;
+        }
+    }
+
+    fn conclude(&mut self, rules: &Rules, now: Millis, verdict: Verdict, value: Option<f32>, deviation: f32) {
+        self.rising_since = if self.evidence.is_rising() { self.rising_since.or(Some(now)) } else { None };
+        self.now = Judgement {
+            verdict,
+            value,
+            deviation,
+            score: self.evidence.score(rules.threshold),
+            hot: self.evidence.is_hot(rules.threshold),
+            warm: self.evidence.is_warm(rules.threshold),
+            since: self.rising_since,
+            ..self.now
+        };
+    }
+
+    fn note_quantum(&mut self, x: f32) {
+        let step = self.window.last().map_or(0.0, |last| (x - last).abs());
+        if step > 0.0 && (self.quantum == 0.0 || step < self.quantum) {
+            self.quantum = step;
+        }
+    }
+
+    /// While nothing is amiss the expectation moves on; during an anomaly it stays as it was at the onset.
+    fn note_expected(&mut self, metric: &Metric) {
+        if self.evidence.is_rising() {
+            return;
+        }
+        let b = &self.baseline;
+        let (low, high) = self.predicted.map_or((b.low, b.high), |p| (b.low.min(p.low), b.high.max(p.high)));
+        let back = |x| window::unmeasure(metric, x).clamp(metric.range.0, metric.range.1);
+        self.now.expected = (back(b.median), back(low), back(high));
+    }
+
+    /// Writes the model's input for the next reading. None before there is anything to go by.
+    pub fn ask(&self, metric: &Metric, out: &mut [f32]) -> Option<Norm> {
+        if self.window.len() < 8 || out.len() != WINDOW {
+            return None;
+        }
+        let least = window::measured_floor(metric) / FLOOR_SCALES;
+        Some(self.window.normalise(least.max(self.quantum / 2.0).max(1e-9), out))
+    }
+
+    /// Takes the model's answer: quantiles at [`LEVELS`], in the units of `norm`.
+    pub fn answer(&mut self, norm: Norm, quantiles: &[f32]) {
+        let &[_, q05, _, q50, _, q95, _] = quantiles else { return };
+        if !(q05.is_finite() && q50.is_finite() && q95.is_finite() && q05 <= q95) {
+            return;
+        }
+        let back = |q: f32| norm.mean + norm.scale * q;
+        // 3.29 standard deviations lie between these quantiles of a normal.
+        let spread = norm.scale * ((q95 - q05) / 3.29).max(0.05);
+        self.predicted = Some(Prediction { median: back(q50), spread, low: back(q05), high: back(q95) });
+    }
+
+    /// How far learning has come, 0..1.
+    #[must_use]
+    pub fn confidence(&self) -> f32 {
+        let seen = self.from_baseline.seen() as f32;
+        seen / (seen + HALF_CONFIDENT)
+    }
+}
+
+/// Signed deviation in scales. Less than the floor is not worth anybody's time, and is shrunk accordingly; so is
+/// less of what can only hurt by being more.
+fn deviation(metric: &Metric, difference: f32, spread: f32, floor: f32) -> f32 {
+    if difference < 0.0 && !cares_for_less(metric.group) {
+        return 0.0;
+    }
+    let scales = if spread > 0.0 { difference / spread } else { 0.0 };
+    if floor <= 0.0 {
+        return scales;
+    }
+    let worth = (difference.abs() / floor).min(1.0);
+    scales * worth * worth * worth
+}
+
+/// Whether a fall can be an anomaly. A device that uses less of itself is well; a tank, a fan or a stream that
+/// falls may not be.
+fn cares_for_less(group: Group) -> bool {
+    matches!(group, Group::Other | Group::Sensor)
+}
+
+/// Whether a series may open an episode.
+#[must_use]
+pub fn may_open(metric: &Metric) -> bool {
+    metric.role == Role::Headline
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metric;
+
+    const WEEK: f32 = 7.0 * 86_400e3;
+
+    fn rules() -> Rules {
+        Rules { threshold: Threshold::of_budget(1.0, WEEK, 200, 1000.0, 5000.0) }
+    }
+
+    fn noise(i: u32) -> f64 {
+        f64::from(i.wrapping_mul(2_654_435_761) >> 8) / f64::from(1u32 << 24) - 0.5
+    }
+
+    /// Feeds `calm` then `strange` readings, one a second; returns after how many strange ones it was hot.
+    fn check(code: u16, calm: impl Fn(u32) -> f64, strange: impl Fn(u32) -> f64) -> Option<u32> {
+        let mut s = Series::default();
+        let m = metric::by_code(code);
+        for i in 0..600 {
+            s.observe(m, &rules(), 1000 * u64::from(i), Ok(calm(i)));
+            assert!(!s.now.hot, "hot in the calm at {i}");
+        }
+        (0..120).find(|i| {
+            s.observe(m, &rules(), 1000 * u64::from(600 + i), Ok(strange(*i)));
+            s.now.hot
+        })
+    }
+
+    #[test]
+    fn steps_are_seen_within_seconds_and_blips_are_not() {
+        let calm = |i| 0.05 + 0.04 * noise(i);
+        assert!(check(metric::CPU_BUSY, calm, |_| 1.0).is_some_and(|n| n <= 6));
+        assert_eq!(check(metric::CPU_BUSY, calm, |i| if i < 4 { 1.0 } else { 0.05 }), None, "four seconds");
+        assert_eq!(check(metric::CPU_BUSY, calm, |i| 0.12 + 0.04 * noise(i)), None, "below the floor");
+        assert_eq!(check(metric::CPU_BUSY, |_| 0.9, |_| 0.1), None, "less work is no fault");
+        let unknown = |i| 20.0 + noise(i);
+        assert!(check(metric::CUSTOM, unknown, |_| 35.0).is_some_and(|n| n <= 8));
+        assert!(check(metric::CUSTOM, unknown, |_| 5.0).is_some_and(|n| n <= 8), "a fall is an anomaly here");
+    }
+
+    #[test]
+    fn a_leak_is_seen_while_it_grows() {
+        let n = check(metric::MEMORY_USED, |i| 0.2 + 0.002 * noise(i), |i| 0.2 + 0.002 * f64::from(i));
+        assert!(n.is_some_and(|n| n < 60), "{n:?}");
+    }
+
+    #[test]
+    fn bursts_that_always_were_there_are_not_news() {
+        let bursty = |i: u32| if i % 40 < 4 { 9.0 } else { 1.0 + 0.1 * noise(i) };
+        assert_eq!(check(metric::CUSTOM, bursty, bursty), None);
+        let longer = |i: u32| if i % 40 < 8 { 9.0 } else { 1.0 + 0.1 * noise(i) };
+        assert_eq!(check(metric::CUSTOM, bursty, longer), None, "a tenth of all readings were like this");
+    }
+
+    #[test]
+    fn what_lasts_becomes_the_usual() {
+        let mut s = Series::default();
+        let m = metric::by_code(metric::CUSTOM);
+        let mut hot = 0;
+        for i in 0..5000u32 {
+            let level = if i < 600 { 10.0 } else { 50.0 };
+            s.observe(m, &rules(), 1000 * u64::from(i), Ok(level + noise(i)));
+            hot += u32::from(s.now.hot);
+        }
+        assert!((1700..2100).contains(&hot), "hot for {hot} readings");
+        assert!(!s.now.hot);
+    }
+
+    #[test]
+    fn nothing_that_arrives_breaks_it() {
+        let mut s = Series::default();
+        let odd = [f64::NAN, f64::MAX, -f64::MAX, 0.0, -0.0, f64::MIN_POSITIVE, 1e38, f64::INFINITY];
+        for i in 0..4000usize {
+            s.observe(metric::by_code(metric::CUSTOM), &rules(), i as u64, Ok(odd[i * 7 % odd.len()]));
+            let mut out = [0.0; WINDOW];
+            if let Some(norm) = s.ask(metric::by_code(metric::CUSTOM), &mut out) {
+                s.answer(norm, &[0.0; 7]);
+            }
+            assert!((0.0..=1.0).contains(&s.now.score), "{:?}", s.now);
+        }
+    }
+}
