@@ -116,6 +116,11 @@ impl Episodes {
         Self { times, next_id: first_id, open: Vec::new(), habits: Vec::new(), opened: 0, muted: 0 }
     }
 
+    /// Follows ticks of another length from now on.
+    pub fn retime(&mut self, times: Times) {
+        self.times = times;
+    }
+
     /// How many are open and told.
     #[must_use]
     pub fn count_open(&self) -> usize {

@@ -191,6 +191,8 @@ metrics! {
     CURRENT = 104, "hw.current" ["hw.id", "hw.sensor_location"] "A", Gauge Sensor Headline Linear, floor 0.5, range (-1e4, 1e4), weight 0.6, freezes, "current of {}";
     HUMIDITY = 105, "hw.humidity" ["hw.id", "hw.sensor_location"] "%", Gauge Sensor Headline Linear, floor 5.0, range (0.0, 100.0), weight 0.7, freezes, "humidity of {}";
     SENSOR_ALARM = 106, "hw.status" ["hw.id", "hw.sensor_location"] "1", Gauge Sensor Headline Linear, floor 0.5, range SHARE, weight 1.0, "alarm of sensor {}";
+    // What a script writes: its unit and its usual size are not known here, they are learnt.
+    SENSOR_VALUE = 107, "sensor.value" ["sensor.name"] "", Gauge Sensor Headline Linear, floor 0.0, range ANY, weight 1.0, freezes, "sensor {}";
 }
 
 /// The row of a code; the custom row for a code that is not in the table.
@@ -208,7 +210,7 @@ mod tests {
     fn the_table_is_sorted_and_sane() {
         assert!(METRICS.windows(2).all(|pair| pair[0].code < pair[1].code), "codes rise and are unique");
         for m in METRICS {
-            assert!(m.floor > 0.0 && m.weight > 0.0 && m.weight <= 1.0, "{}", m.name);
+            assert!(m.floor >= 0.0 && m.weight > 0.0 && m.weight <= 1.0, "{}", m.name);
             assert!(m.range.0 < m.range.1, "{}", m.name);
             assert!(m.kind == Gauge || m.unit.ends_with("/s"), "{} is a counter: its unit is a rate", m.name);
             assert_eq!(m.words.contains("{}"), !m.attributes.is_empty(), "{}", m.name);

@@ -1,4 +1,18 @@
 //! What Fieldmouse **touches**: files, sockets, clocks, and the ONNX model. What is decided is in `fieldmouse-core`.
 
+pub mod budget;
+pub mod cli;
 pub mod clock;
+pub mod config;
+pub mod control;
+pub mod decode;
+pub mod drill;
+pub mod keys;
+pub mod once;
+pub mod pipeline;
+pub mod replay;
+pub mod run;
+pub mod sampler;
+pub mod scorer;
 pub mod sources;
+pub mod status;

@@ -119,4 +119,4 @@ macro_rules! sources {
     };
 }
 
-sources![];
+sources![file];

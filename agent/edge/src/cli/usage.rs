@@ -1,0 +1,27 @@
+//! The words of `help`.
+
+pub(super) const SHORT: &str = "usage: fieldmouse COMMAND; `fieldmouse help` lists the commands";
+
+pub(super) const LONG: &str = "\
+fieldmouse: judges host and sensor telemetry on the device, and tells what matters
+
+usage: fieldmouse COMMAND [OPTIONS]
+
+  run                         the agent, in the foreground
+  check                       validate the configuration and print what is in force
+  once [--json]               sample every source once and print the readings and their quality
+  status [--json]             ask the running agent: sources, episodes, outbox, link, model, cost
+  replay FILE.csv             recorded telemetry through the same pipeline, faster than real time
+      [--scores OUT.csv] [--events OUT.jsonl]
+  record FILE.csv --for 60s   write readings, one row a tick, for `replay`
+  drill list | NAME           a labelled fault, and whether and when the running agent saw it
+  event KIND --text TEXT      hand a fact to the running agent (deployments, jobs)
+      [--severity info|warning|error]
+  model show [FILE]           what a model is: contract, shapes, operators
+  model check [FILE]          whether it keeps the contract, and what it costs
+  decode FILE                 a wire message in JSON (`-`: standard input)
+  help, version
+
+options: --config FILE (default /etc/fieldmouse/fieldmouse.toml and conf.d beside it)
+exit codes: 0 fine, 1 failed while running, 2 usage, 78 configuration
+";

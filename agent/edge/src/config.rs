@@ -1,0 +1,311 @@
+//! Configuration: what was written (closed, with defaults) becomes what is meant (checked). Nothing downstream
+//! checks again.
+//!
+//! `fieldmouse.toml`, then `conf.d/*.toml` beside it in lexical order, then `FIELDMOUSE__SECTION__KEY` from the
+//! environment: later wins. An unknown key is an error, because a misspelt key is silently the default.
+
+mod load;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use fieldmouse_core::series::Millis;
+use fieldmouse_core::wire;
+use serde::{Deserialize, Serialize};
+
+use crate::budget::Budget;
+use crate::sources::{self, Kind};
+
+pub use load::{ConfigError, DEFAULT_FILE, load};
+
+/// What was written. Every key has a default but the broker's address.
+#[derive(Debug, Clone, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Written {
+    /// Who this device is.
+    pub node: Node,
+    /// How the agent works.
+    pub agent: AgentKeys,
+    /// When something is an anomaly.
+    pub detect: Detect,
+    /// The ONNX model.
+    pub model: Model,
+    /// Where events go.
+    pub broker: Broker,
+    /// Where events wait.
+    pub outbox: OutboxKeys,
+    /// A table for each source: `enabled`, `every`, and its own keys.
+    pub source: BTreeMap<String, toml::Table>,
+}
+
+/// `[node]`
+#[derive(Debug, Clone, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Node {
+    /// Name of this device; the host's name if absent.
+    pub name: Option<String>,
+    /// Name of its site.
+    pub site: Option<String>,
+    /// Anything people want to know it by.
+    pub labels: BTreeMap<String, String>,
+}
+
+/// `[agent]`
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AgentKeys {
+    /// Time between ticks.
+    pub tick: Span,
+    /// How long a source may take.
+    pub deadline: Span,
+    /// Time between beats.
+    pub beat: Span,
+    /// Where state is kept.
+    pub state_dir: PathBuf,
+    /// The socket for `status`, `event` and `drill`.
+    pub socket: PathBuf,
+    /// Where the machine is: `/`.
+    pub root: PathBuf,
+}
+
+impl Default for AgentKeys {
+    fn default() -> Self {
+        Self {
+            tick: Span(1000),
+            deadline: Span(800),
+            beat: Span(300_000),
+            state_dir: "/var/lib/fieldmouse".into(),
+            socket: "/run/fieldmouse/agent.sock".into(),
+            root: "/".into(),
+        }
+    }
+}
+
+/// `[detect]`
+#[derive(Debug, Clone, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Detect {
+    /// The one knob.
+    pub false_alarms: Budget,
+}
+
+/// `[model]`
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Model {
+    /// Off: the robust scorer judges alone.
+    pub enabled: bool,
+    /// Another model than the shipped one.
+    pub file: Option<PathBuf>,
+}
+
+impl Default for Model {
+    fn default() -> Self {
+        Self { enabled: true, file: None }
+    }
+}
+
+/// `[broker]`
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Broker {
+    /// `mqtt://host:1883` or `mqtts://host:8883`.
+    pub url: Option<String>,
+    /// First level of every topic.
+    pub root: String,
+    /// User name.
+    pub user: Option<String>,
+    /// File with the password.
+    pub password_file: Option<PathBuf>,
+    /// Certificates that may sign the broker's.
+    pub ca_file: Option<PathBuf>,
+    /// This device's certificate.
+    pub cert_file: Option<PathBuf>,
+    /// Its key.
+    pub key_file: Option<PathBuf>,
+    /// How long a silent connection is believed.
+    pub keep_alive: Span,
+}
+
+impl Default for Broker {
+    fn default() -> Self {
+        Self {
+            url: None,
+            root: "fieldmouse".into(),
+            user: None,
+            password_file: None,
+            ca_file: None,
+            cert_file: None,
+            key_file: None,
+            keep_alive: Span(600_000),
+        }
+    }
+}
+
+/// `[outbox]`
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct OutboxKeys {
+    /// Bytes on disk, at most.
+    pub max_bytes: u64,
+}
+
+impl Default for OutboxKeys {
+    fn default() -> Self {
+        Self { max_bytes: 16 << 20 }
+    }
+}
+
+/// A span of time, written `500ms`, `1s`, `5m`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Span(pub Millis);
+
+impl TryFrom<String> for Span {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let span = humantime::parse_duration(&text)
+            .map_err(|_| format!("`{text}` is no span of time; write for example `500ms`, `1s`, `5m`"))?;
+        Millis::try_from(span.as_millis()).map(Self).map_err(|_| format!("`{text}` is too long"))
+    }
+}
+
+impl From<Span> for String {
+    fn from(span: Span) -> Self {
+        humantime::format_duration(Duration::from_millis(span.0)).to_string()
+    }
+}
+
+/// A source that is on.
+#[derive(Debug, Clone)]
+pub struct SourceConfig {
+    /// Which.
+    pub kind: &'static Kind,
+    /// Milliseconds between samples.
+    pub every_ms: Millis,
+    /// Its own keys.
+    pub keys: toml::Table,
+}
+
+/// What is meant: checked, and complete but for the broker's address.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// This device.
+    pub node: String,
+    /// Its site.
+    pub site: String,
+    /// `key=value` joined by `,`.
+    pub labels: String,
+    /// Sources that are on, in the order of the table.
+    pub sources: Vec<SourceConfig>,
+    /// The rest, as written.
+    pub written: Written,
+}
+
+impl Config {
+    /// Checks what was written. The error names the key.
+    ///
+    /// # Errors
+    /// If a name may not be used, a source is unknown, or a span is impossible.
+    pub fn new(written: Written, host: &str) -> Result<Self, KeyError> {
+        let node = written.node.name.clone().unwrap_or_else(|| name_of_host(host));
+        let site = written.node.site.clone().unwrap_or_else(|| "default".into());
+        for (key, name) in [("node.name", &node), ("node.site", &site), ("broker.root", &written.broker.root)] {
+            if !wire::is_name(name) {
+                return Err(KeyError::new(key, format!("`{name}` is no name; allowed are 1 to 48 of a-z, 0-9 and -")));
+            }
+        }
+        for (key, span, least, most) in [
+            ("agent.tick", written.agent.tick, 100, 3_600_000),
+            ("agent.deadline", written.agent.deadline, 10, written.agent.tick.0),
+            ("agent.beat", written.agent.beat, 1000, 86_400_000),
+            ("broker.keep_alive", written.broker.keep_alive, 5000, 65_535_000),
+        ] {
+            if !(least..=most).contains(&span.0) {
+                let allowed = [least, most].map(|ms| String::from(Span(ms)));
+                let text = String::from(span);
+                return Err(KeyError::new(key, format!("`{text}` is not within {} and {}", allowed[0], allowed[1])));
+            }
+        }
+        if written.outbox.max_bytes < 64 << 10 {
+            return Err(KeyError::new("outbox.max_bytes", "must be at least 65536".into()));
+        }
+        let labels = written.node.labels.iter().map(|(k, v)| format!("{k}={v}")).collect::<Vec<_>>().join(",");
+        if labels.len() > 128 {
+            return Err(KeyError::new("node.labels", format!("{} bytes in all; at most 128", labels.len())));
+        }
+        let sources = source_configs(&written.source)?;
+        Ok(Self { node, site, labels, sources, written })
+    }
+}
+
+impl Config {
+    /// How long a source may take.
+    #[must_use]
+    pub fn deadline(&self) -> Duration {
+        Duration::from_millis(self.written.agent.deadline.0)
+    }
+}
+
+fn source_configs(tables: &BTreeMap<String, toml::Table>) -> Result<Vec<SourceConfig>, KeyError> {
+    let names = || sources::KINDS.iter().map(|k| k.name).collect::<Vec<_>>().join(", ");
+    if let Some(unknown) = tables.keys().find(|name| sources::KINDS.iter().all(|k| k.name != name.as_str())) {
+        let what = format!("no source is called `{unknown}`; there are: {}", names());
+        return Err(KeyError::new(&format!("source.{unknown}"), what));
+    }
+    let mut on = Vec::new();
+    for kind in sources::KINDS {
+        let mut keys = tables.get(kind.name).cloned().unwrap_or_default();
+        let key = |name: &str| format!("source.{}.{name}", kind.name);
+        let enabled = match keys.remove("enabled") {
+            None => true,
+            Some(toml::Value::Boolean(b)) => b,
+            Some(other) => return Err(KeyError::new(&key("enabled"), format!("`{other}` is neither true nor false"))),
+        };
+        let every_ms = match keys.remove("every") {
+            None => Millis::from(kind.every_ms),
+            Some(value) => {
+                value.try_into::<Span>().map_err(|e| KeyError::new(&key("every"), e.message().to_owned()))?.0
+            }
+        };
+        if enabled {
+            // The source itself refuses keys it does not know.
+            (kind.build)(keys.clone(), std::path::Path::new("/"))
+                .map_err(|e| KeyError::new(&format!("source.{}", kind.name), format!("{e:#}").trim().to_owned()))?;
+            on.push(SourceConfig { kind, every_ms, keys });
+        }
+    }
+    Ok(on)
+}
+
+/// A key with a value that cannot be.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{key}: {what}")]
+pub struct KeyError {
+    /// The dotted key.
+    pub key: String,
+    /// What is wrong and what is allowed.
+    pub what: String,
+}
+
+impl KeyError {
+    /// An error at a key.
+    #[must_use]
+    pub fn new(key: &str, what: String) -> Self {
+        Self { key: key.to_owned(), what }
+    }
+}
+
+/// A host's name as a device's name: what is not allowed becomes a dash.
+fn name_of_host(host: &str) -> String {
+    let name: String = host
+        .to_ascii_lowercase()
+        .chars()
+        .map(|c| if c.is_ascii_lowercase() || c.is_ascii_digit() { c } else { '-' })
+        .take(wire::NAME)
+        .collect();
+    let name = name.trim_matches('-');
+    if name.is_empty() { "device".into() } else { name.to_owned() }
+}

@@ -1,0 +1,161 @@
+//! The socket of the running agent: one JSON line asks, one JSON line answers.
+//!
+//! The socket's directory is the lock: who may open it may ask. Not a remote interface.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::{Semaphore, mpsc, oneshot};
+
+/// What may be asked.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(tag = "do", rename_all = "lowercase", deny_unknown_fields)]
+pub enum Ask {
+    /// How the agent is.
+    Status,
+    /// Tell this fact.
+    Event {
+        /// What sort.
+        kind: String,
+        /// In words.
+        text: String,
+        /// OpenTelemetry severity number.
+        severity: u8,
+    },
+}
+
+/// A question with the way to answer it.
+#[derive(Debug)]
+pub struct Request {
+    /// What is asked.
+    pub ask: Ask,
+    /// Where the answer goes.
+    pub answer: oneshot::Sender<Value>,
+}
+
+/// A client that says nothing for so long is gone.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Clients served at once.
+const CLIENTS: usize = 16;
+/// The longest question.
+const MAX_LINE: u64 = 8 << 10;
+
+/// Binds the socket, for this user alone.
+///
+/// # Errors
+/// If the directory or the socket cannot be made.
+pub fn bind(path: &Path) -> anyhow::Result<UnixListener> {
+    let shown = path.display();
+    if let Some(dir) = path.parent() {
+        std::fs::create_dir_all(dir).with_context(|| format!("{}: cannot be made", dir.display()))?;
+    }
+    // A socket left by a killed agent is in the way; one that answers is another agent.
+    if std::os::unix::net::UnixStream::connect(path).is_ok() {
+        bail!("{shown}: another agent answers on this socket; stop it, or set agent.socket");
+    }
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            return Err(error).with_context(|| format!("{shown}: in the way"));
+        }
+        _ => {}
+    }
+    let listener = UnixListener::bind(path).with_context(|| format!("{shown}: cannot be bound"))?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))
+        .with_context(|| format!("{shown}: cannot be made private"))?;
+    Ok(listener)
+}
+
+/// Serves clients for ever.
+pub async fn serve(listener: UnixListener, requests: mpsc::Sender<Request>) {
+    let places = std::sync::Arc::new(Semaphore::new(CLIENTS));
+    loop {
+        let Ok(place) = places.clone().acquire_owned().await else { return };
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                let requests = requests.clone();
+                tokio::spawn(async move {
+                    if let Err(error) = serve_one(stream, requests).await {
+                        log::debug!("a client of the socket: {error:#}");
+                    }
+                    drop(place);
+                });
+            }
+            Err(error) => {
+                log::warn!("the socket cannot accept: {error}");
+                tokio::time::sleep(PATIENCE).await;
+            }
+        }
+    }
+}
+
+async fn serve_one(stream: UnixStream, requests: mpsc::Sender<Request>) -> anyhow::Result<()> {
+    let (read, mut write) = stream.into_split();
+    let mut line = String::new();
+    let mut read = BufReader::new(read.take(MAX_LINE));
+    tokio::time::timeout(PATIENCE, read.read_line(&mut line)).await??;
+    let reply = match serde_json::from_str::<Ask>(&line) {
+        Ok(ask) => {
+            let (answer, reply) = oneshot::channel();
+            requests.send(Request { ask, answer }).await?;
+            tokio::time::timeout(PATIENCE, reply).await??
+        }
+        Err(error) => serde_json::json!({"error": format!("not understood: {error}")}),
+    };
+    let text = format!("{reply}\n");
+    tokio::time::timeout(PATIENCE, write.write_all(text.as_bytes())).await??;
+    Ok(())
+}
+
+/// Asks the running agent.
+///
+/// # Errors
+/// If no agent answers, or it answers with an error.
+pub fn ask(socket: &Path, ask: &Ask) -> anyhow::Result<Value> {
+    use std::io::{BufRead, Write};
+    let shown = socket.display();
+    let mut stream = std::os::unix::net::UnixStream::connect(socket)
+        .with_context(|| format!("{shown}: no agent answers; is `fieldmouse run` running with this socket?"))?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_write_timeout(Some(PATIENCE))?;
+    writeln!(stream, "{}", serde_json::to_string(ask)?)?;
+    let mut line = String::new();
+    std::io::BufReader::new(stream).read_line(&mut line).with_context(|| format!("{shown}: no answer"))?;
+    let value: Value = serde_json::from_str(&line).with_context(|| format!("{shown}: the answer is cut"))?;
+    match value.get("error").and_then(Value::as_str) {
+        Some(error) => bail!("{error}"),
+        None => Ok(value),
+    }
+}
+
+/// `status`: prints how the agent is.
+///
+/// # Errors
+/// If no agent answers.
+pub fn status(socket: &Path, as_json: bool) -> anyhow::Result<()> {
+    use std::io::Write;
+    let value = ask(socket, &Ask::Status)?;
+    let mut out = std::io::stdout().lock();
+    if as_json {
+        writeln!(out, "{value}")?;
+    } else {
+        write!(out, "{}", crate::status::in_words(&value))?;
+    }
+    Ok(())
+}
+
+/// `event`: hands over a fact.
+///
+/// # Errors
+/// If no agent answers.
+pub fn event(socket: &Path, kind: &str, text: &str, severity: u8) -> anyhow::Result<()> {
+    use std::io::Write;
+    let answer = ask(socket, &Ask::Event { kind: kind.into(), text: text.into(), severity })?;
+    writeln!(std::io::stdout(), "told as event {}", answer["seq"])?;
+    Ok(())
+}

@@ -1,0 +1,150 @@
+//! A wire message in JSON: what `decode` prints, what `replay --events` writes, and what people read in tests.
+
+use fieldmouse_core::metric::Group;
+use fieldmouse_core::quality::Verdict;
+use fieldmouse_core::series::SeriesKey;
+use fieldmouse_core::shape::Shape;
+use fieldmouse_core::wire::{self, DecodeError, Head, Item, Kind};
+use fieldmouse_core::explain;
+use serde_json::{Value, json};
+
+/// Every item of a message, one JSON object each. A body that cannot be read is shown as bytes with the reason.
+///
+/// # Errors
+/// If the bytes are no message.
+pub fn message(payload: &[u8]) -> Result<Vec<Value>, DecodeError> {
+    let (head, items) = wire::read(payload)?;
+    items.map(|item| item.map(|item| event(&head, &item))).collect()
+}
+
+/// One item in JSON.
+#[must_use]
+pub fn event(head: &Head<'_>, item: &Item<'_>) -> Value {
+    let kind = Kind::of(item.kind);
+    let body = kind.ok_or(DecodeError::Body).and_then(|kind| body(kind, item.body));
+    json!({
+        "node": head.node,
+        "epoch": head.epoch.to_string(),
+        "seq": item.seq,
+        "mono_ms": item.mono_ms,
+        "wall_ms": item.wall_ms,
+        "clock": clock_word(item.clock),
+        "severity": item.severity,
+        "kind": kind.map_or_else(|| json!(item.kind), |k| json!(format!("{k:?}").to_lowercase())),
+        "rev": item.rev,
+        "body": body.unwrap_or_else(|e| json!({"unreadable": e.word(), "bytes": hex(item.body)})),
+    })
+}
+
+fn body(kind: Kind, bytes: &[u8]) -> Result<Value, DecodeError> {
+    Ok(match kind {
+        Kind::Status => {
+            let s: wire::Status = wire::read_body(bytes)?;
+            let word = ["unknown", "online", "offline", "lost"].get(usize::from(s.state)).copied().unwrap_or("unknown");
+            json!({"state": word, "version": s.version.as_str()})
+        }
+        Kind::Birth => {
+            let (b, series) = wire::read_birth(bytes)?;
+            json!({
+                "version": b.version.as_str(), "platform": b.platform.as_str(), "os": b.os.as_str(),
+                "host": b.host.as_str(), "cpus": b.cpus, "memory": b.memory, "model": hex(&b.model),
+                "model_name": b.model_name.as_str(), "tick_ms": b.tick_ms, "labels": b.labels.as_str(),
+                "series": series.map(|k| k.to_string()).collect::<Vec<_>>(),
+            })
+        }
+        Kind::Beat => serde_json::to_value(wire::read_body::<wire::Beat>(bytes)?).unwrap_or_default(),
+        Kind::Ack => {
+            let a: wire::Ack = wire::read_body(bytes)?;
+            json!({"epoch": a.epoch.to_string(), "seq": a.seq})
+        }
+        Kind::Episode => episode(&wire::read_body(bytes)?),
+        Kind::Fact => {
+            let f: wire::Fact = wire::read_body(bytes)?;
+            json!({"kind": f.kind.as_str(), "text": f.text.as_str()})
+        }
+        Kind::Trouble => {
+            let t: wire::Trouble = wire::read_body(bytes)?;
+            json!({
+                "source": t.source.as_str(), "series": t.series.as_ref().map(SeriesKey::to_string),
+                "verdict": Verdict::word(t.verdict), "text": t.text.as_str(),
+            })
+        }
+        Kind::Loss => {
+            let l: wire::Loss = wire::read_body(bytes)?;
+            json!({"first": l.first, "count": l.count, "reason": wire::loss::word(l.reason)})
+        }
+    })
+}
+
+/// An episode in JSON, with its sentence.
+#[must_use]
+pub fn episode(e: &wire::Episode) -> Value {
+    let contributors: Vec<Value> = e
+        .contributors
+        .iter()
+        .map(|c| {
+            json!({
+                "series": c.key.to_string(), "actual": c.actual, "expected": c.expected, "low": c.low,
+                "high": c.high, "unit": c.key.metric().unit, "share": c.share,
+            })
+        })
+        .collect();
+    json!({
+        "id": e.id,
+        "phase": phase_word(e.phase),
+        "since_ms": e.since_ms,
+        "shape": Shape::word(e.shape),
+        "group": group_word(e.group),
+        "score": e.score,
+        "confidence": e.confidence,
+        "recurred": e.recurred,
+        "moved": e.moved,
+        "contributors": contributors,
+        "culprit": e.culprit.as_ref().map(|c| json!({
+            "name": c.name.as_str(), "pid": c.pid, "count": c.count, "amount": c.amount,
+        })),
+        "model": hex(&e.model),
+        "spark": e.spark.as_ref().map(|s| json!({
+            "step_ms": s.step_ms, "onset_ms": s.onset_ms, "low": s.low, "high": s.high, "points": s.points.as_slice(),
+        })),
+        "sentence": explain::sentence(e).to_string(),
+    })
+}
+
+fn phase_word(number: u8) -> &'static str {
+    match number {
+        wire::phase::OPENED => "opened",
+        wire::phase::UPDATED => "updated",
+        wire::phase::CLOSED => "closed",
+        wire::phase::REOPENED => "reopened",
+        _ => "unknown",
+    }
+}
+
+fn group_word(number: u8) -> &'static str {
+    const GROUPS: [(Group, &str); 8] = [
+        (Group::Other, "other"),
+        (Group::Cpu, "cpu"),
+        (Group::Memory, "memory"),
+        (Group::Disk, "disk"),
+        (Group::Filesystem, "filesystem"),
+        (Group::Network, "network"),
+        (Group::Process, "process"),
+        (Group::Sensor, "sensor"),
+    ];
+    GROUPS.iter().find(|(g, _)| *g as u8 == number).map_or("other", |(_, word)| word)
+}
+
+fn clock_word(number: u8) -> &'static str {
+    match number {
+        n if n == wire::Clock::Synced as u8 => "synced",
+        n if n == wire::Clock::Free as u8 => "free",
+        _ => "unset",
+    }
+}
+
+/// Bytes in hexadecimal.
+#[must_use]
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|b| format!("{b:02x}")).collect()
+}

@@ -1,0 +1,265 @@
+//! The pipeline: one tick of readings in, episodes and troubles out. The agent and `replay` run the very same one.
+
+use std::collections::HashMap;
+
+use fieldmouse_core::episode::{Episodes, Times};
+use fieldmouse_core::judge::{self, Rules, Series};
+use fieldmouse_core::quality::Verdict;
+use fieldmouse_core::series::{Millis, NoData, Reading, SeriesKey};
+use fieldmouse_core::surprise::Threshold;
+use fieldmouse_core::window::{Norm, WINDOW};
+use fieldmouse_core::{shape, wire};
+
+use crate::budget::Budget;
+use crate::scorer::Forecaster;
+
+/// What a tick may bring to tell.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Output {
+    /// An episode opened, changed, closed or came back.
+    Episode {
+        /// What is told. The culprit is not known here.
+        body: wire::Episode,
+        /// OpenTelemetry severity number.
+        severity: u8,
+    },
+    /// A series lost or regained good data.
+    Trouble {
+        /// Its index.
+        series: usize,
+        /// What is told.
+        body: wire::Trouble,
+    },
+}
+
+/// A fault of data is told when it has lasted so many readings, and so is its end.
+const TROUBLE_READINGS: u8 = 5;
+
+/// Anomalies that last less than this are not told.
+const SUSTAIN_MS: f32 = 5000.0;
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Trouble {
+    told: u8,
+    seen: u8,
+    times: u8,
+}
+
+/// The state of a device: all its series, and its episodes.
+#[derive(Debug)]
+pub struct Pipeline {
+    keys: Vec<SeriesKey>,
+    by_key: HashMap<SeriesKey, usize>,
+    series: Vec<Series>,
+    rules: Vec<Rules>,
+    every_ms: Vec<u32>,
+    troubles: Vec<Trouble>,
+    norms: Vec<Option<Norm>>,
+    forecaster: Option<Forecaster>,
+    model: [u8; 8],
+    episodes: Episodes,
+    budget: Budget,
+    tick_ms: Millis,
+    last: Option<Millis>,
+    ruled_for: (usize, Millis),
+}
+
+impl Pipeline {
+    /// With this model, or with the robust scorer alone. The first episode is numbered `first_episode`.
+    #[must_use]
+    pub fn new(budget: Budget, forecaster: Option<Forecaster>, first_episode: u64) -> Self {
+        Self {
+            keys: Vec::new(),
+            by_key: HashMap::new(),
+            series: Vec::new(),
+            rules: Vec::new(),
+            every_ms: Vec::new(),
+            troubles: Vec::new(),
+            norms: Vec::new(),
+            model: forecaster.as_ref().map_or([0; 8], Forecaster::id),
+            forecaster,
+            episodes: Episodes::new(Times::for_tick(1000), first_episode),
+            budget,
+            tick_ms: 1000,
+            last: None,
+            ruled_for: (0, 0),
+        }
+    }
+
+    /// The index of a series, made at its first mention. `every_ms`: how often it is read; 0 = at every tick.
+    pub fn index(&mut self, key: &SeriesKey, every_ms: u32) -> usize {
+        if let Some(i) = self.by_key.get(key) {
+            return *i;
+        }
+        let i = self.keys.len();
+        self.by_key.insert(key.clone(), i);
+        self.keys.push(key.clone());
+        self.series.push(Series::default());
+        self.rules.push(self.rules_for(every_ms));
+        self.every_ms.push(every_ms);
+        self.troubles.push(Trouble::default());
+        self.norms.push(None);
+        i
+    }
+
+    /// Series in the order of their indices.
+    #[must_use]
+    pub fn keys(&self) -> &[SeriesKey] {
+        &self.keys
+    }
+
+    /// The state of every series.
+    #[must_use]
+    pub fn series(&self) -> &[Series] {
+        &self.series
+    }
+
+    /// The episodes.
+    #[must_use]
+    pub fn episodes(&self) -> &Episodes {
+        &self.episodes
+    }
+
+    /// First bytes of the model's SHA-256; zero without a model.
+    #[must_use]
+    pub fn model(&self) -> [u8; 8] {
+        self.model
+    }
+
+    /// The model's name and version; empty without a model.
+    #[must_use]
+    pub fn model_name(&self) -> String {
+        self.forecaster.as_ref().map_or_else(String::new, Forecaster::name)
+    }
+
+    /// Milliseconds between ticks, as observed.
+    #[must_use]
+    pub fn tick_ms(&self) -> Millis {
+        self.tick_ms
+    }
+
+    /// 0..1 for the whole device: the highest score of a series that may open an episode; 0.5 is the threshold.
+    #[must_use]
+    pub fn score(&self) -> f32 {
+        let headlines = self.keys.iter().zip(&self.series).filter(|(k, _)| judge::may_open(k.metric()));
+        headlines.map(|(_, s)| s.now.score).fold(0.0, f32::max)
+    }
+
+    /// What there is to say of every open episode now.
+    #[must_use]
+    pub fn open_episodes(&self, now: Millis) -> Vec<wire::Episode> {
+        let mut open: Vec<_> = self.episodes.describe(now, &self.keys, &self.series).collect();
+        open.iter_mut().for_each(|e| e.model = self.model);
+        open
+    }
+
+    /// Takes one tick. `readings[i]` belongs to series `i`; `None`: it was not due.
+    pub fn tick(&mut self, now: Millis, readings: &[Option<Reading>], out: &mut Vec<Output>) {
+        self.note_tick(now);
+        for (i, reading) in readings.iter().enumerate().take(self.keys.len()) {
+            let Some(reading) = reading else { continue };
+            let metric = self.keys[i].metric();
+            let checked = self.series[i].observe(metric, &self.rules[i], now, *reading);
+            let verdict = if checked.why == Some(NoData::FirstReading) { Verdict::Ok } else { checked.verdict };
+            if let Some(told) = self.troubles[i].note(verdict as u8) {
+                let (key, why) = (self.keys[i].clone(), checked.why);
+                out.push(Output::Trouble { series: i, body: trouble(key, told, why, checked.value) });
+            }
+        }
+        self.forecast();
+        let Self { keys, series, model, tick_ms, episodes, .. } = self;
+        episodes.step(now, keys, series, &mut |notice| {
+            let mut body = notice.body;
+            body.model = *model;
+            body.spark = spark(&body, keys, series, *tick_ms);
+            out.push(Output::Episode { body, severity: notice.severity });
+        });
+    }
+
+    /// Asks the model about every series' next reading.
+    fn forecast(&mut self) {
+        let Some(forecaster) = &mut self.forecaster else { return };
+        let done = forecaster.make_room(self.series.len()).and_then(|()| {
+            let rows = forecaster.windows.chunks_exact_mut(WINDOW);
+            for (((s, key), norm), row) in self.series.iter().zip(&self.keys).zip(&mut self.norms).zip(rows) {
+                *norm = s.ask(key.metric(), row);
+            }
+            forecaster.run()
+        });
+        if let Err(error) = done {
+            log::error!("the model failed and is off, the robust scorer judges alone: {error:#}");
+            self.forecaster = None;
+            self.model = [0; 8];
+            return;
+        }
+        for (row, (s, norm)) in self.series.iter_mut().zip(&self.norms).enumerate() {
+            if let Some(norm) = norm {
+                s.answer(*norm, forecaster.row(row));
+            }
+        }
+    }
+
+    /// Learns the length of a tick, and sets the thresholds anew when it or the number of series has changed.
+    fn note_tick(&mut self, now: Millis) {
+        let passed = self.last.map_or(0, |last| now.saturating_sub(last));
+        self.last = Some(now);
+        // A tenth off is jitter; more is another rhythm. A gap is no rhythm at all.
+        let is_new_rhythm = passed > 0 && (passed * 10 < self.tick_ms * 9 || passed * 10 > self.tick_ms * 11);
+        if is_new_rhythm && self.ruled_for.1 == 0 {
+            self.tick_ms = passed;
+            self.episodes.retime(Times::for_tick(passed));
+        }
+        if passed > 0 && self.ruled_for != (self.keys.len(), self.tick_ms) {
+            self.ruled_for = (self.keys.len(), self.tick_ms);
+            for i in 0..self.rules.len() {
+                self.rules[i] = self.rules_for(self.every_ms[i]);
+            }
+        }
+    }
+
+    fn rules_for(&self, every_ms: u32) -> Rules {
+        let every = if every_ms == 0 { self.tick_ms as f32 } else { every_ms as f32 };
+        let Budget { alarms, period_ms } = self.budget;
+        Rules { threshold: Threshold::of_budget(alarms, period_ms, self.keys.len(), every, SUSTAIN_MS) }
+    }
+}
+
+impl Trouble {
+    /// Returns the verdict to tell, if it changed and has lasted.
+    fn note(&mut self, verdict: u8) -> Option<u8> {
+        if verdict != self.seen {
+            (self.seen, self.times) = (verdict, 0);
+        }
+        self.times = self.times.saturating_add(1);
+        if self.seen == self.told || self.times < TROUBLE_READINGS {
+            return None;
+        }
+        self.told = self.seen;
+        Some(self.told)
+    }
+}
+
+fn trouble(key: SeriesKey, verdict: u8, why: Option<NoData>, value: Option<f32>) -> wire::Trouble {
+    let word = why.map_or_else(|| Verdict::word(verdict), NoData::word);
+    let text = match value {
+        Some(value) if verdict != 0 => format!("{word} at {value}"),
+        _ => word.to_owned(),
+    };
+    wire::Trouble {
+        source: heapless::String::new(),
+        series: Some(key),
+        verdict,
+        why: why.map_or(0, |w| w as u8),
+        text: fieldmouse_core::series::cut(&text),
+    }
+}
+
+/// The plot of an episode's first series. A closed episode was plotted when it was updated, if it lasted that long.
+fn spark(e: &wire::Episode, keys: &[SeriesKey], series: &[Series], tick_ms: Millis) -> Option<wire::Spark> {
+    let first = e.contributors.first()?;
+    let i = keys.iter().position(|k| *k == first.key)?;
+    let seen = tick_ms * series[i].window.len() as u64;
+    (u64::from(e.since_ms) < seen)
+        .then(|| shape::spark(&series[i], first.key.metric(), tick_ms, e.since_ms))
+        .flatten()
+}

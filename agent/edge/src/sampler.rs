@@ -1,0 +1,189 @@
+//! The sampler: asks every due source, each on a thread of the blocking pool, and waits no longer than the deadline.
+//!
+//! A source that has not answered is left alone until it does; its series have no data meanwhile, and the others are
+//! none the wiser.
+
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::Context;
+use fieldmouse_core::series::{Millis, NoData, Reading};
+use tokio::sync::mpsc;
+
+use crate::config::SourceConfig;
+use crate::pipeline::Pipeline;
+use crate::sources::{self, Readings, Source, SourceError};
+
+/// What a source was found to be at its last sample.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Health {
+    /// It answered.
+    Good,
+    /// It did not answer before the deadline.
+    Hung,
+    /// It failed as a whole.
+    Failed(SourceError),
+}
+
+struct Slot {
+    name: &'static str,
+    every_ms: Millis,
+    due: Millis,
+    /// Taken while the source is being sampled.
+    idle: Option<(Box<dyn Source>, Readings)>,
+    /// Index in the pipeline of each of the source's series.
+    series: Vec<usize>,
+    health: Health,
+}
+
+struct Answer {
+    source: usize,
+    it: Box<dyn Source>,
+    readings: Readings,
+    result: Result<(), SourceError>,
+}
+
+/// All sources of this agent.
+pub struct Sampler {
+    slots: Vec<Slot>,
+    deadline: Duration,
+    tick_ms: Millis,
+    answers: (mpsc::UnboundedSender<Answer>, mpsc::UnboundedReceiver<Answer>),
+    readings: Vec<Option<Reading>>,
+}
+
+impl std::fmt::Debug for Sampler {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_list().entries(self.slots.iter().map(|s| s.name)).finish()
+    }
+}
+
+impl Sampler {
+    /// Builds the configured sources over this root.
+    ///
+    /// # Errors
+    /// If a source refuses its configuration.
+    pub fn new(configs: &[SourceConfig], root: &Path, deadline: Duration, tick_ms: Millis) -> anyhow::Result<Self> {
+        let slots = configs
+            .iter()
+            .map(|c| {
+                let it = (c.kind.build)(c.keys.clone(), root).with_context(|| format!("source.{}", c.kind.name))?;
+                Ok(Slot {
+                    name: c.kind.name,
+                    every_ms: c.every_ms.max(tick_ms),
+                    due: 0,
+                    idle: Some((it, Readings::default())),
+                    series: Vec::new(),
+                    health: Health::Good,
+                })
+            })
+            .collect::<anyhow::Result<_>>()?;
+        Ok(Self { slots, deadline, tick_ms, answers: mpsc::unbounded_channel(), readings: Vec::new() })
+    }
+
+    /// Samples what is due at `now`, and returns the readings by the pipeline's indices.
+    pub async fn sample(&mut self, now: Millis, pipeline: &mut Pipeline) -> &[Option<Reading>] {
+        self.readings.fill(None);
+        // A hung source may have answered since.
+        while let Ok(late) = self.answers.1.try_recv() {
+            self.take(late, false, pipeline);
+        }
+        let mut waiting = 0;
+        for source in 0..self.slots.len() {
+            let slot = &mut self.slots[source];
+            if now < slot.due {
+                continue;
+            }
+            // Due times follow the clock, not the last answer, so that rhythm is kept.
+            slot.due = if slot.due + slot.every_ms <= now { now + slot.every_ms } else { slot.due + slot.every_ms };
+            match slot.idle.take() {
+                Some((mut it, mut readings)) => {
+                    let answers = self.answers.0.clone();
+                    waiting += 1;
+                    tokio::task::spawn_blocking(move || {
+                        readings.begin();
+                        let result = it.sample(now, &mut readings);
+                        // Nobody listens any more only when the agent is stopping.
+                        let _stopping = answers.send(Answer { source, it, readings, result });
+                    });
+                }
+                None => self.give_up(source),
+            }
+        }
+        let deadline = tokio::time::sleep(self.deadline);
+        tokio::pin!(deadline);
+        while waiting > 0 {
+            tokio::select! {
+                answer = self.answers.1.recv() => {
+                    let Some(answer) = answer else { break };
+                    // A late answer of an earlier tick brings the source back, but no reading of now.
+                    let on_time = self.slots[answer.source].health != Health::Hung;
+                    waiting -= usize::from(on_time);
+                    self.take(answer, on_time, pipeline);
+                }
+                () = &mut deadline => {
+                    for source in 0..self.slots.len() {
+                        if self.slots[source].idle.is_none() {
+                            self.give_up(source);
+                        }
+                    }
+                    break;
+                }
+            }
+        }
+        &self.readings
+    }
+
+    fn give_up(&mut self, source: usize) {
+        self.slots[source].health = Health::Hung;
+        for i in &self.slots[source].series {
+            self.readings[*i] = Some(Err(NoData::Timeout));
+        }
+    }
+
+    fn take(&mut self, answer: Answer, on_time: bool, pipeline: &mut Pipeline) {
+        let Answer { source, it, mut readings, result } = answer;
+        let slot = &mut self.slots[source];
+        if let Err(error) = &result {
+            readings.fail_all(error.why);
+        }
+        // The source's list of series only ever grows.
+        let every = if slot.every_ms <= self.tick_ms { 0 } else { u32::try_from(slot.every_ms).unwrap_or(u32::MAX) };
+        for (key, _) in readings.iter().skip(slot.series.len()) {
+            slot.series.push(pipeline.index(key, every));
+        }
+        self.readings.resize(pipeline.keys().len(), None);
+        if on_time {
+            for ((_, reading), i) in readings.iter().zip(&slot.series) {
+                self.readings[*i] = Some(reading);
+            }
+        }
+        slot.health = result.map_or_else(Health::Failed, |()| Health::Good);
+        slot.idle = Some((it, readings));
+    }
+
+    /// Every source with its health.
+    pub fn health(&self) -> impl Iterator<Item = (&'static str, &Health)> {
+        self.slots.iter().map(|s| (s.name, &s.health))
+    }
+
+    /// The source that a series belongs to.
+    #[must_use]
+    pub fn source_of(&self, series: usize) -> Option<(&'static str, &Health)> {
+        self.slots.iter().find(|s| s.series.contains(&series)).map(|s| (s.name, &s.health))
+    }
+
+    /// Every source with the number of its series.
+    pub fn counts(&self) -> impl Iterator<Item = (&'static str, usize)> {
+        self.slots.iter().map(|s| (s.name, s.series.len()))
+    }
+}
+
+/// The sources of the table that are on by default.
+#[must_use]
+pub fn default_sources() -> Vec<SourceConfig> {
+    sources::KINDS
+        .iter()
+        .map(|kind| SourceConfig { kind, every_ms: Millis::from(kind.every_ms), keys: toml::Table::new() })
+        .collect()
+}

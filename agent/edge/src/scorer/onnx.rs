@@ -1,0 +1,163 @@
+//! The ONNX model: checked bytes in, predictive quantiles out.
+//!
+//! Reads the protobuf with tract's types and builds the graph from tract's core operators, without
+//! its ONNX operator register. So the operators are those of the contract, and the binary carries
+//! no more than they need. Not for choosing or trusting a model: a signature is checked elsewhere.
+
+mod attrs;
+mod contract;
+mod error;
+mod graph;
+mod ops;
+mod scan;
+mod tensor;
+
+use prost::Message;
+use ring::digest;
+use tract_onnx::pb::ModelProto;
+use tract_onnx::tract_core::internal::{IntoTValue, Tensor, TypedModel};
+use tract_onnx::tract_core::model::{TypedSimplePlan, TypedSimpleState};
+
+pub use contract::CONTRACT;
+pub use error::ModelError;
+use error::{Result, at_most, engine};
+
+/// Bytes of one file: the weights and as much again for everything else.
+const MAX_FILE_BYTES: u64 = 10 << 20;
+const MAX_BATCH: u64 = 16_384;
+
+/// What a model says about itself, and what was found in it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ModelInfo {
+    /// The contract it keeps, `forecast/1`.
+    pub contract: String,
+    /// `fieldmouse.name`
+    pub name: String,
+    /// `fieldmouse.version`
+    pub version: String,
+    /// Values in one window.
+    pub window: usize,
+    /// Levels of the output's columns, ascending.
+    pub quantiles: Vec<f32>,
+    /// Digest of the file.
+    pub sha256: [u8; 32],
+    /// Length of the file.
+    pub bytes: usize,
+    /// Version of the operator set.
+    pub opset: i64,
+    /// The operators it uses, each once.
+    pub ops: Vec<String>,
+    /// Names and dims of the inputs as the file has them.
+    pub inputs: Vec<(String, Vec<String>)>,
+    /// Names and dims of the outputs as the file has them.
+    pub outputs: Vec<(String, Vec<String>)>,
+    /// Multiply-adds of one run of the whole batch.
+    pub work: u64,
+}
+
+/// A model that is ready to run on a fixed number of windows.
+#[derive(Debug)]
+pub struct Model {
+    info: ModelInfo,
+    batch: usize,
+    state: TypedSimpleState,
+}
+
+impl Model {
+    /// Checks a file as `load` does and describes it.
+    ///
+    /// # Errors
+    /// When the file does not keep the contract; the sentence says what, where, and what is allowed.
+    pub fn inspect(bytes: &[u8]) -> Result<ModelInfo> {
+        let proto = decode(bytes)?;
+        let fixed = contract::read(&proto)?.inputs;
+        let batch = fixed.first().and_then(|(_, dims)| dims.first()?.parse().ok());
+        Ok(build(&proto, bytes, batch.unwrap_or(1))?.0)
+    }
+
+    /// Checks a file and prepares it for runs of `batch` windows.
+    ///
+    /// # Errors
+    /// As [`Model::inspect`], and when the model's batch is fixed to another number.
+    pub fn load(bytes: &[u8], batch: usize) -> Result<Self> {
+        let proto = decode(bytes)?;
+        let (info, model) = build(&proto, bytes, batch)?;
+        drop(proto);
+        let model =
+            model.into_optimized().map_err(|error| engine("optimizing the graph", &error))?;
+        let plan = TypedSimplePlan::new(model);
+        let state = plan.and_then(|plan| TypedSimpleState::new(&plan));
+        let state = state.map_err(|error| engine("planning the run", &error))?;
+        let mut model = Self { info, batch, state };
+        // The first run makes the engine's scratch buffers, and shows that there is a second one.
+        let windows = vec![0.0; batch.saturating_mul(model.info.window)];
+        let mut out = vec![0.0; batch.saturating_mul(model.info.quantiles.len())];
+        model.run(&windows, &mut out)?;
+        Ok(model)
+    }
+
+    /// What the model says about itself.
+    #[must_use]
+    pub const fn info(&self) -> &ModelInfo {
+        &self.info
+    }
+
+    /// Runs all windows at once: `windows` and `out` are row after row.
+    ///
+    /// A window that holds a NaN spoils its own row only, which is for the caller to look at.
+    ///
+    /// # Errors
+    /// When a buffer has the wrong length.
+    pub fn run(&mut self, windows: &[f32], out: &mut [f32]) -> Result<()> {
+        let (batch, window, levels) = (self.batch, self.info.window, self.info.quantiles.len());
+        fits("windows", windows.len(), batch, window)?;
+        fits("out", out.len(), batch, levels)?;
+        let done = self.exec(windows, out);
+        let reset = self.state.reset_turn();
+        done.and(reset.map_err(|error| engine("after a run", &error)))
+    }
+
+    fn exec(&mut self, windows: &[f32], out: &mut [f32]) -> Result<()> {
+        let failed = |error| engine("running the model", &error);
+        let input = Tensor::from_shape(&[self.batch, self.info.window], windows);
+        let input = input.map_err(failed)?.into_tvalue();
+        self.state.set_input(0, input).map_err(failed)?;
+        self.state.exec().map_err(failed)?;
+        let result = self.state.output(0).map_err(failed)?;
+        let result = result.try_as_plain_ram().map_err(failed)?;
+        let values = result.as_slice::<f32>().map_err(failed)?;
+        fits("the model's output", values.len(), 1, out.len())?;
+        out.copy_from_slice(values);
+        Ok(())
+    }
+}
+
+fn fits(name: &'static str, got: usize, rows: usize, columns: usize) -> Result<()> {
+    let expected = rows.saturating_mul(columns);
+    if got == expected { Ok(()) } else { Err(ModelError::Buffer { name, got, expected }) }
+}
+
+fn decode(bytes: &[u8]) -> Result<ModelProto> {
+    at_most("the file", "length in bytes", bytes.len() as u64, MAX_FILE_BYTES)?;
+    scan::scan(bytes)?;
+    ModelProto::decode(bytes)
+        .map_err(|error| ModelError::Malformed { what: error.to_string(), at: 0 })
+}
+
+fn build(proto: &ModelProto, bytes: &[u8], batch: usize) -> Result<(ModelInfo, TypedModel)> {
+    let mut info = contract::read(proto)?;
+    at_most("the run", "batch", batch as u64, MAX_BATCH)?;
+    contract::check_batch(&info, batch)?;
+    let input = (contract::INPUT, vec![batch, info.window]);
+    let output = (contract::OUTPUT, vec![batch, info.quantiles.len()]);
+    let graph = proto.graph.as_ref();
+    let graph = graph.ok_or_else(|| error::refused("the model", "no graph", "one graph"))?;
+    let built = graph::build(graph, info.opset, &[input], &[output])?;
+    info.ops = built.ops;
+    info.work = built.work;
+    info.bytes = bytes.len();
+    for (to, from) in info.sha256.iter_mut().zip(digest::digest(&digest::SHA256, bytes).as_ref()) {
+        *to = *from;
+    }
+    Ok((info, built.model))
+}

@@ -1,0 +1,46 @@
+//! What `status` says, in words.
+
+use std::fmt::Write;
+
+use serde_json::Value;
+
+/// The status of an agent for people.
+#[must_use]
+pub fn in_words(s: &Value) -> String {
+    let mut text = String::new();
+    let text_of = |v: &Value| v.as_str().map_or_else(|| v.to_string(), ToOwned::to_owned);
+    let mut line = |key: &str, value: String| {
+        // Writing to a string cannot fail.
+        let _ok = writeln!(text, "{key:<9} {value}");
+    };
+    line("node", format!("{} at {}, version {}", text_of(&s["node"]), text_of(&s["site"]), text_of(&s["version"])));
+    line("up", format!("{} s, {} ticks, {} late", s["uptime_s"], s["ticks"], s["late"]));
+    let link = &s["link"];
+    let why = link["why"].as_str().filter(|w| !w.is_empty()).map_or(String::new(), |w| format!(": {w}"));
+    line("link", format!("{}{why}, {} to {}", text_of(&link["state"]), text_of(&link["for"]), text_of(&link["broker"])));
+    let o = &s["outbox"];
+    let memory = if o["memory_only"] == true { ", IN MEMORY ONLY" } else { "" };
+    line(
+        "outbox",
+        format!(
+            "{} waiting, {} bytes, {} acknowledged of {}, {} lost, {} bytes written{memory}",
+            o["waiting"], o["bytes"], o["acked"], o["seq"], o["lost"], o["bytes_written"]
+        ),
+    );
+    let m = &s["model"];
+    line("model", if m.is_null() { "off; the robust scorer judges alone".into() } else { format!("{} ({})", text_of(&m["name"]), text_of(&m["id"])) });
+    line("budget", format!("{}; {} episodes opened, {} habits kept quiet", text_of(&s["false_alarms"]), s["opened"], s["muted"]));
+    let c = &s["cost"];
+    line("cost", format!("{} us of processor a second, {} KiB resident", c["cpu_us"], c["rss_kib"]));
+    for source in s["sources"].as_array().into_iter().flatten() {
+        line("source", format!("{:<11} {:>4} series, {}", text_of(&source["name"]), source["series"], text_of(&source["health"])));
+    }
+    let open = s["episodes"].as_array().map_or(&[][..], Vec::as_slice);
+    for episode in open {
+        line("episode", format!("{}: {}", episode["id"], text_of(&episode["sentence"])));
+    }
+    if open.is_empty() {
+        line("episode", "none open".into());
+    }
+    text
+}
