@@ -126,7 +126,7 @@ macro_rules! sources {
     };
 }
 
-sources![host];
+sources![host, filesystem];
 
 mod places;
 mod text;
