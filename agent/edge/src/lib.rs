@@ -1,4 +1,5 @@
 //! What Fieldmouse **touches**: files, sockets, clocks, and the ONNX model. What is decided is in `fieldmouse-core`.
 
 pub mod clock;
+pub mod culprit;
 pub mod sources;

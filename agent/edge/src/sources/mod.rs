@@ -126,7 +126,11 @@ macro_rules! sources {
     };
 }
 
-sources![host, filesystem];
+sources![host, filesystem, process];
+
+#[cfg(test)]
+pub(crate) use process::parse as parse_stat;
+pub(crate) use process::{Scanner, Stat};
 
 mod places;
 mod text;
