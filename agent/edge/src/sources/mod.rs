@@ -126,7 +126,7 @@ macro_rules! sources {
     };
 }
 
-sources![host, filesystem, process];
+sources![host, filesystem, process, hwmon, thermal];
 
 #[cfg(test)]
 pub(crate) use process::parse as parse_stat;
