@@ -132,6 +132,7 @@ sources![host, filesystem, process, hwmon, thermal];
 pub(crate) use process::parse as parse_stat;
 pub(crate) use process::{Scanner, Stat};
 
+pub mod machine;
 mod places;
 mod text;
 
