@@ -136,6 +136,9 @@ pub mod machine;
 mod places;
 mod text;
 
+#[cfg(test)]
+mod tests;
+
 /// The configuration of the source `name`, from its own keys.
 fn config<T: serde::de::DeserializeOwned>(name: &str, table: toml::Table) -> anyhow::Result<T> {
     serde_path_to_error::deserialize(toml::Value::Table(table)).map_err(|e| {
