@@ -1,3 +1,4 @@
+use super::scan::name;
 use super::*;
 
 /// A machine whose processes do as they are told.

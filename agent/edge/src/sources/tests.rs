@@ -133,6 +133,29 @@ fn a_server_has_file_systems_processes_and_sensors() {
 }
 
 #[test]
+fn a_chip_keeps_its_series_when_it_is_numbered_anew() {
+    let dir = tempfile::tempdir().unwrap();
+    copy(&machine("server"), dir.path(), &Mutex::default());
+    let mut source = build("hwmon", dir.path());
+    let mut out = Readings::default();
+    sample(source.as_mut(), 0, &mut out).unwrap();
+    let count = out.len();
+    let temperature = |out: &Readings| {
+        let found = out.iter().find(|(key, _)| key.to_string().contains("Package id 0}"));
+        found.map(|(_, reading)| reading)
+    };
+    assert_eq!(temperature(&out), Some(Ok(47.0)));
+    let class = dir.path().join("sys/class/hwmon");
+    std::fs::rename(class.join("hwmon0"), class.join("hwmon7")).unwrap();
+    sample(source.as_mut(), 5_000, &mut out).unwrap();
+    assert_eq!(temperature(&out), Some(Err(NoData::Absent)));
+    for now in [10_000, 15_000] {
+        sample(source.as_mut(), now, &mut out).unwrap();
+    }
+    assert_eq!((temperature(&out), out.len()), (Some(Ok(47.0)), count));
+}
+
+#[test]
 fn an_odd_machine_costs_the_odd_series_only() {
     let root = machine("odd");
     let bad = Err(NoData::Unparsable);
