@@ -141,6 +141,7 @@ metrics! {
     INTERRUPTS = 9, "system.linux.cpu.interrupts" [] "{interrupt}/s", Counter Cpu Symptom Log, floor 5e3, range COUNT, weight 0.2, "interrupts";
     SOFTIRQS = 10, "system.linux.cpu.softirqs" [] "{softirq}/s", Counter Cpu Symptom Log, floor 5e3, range COUNT, weight 0.2, "soft interrupts";
     PRESSURE = 11, "system.linux.pressure.stall" ["resource", "kind"] "1", Gauge Cpu Symptom Linear, floor 0.2, range SHARE, weight 0.3, "time stalled for {}";
+    TASKS = 12, "system.linux.cpu.tasks" ["linux.task.state"] "{thread}", Gauge Cpu Symptom Log, floor 8.0, range COUNT, weight 0.3, "{} tasks";
 
     MEMORY_USAGE = 20, "system.memory.usage" ["system.memory.state"] "By", Gauge Memory Symptom Linear, floor 3e8, range COUNT, weight 0.3, "{} memory";
     MEMORY_USED = 21, "system.memory.utilization" [] "1", Gauge Memory Headline Linear, floor 0.03, range SHARE, weight 1.0, "memory in use";

@@ -29,8 +29,11 @@ impl FromStr for Budget {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let error =
-            || format!("`{text}` is no false-alarm budget; write a number `per hour`, `per day`, `per week` or `per month`");
+        let error = || {
+            format!(
+                "`{text}` is no false-alarm budget; write a number `per hour`, `per day`, `per week` or `per month`"
+            )
+        };
         let (alarms, period) = text.split_once(" per ").ok_or_else(error)?;
         let alarms = alarms.trim().parse::<f32>().ok().filter(|a| *a > 0.0 && *a <= 1e6).ok_or_else(error)?;
         let period = PERIODS.iter().find(|(name, _)| *name == period.trim()).ok_or_else(error)?;

@@ -212,9 +212,13 @@ impl Config {
     pub fn new(written: Written, host: &str) -> Result<Self, KeyError> {
         let node = written.node.name.clone().unwrap_or_else(|| name_of_host(host));
         let site = written.node.site.clone().unwrap_or_else(|| "default".into());
-        for (key, name) in [("node.name", &node), ("node.site", &site), ("broker.root", &written.broker.root)] {
+        for (key, name) in [("node.name", &node), ("node.site", &site), ("broker.root", &written.broker.root)]
+        {
             if !wire::is_name(name) {
-                return Err(KeyError::new(key, format!("`{name}` is no name; allowed are 1 to 48 of a-z, 0-9 and -")));
+                return Err(KeyError::new(
+                    key,
+                    format!("`{name}` is no name; allowed are 1 to 48 of a-z, 0-9 and -"),
+                ));
             }
         }
         for (key, span, least, most) in [
@@ -226,13 +230,17 @@ impl Config {
             if !(least..=most).contains(&span.0) {
                 let allowed = [least, most].map(|ms| String::from(Span(ms)));
                 let text = String::from(span);
-                return Err(KeyError::new(key, format!("`{text}` is not within {} and {}", allowed[0], allowed[1])));
+                return Err(KeyError::new(
+                    key,
+                    format!("`{text}` is not within {} and {}", allowed[0], allowed[1]),
+                ));
             }
         }
         if written.outbox.max_bytes < 64 << 10 {
             return Err(KeyError::new("outbox.max_bytes", "must be at least 65536".into()));
         }
-        let labels = written.node.labels.iter().map(|(k, v)| format!("{k}={v}")).collect::<Vec<_>>().join(",");
+        let labels =
+            written.node.labels.iter().map(|(k, v)| format!("{k}={v}")).collect::<Vec<_>>().join(",");
         if labels.len() > 128 {
             return Err(KeyError::new("node.labels", format!("{} bytes in all; at most 128", labels.len())));
         }
@@ -262,7 +270,9 @@ fn source_configs(tables: &BTreeMap<String, toml::Table>) -> Result<Vec<SourceCo
         let enabled = match keys.remove("enabled") {
             None => true,
             Some(toml::Value::Boolean(b)) => b,
-            Some(other) => return Err(KeyError::new(&key("enabled"), format!("`{other}` is neither true nor false"))),
+            Some(other) => {
+                return Err(KeyError::new(&key("enabled"), format!("`{other}` is neither true nor false")));
+            }
         };
         let every_ms = match keys.remove("every") {
             None => Millis::from(kind.every_ms),
@@ -272,8 +282,9 @@ fn source_configs(tables: &BTreeMap<String, toml::Table>) -> Result<Vec<SourceCo
         };
         if enabled {
             // The source itself refuses keys it does not know.
-            (kind.build)(keys.clone(), std::path::Path::new("/"))
-                .map_err(|e| KeyError::new(&format!("source.{}", kind.name), format!("{e:#}").trim().to_owned()))?;
+            (kind.build)(keys.clone(), std::path::Path::new("/")).map_err(|e| {
+                KeyError::new(&format!("source.{}", kind.name), format!("{e:#}").trim().to_owned())
+            })?;
             on.push(SourceConfig { kind, every_ms, keys });
         }
     }

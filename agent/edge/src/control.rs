@@ -119,8 +119,9 @@ async fn serve_one(stream: UnixStream, requests: mpsc::Sender<Request>) -> anyho
 pub fn ask(socket: &Path, ask: &Ask) -> anyhow::Result<Value> {
     use std::io::{BufRead, Write};
     let shown = socket.display();
-    let mut stream = std::os::unix::net::UnixStream::connect(socket)
-        .with_context(|| format!("{shown}: no agent answers; is `fieldmouse run` running with this socket?"))?;
+    let mut stream = std::os::unix::net::UnixStream::connect(socket).with_context(|| {
+        format!("{shown}: no agent answers; is `fieldmouse run` running with this socket?")
+    })?;
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
     writeln!(stream, "{}", serde_json::to_string(ask)?)?;

@@ -1,11 +1,11 @@
 //! A wire message in JSON: what `decode` prints, what `replay --events` writes, and what people read in tests.
 
+use fieldmouse_core::explain;
 use fieldmouse_core::metric::Group;
 use fieldmouse_core::quality::Verdict;
 use fieldmouse_core::series::SeriesKey;
 use fieldmouse_core::shape::Shape;
 use fieldmouse_core::wire::{self, DecodeError, Head, Item, Kind};
-use fieldmouse_core::explain;
 use serde_json::{Value, json};
 
 /// Every item of a message, one JSON object each. A body that cannot be read is shown as bytes with the reason.
@@ -40,7 +40,10 @@ fn body(kind: Kind, bytes: &[u8]) -> Result<Value, DecodeError> {
     Ok(match kind {
         Kind::Status => {
             let s: wire::Status = wire::read_body(bytes)?;
-            let word = ["unknown", "online", "offline", "lost"].get(usize::from(s.state)).copied().unwrap_or("unknown");
+            let word = ["unknown", "online", "offline", "lost"]
+                .get(usize::from(s.state))
+                .copied()
+                .unwrap_or("unknown");
             json!({"state": word, "version": s.version.as_str()})
         }
         Kind::Birth => {

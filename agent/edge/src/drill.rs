@@ -85,8 +85,12 @@ pub fn run(name: &str, socket: &Path, config: &Config) -> anyhow::Result<()> {
         .with_context(|| format!("no drill is called `{name}`; there are: {}", names()))?;
     let mut out = std::io::stdout();
     let before = open_episodes(&ask(socket, &Ask::Status)?);
-    if let Some((id, sentence)) = before.iter().find(|(_, e)| e["group"] == drill.group).map(|(id, e)| (id, &e["sentence"])) {
-        bail!("episode {id} is open in the same part of the device; the drill could not be told from it: {sentence}");
+    if let Some((id, sentence)) =
+        before.iter().find(|(_, e)| e["group"] == drill.group).map(|(id, e)| (id, &e["sentence"]))
+    {
+        bail!(
+            "episode {id} is open in the same part of the device; the drill could not be told from it: {sentence}"
+        );
     }
     let text = format!("{}: {}", drill.name, drill.about);
     ask(socket, &Ask::Event { kind: "drill".into(), text: text.clone(), severity: 9 })?;
@@ -105,7 +109,9 @@ pub fn run(name: &str, socket: &Path, config: &Config) -> anyhow::Result<()> {
                 bail!("the fault ended before it was seen");
             }
             let open = open_episodes(&ask(socket, &Ask::Status)?);
-            Ok(open.into_iter().find(|(id, e)| e["group"] == drill.group && before.iter().all(|(b, _)| b != id)))
+            Ok(open
+                .into_iter()
+                .find(|(id, e)| e["group"] == drill.group && before.iter().all(|(b, _)| b != id)))
         });
         stop.store(true, Ordering::Relaxed);
         let ended = fault.join().map_err(|_| anyhow::anyhow!("the fault failed"))?;
@@ -114,7 +120,11 @@ pub fn run(name: &str, socket: &Path, config: &Config) -> anyhow::Result<()> {
             bail!("not seen within {} s", drill.patience.as_secs());
         };
         let after = clock::since(start).as_secs_f64();
-        writeln!(out, "seen after {after:.1} s as episode {id}: {}", episode["sentence"].as_str().unwrap_or(""))?;
+        writeln!(
+            out,
+            "seen after {after:.1} s as episode {id}: {}",
+            episode["sentence"].as_str().unwrap_or("")
+        )?;
         let end = clock::instant();
         let closed = wait(Duration::from_secs(120), || {
             let open = open_episodes(&ask(socket, &Ask::Status)?);
@@ -134,7 +144,10 @@ fn open_episodes(status: &Value) -> Vec<(u64, Value)> {
 }
 
 /// Asks twice a second until there is an answer or patience ends.
-fn wait<T>(patience: Duration, mut look: impl FnMut() -> anyhow::Result<Option<T>>) -> anyhow::Result<Option<T>> {
+fn wait<T>(
+    patience: Duration,
+    mut look: impl FnMut() -> anyhow::Result<Option<T>>,
+) -> anyhow::Result<Option<T>> {
     let start = clock::instant();
     while clock::since(start) < patience {
         if let Some(found) = look()? {

@@ -5,6 +5,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod control;
+pub mod culprit;
 pub mod decode;
 pub mod drill;
 pub mod keys;

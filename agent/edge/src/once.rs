@@ -39,7 +39,11 @@ pub fn print(config: &Config, as_json: bool) -> anyhow::Result<()> {
             let (value, verdict) = (series.now.value, Verdict::word(series.now.verdict as u8));
             let unit = key.metric().unit;
             if as_json {
-                writeln!(out, "{}", json!({"series": key.to_string(), "value": value, "unit": unit, "quality": verdict}))?;
+                writeln!(
+                    out,
+                    "{}",
+                    json!({"series": key.to_string(), "value": value, "unit": unit, "quality": verdict})
+                )?;
             } else {
                 let value = value.map_or_else(|| "-".into(), |v| v.to_string());
                 writeln!(out, "{:<72} {value:>16} {unit:<18} {verdict}", key.to_string())?;

@@ -160,7 +160,8 @@ impl Pipeline {
             let Some(reading) = reading else { continue };
             let metric = self.keys[i].metric();
             let checked = self.series[i].observe(metric, &self.rules[i], now, *reading);
-            let verdict = if checked.why == Some(NoData::FirstReading) { Verdict::Ok } else { checked.verdict };
+            let verdict =
+                if checked.why == Some(NoData::FirstReading) { Verdict::Ok } else { checked.verdict };
             if let Some(told) = self.troubles[i].note(verdict as u8) {
                 let (key, why) = (self.keys[i].clone(), checked.why);
                 out.push(Output::Trouble { series: i, body: trouble(key, told, why, checked.value) });

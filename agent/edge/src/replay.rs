@@ -45,7 +45,10 @@ pub fn run(files: &Files, mut pipeline: Pipeline) -> anyhow::Result<Summary> {
         .with_context(|| format!("{name}: cannot be read"))?;
     let header = csv.headers().with_context(|| format!("{name}: no header line"))?.clone();
     if header.get(0) != Some("timestamp") {
-        bail!("{name}: line 1: the first column is `{}`; it must be `timestamp`", header.get(0).unwrap_or(""));
+        bail!(
+            "{name}: line 1: the first column is `{}`; it must be `timestamp`",
+            header.get(0).unwrap_or("")
+        );
     }
     let columns: Vec<usize> =
         header.iter().skip(1).map(|column| pipeline.index(&keys::parse(column), 0)).collect();
@@ -68,14 +71,21 @@ pub fn run(files: &Files, mut pipeline: Pipeline) -> anyhow::Result<Summary> {
         let at = || format!("{name}: line {}", row.position().map_or(0, csv::Position::line));
         let stamp = row.get(0).unwrap_or("");
         let wall = timestamp_ms(stamp).with_context(|| {
-            format!("{}: timestamp `{stamp}` is neither RFC 3339, `YYYY-MM-DD HH:MM:SS` nor epoch seconds", at())
+            format!(
+                "{}: timestamp `{stamp}` is neither RFC 3339, `YYYY-MM-DD HH:MM:SS` nor epoch seconds",
+                at()
+            )
         })?;
         // Before the first row nothing is known; a clock that falls back stands still.
         let now = Millis::try_from(wall - *first.get_or_insert(wall)).unwrap_or(0).max(summary.span_ms);
         for (column, i) in columns.iter().enumerate() {
             let text = row.get(column + 1).unwrap_or("");
             readings[*i] = Some(reading(text).with_context(|| {
-                format!("{}: `{text}` in column `{}` is no number", at(), header.get(column + 1).unwrap_or(""))
+                format!(
+                    "{}: `{text}` in column `{}` is no number",
+                    at(),
+                    header.get(column + 1).unwrap_or("")
+                )
             })?);
         }
         told.clear();
@@ -132,8 +142,16 @@ fn event_json(output: &Output, seq: u64, mono_ms: Millis, wall_ms: Option<u64>) 
         Output::Trouble { body, .. } => (Kind::Trouble, 13, wire::write_body(body, &mut buffer)),
     };
     let body = &buffer[..len.unwrap_or(0)];
-    let item =
-        Item { seq, mono_ms, wall_ms, clock: wire::Clock::Free as u8, severity, kind: kind as u16, rev: 1, body };
+    let item = Item {
+        seq,
+        mono_ms,
+        wall_ms,
+        clock: wire::Clock::Free as u8,
+        severity,
+        kind: kind as u16,
+        rev: 1,
+        body,
+    };
     decode::event(&Head { node: "replay", epoch: 0 }, &item)
 }
 
@@ -164,16 +182,17 @@ fn timestamp_ms(text: &str) -> anyhow::Result<i64> {
 
 /// Takes `+02:00` off the end of a time, which the parser does not know.
 fn split_offset(text: &str) -> (&str, i64) {
-    let parsed = text.len().checked_sub(6).filter(|at| *at >= 10 && text.is_char_boundary(*at)).and_then(|at| {
-        let (time, offset) = text.split_at(at);
-        let sign = match offset.as_bytes() {
-            [b'+', ..] => 1,
-            [b'-', ..] => -1,
-            _ => return None,
-        };
-        let (hours, minutes) = offset[1..].split_once(':')?;
-        Some((time, sign * (hours.parse::<i64>().ok()? * 60 + minutes.parse::<i64>().ok()?) * 60_000))
-    });
+    let parsed =
+        text.len().checked_sub(6).filter(|at| *at >= 10 && text.is_char_boundary(*at)).and_then(|at| {
+            let (time, offset) = text.split_at(at);
+            let sign = match offset.as_bytes() {
+                [b'+', ..] => 1,
+                [b'-', ..] => -1,
+                _ => return None,
+            };
+            let (hours, minutes) = offset[1..].split_once(':')?;
+            Some((time, sign * (hours.parse::<i64>().ok()? * 60 + minutes.parse::<i64>().ok()?) * 60_000))
+        });
     parsed.unwrap_or((text, 0))
 }
 

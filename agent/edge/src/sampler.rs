@@ -63,11 +63,17 @@ impl Sampler {
     ///
     /// # Errors
     /// If a source refuses its configuration.
-    pub fn new(configs: &[SourceConfig], root: &Path, deadline: Duration, tick_ms: Millis) -> anyhow::Result<Self> {
+    pub fn new(
+        configs: &[SourceConfig],
+        root: &Path,
+        deadline: Duration,
+        tick_ms: Millis,
+    ) -> anyhow::Result<Self> {
         let slots = configs
             .iter()
             .map(|c| {
-                let it = (c.kind.build)(c.keys.clone(), root).with_context(|| format!("source.{}", c.kind.name))?;
+                let it = (c.kind.build)(c.keys.clone(), root)
+                    .with_context(|| format!("source.{}", c.kind.name))?;
                 Ok(Slot {
                     name: c.kind.name,
                     every_ms: c.every_ms.max(tick_ms),
@@ -95,7 +101,8 @@ impl Sampler {
                 continue;
             }
             // Due times follow the clock, not the last answer, so that rhythm is kept.
-            slot.due = if slot.due + slot.every_ms <= now { now + slot.every_ms } else { slot.due + slot.every_ms };
+            slot.due =
+                if slot.due + slot.every_ms <= now { now + slot.every_ms } else { slot.due + slot.every_ms };
             match slot.idle.take() {
                 Some((mut it, mut readings)) => {
                     let answers = self.answers.0.clone();
@@ -148,7 +155,8 @@ impl Sampler {
             readings.fail_all(error.why);
         }
         // The source's list of series only ever grows.
-        let every = if slot.every_ms <= self.tick_ms { 0 } else { u32::try_from(slot.every_ms).unwrap_or(u32::MAX) };
+        let every =
+            if slot.every_ms <= self.tick_ms { 0 } else { u32::try_from(slot.every_ms).unwrap_or(u32::MAX) };
         for (key, _) in readings.iter().skip(slot.series.len()) {
             slot.series.push(pipeline.index(key, every));
         }

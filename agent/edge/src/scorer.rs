@@ -48,7 +48,12 @@ impl Forecaster {
             );
         }
         let model = onnx::Model::load(&bytes, ROWS)?;
-        Ok(Self { bytes, model, windows: vec![0.0; ROWS * WINDOW], quantiles: vec![0.0; ROWS * LEVELS.len()] })
+        Ok(Self {
+            bytes,
+            model,
+            windows: vec![0.0; ROWS * WINDOW],
+            quantiles: vec![0.0; ROWS * LEVELS.len()],
+        })
     }
 
     /// First bytes of the model's SHA-256.

@@ -13,11 +13,22 @@ pub fn in_words(s: &Value) -> String {
         // Writing to a string cannot fail.
         let _ok = writeln!(text, "{key:<9} {value}");
     };
-    line("node", format!("{} at {}, version {}", text_of(&s["node"]), text_of(&s["site"]), text_of(&s["version"])));
+    line(
+        "node",
+        format!("{} at {}, version {}", text_of(&s["node"]), text_of(&s["site"]), text_of(&s["version"])),
+    );
     line("up", format!("{} s, {} ticks, {} late", s["uptime_s"], s["ticks"], s["late"]));
     let link = &s["link"];
     let why = link["why"].as_str().filter(|w| !w.is_empty()).map_or(String::new(), |w| format!(": {w}"));
-    line("link", format!("{}{why}, {} to {}", text_of(&link["state"]), text_of(&link["for"]), text_of(&link["broker"])));
+    line(
+        "link",
+        format!(
+            "{}{why}, {} to {}",
+            text_of(&link["state"]),
+            text_of(&link["for"]),
+            text_of(&link["broker"])
+        ),
+    );
     let o = &s["outbox"];
     let memory = if o["memory_only"] == true { ", IN MEMORY ONLY" } else { "" };
     line(
@@ -28,12 +39,35 @@ pub fn in_words(s: &Value) -> String {
         ),
     );
     let m = &s["model"];
-    line("model", if m.is_null() { "off; the robust scorer judges alone".into() } else { format!("{} ({})", text_of(&m["name"]), text_of(&m["id"])) });
-    line("budget", format!("{}; {} episodes opened, {} habits kept quiet", text_of(&s["false_alarms"]), s["opened"], s["muted"]));
+    line(
+        "model",
+        if m.is_null() {
+            "off; the robust scorer judges alone".into()
+        } else {
+            format!("{} ({})", text_of(&m["name"]), text_of(&m["id"]))
+        },
+    );
+    line(
+        "budget",
+        format!(
+            "{}; {} episodes opened, {} habits kept quiet",
+            text_of(&s["false_alarms"]),
+            s["opened"],
+            s["muted"]
+        ),
+    );
     let c = &s["cost"];
     line("cost", format!("{} us of processor a second, {} KiB resident", c["cpu_us"], c["rss_kib"]));
     for source in s["sources"].as_array().into_iter().flatten() {
-        line("source", format!("{:<11} {:>4} series, {}", text_of(&source["name"]), source["series"], text_of(&source["health"])));
+        line(
+            "source",
+            format!(
+                "{:<11} {:>4} series, {}",
+                text_of(&source["name"]),
+                source["series"],
+                text_of(&source["health"])
+            ),
+        );
     }
     let open = s["episodes"].as_array().map_or(&[][..], Vec::as_slice);
     for episode in open {

@@ -57,7 +57,8 @@ fn socket(args: &Args) -> Result<std::path::PathBuf, Failure> {
 /// Everything a start needs is looked at before anything starts.
 fn config_for_run(args: &Args) -> Result<run::Start, Failure> {
     let config = args.config()?;
-    let place = args.config.as_deref().unwrap_or(Path::new(crate::config::DEFAULT_FILE)).display().to_string();
+    let place =
+        args.config.as_deref().unwrap_or(Path::new(crate::config::DEFAULT_FILE)).display().to_string();
     run::Start::new(config).map_err(|e| Failure::Config(format!("{place}: {e:#}")))
 }
 
@@ -81,7 +82,10 @@ fn replay(args: &Args, input: &Path) -> Result<(), Failure> {
     let took = clock::since(start).as_secs_f64();
     let speed = summary.span_ms as f64 / 1000.0 / took.max(1e-9);
     let replay::Summary { rows, episodes, .. } = summary;
-    Ok(writeln!(std::io::stderr(), "{rows} rows, {episodes} episodes, {took:.2} s, {speed:.0} times real time")?)
+    Ok(writeln!(
+        std::io::stderr(),
+        "{rows} rows, {episodes} episodes, {took:.2} s, {speed:.0} times real time"
+    )?)
 }
 
 /// The configured model, loaded; none if it is off.
@@ -92,7 +96,12 @@ pub(crate) fn forecaster(config: &Config) -> anyhow::Result<Option<Forecaster>> 
     #[cfg(feature = "onnx")]
     {
         let bytes = model_bytes(config.written.model.file.as_deref()).context("model.file")?;
-        let place = config.written.model.file.as_deref().map_or("the shipped model".into(), |p| p.display().to_string());
+        let place = config
+            .written
+            .model
+            .file
+            .as_deref()
+            .map_or("the shipped model".into(), |p| p.display().to_string());
         Ok(Some(Forecaster::new(bytes).with_context(|| format!("model.file: {place}"))?))
     }
     #[cfg(not(feature = "onnx"))]
@@ -103,7 +112,9 @@ pub(crate) fn forecaster(config: &Config) -> anyhow::Result<Option<Forecaster>> 
 fn model_bytes(file: Option<&Path>) -> anyhow::Result<Cow<'static, [u8]>> {
     match file {
         None => Ok(Cow::Borrowed(crate::scorer::SHIPPED)),
-        Some(path) => Ok(Cow::Owned(std::fs::read(path).with_context(|| format!("{}: cannot be read", path.display()))?)),
+        Some(path) => Ok(Cow::Owned(
+            std::fs::read(path).with_context(|| format!("{}: cannot be read", path.display()))?,
+        )),
     }
 }
 
@@ -142,7 +153,8 @@ fn model(args: &Args, verb: &str, file: Option<&Path>) -> Result<(), Failure> {
     if verb == "check" {
         const ROWS: usize = 200;
         const RUNS: u32 = 200;
-        let mut model = Forecaster::new(bytes.clone()).map_err(|e| Failure::Config(format!("{place}: {e:#}")))?;
+        let mut model =
+            Forecaster::new(bytes.clone()).map_err(|e| Failure::Config(format!("{place}: {e:#}")))?;
         model.make_room(ROWS)?;
         model.run()?;
         let start = clock::instant();
@@ -156,7 +168,9 @@ fn model(args: &Args, verb: &str, file: Option<&Path>) -> Result<(), Failure> {
             let worst = crate::scorer::check_golden(&bytes)?;
             line("golden", format!("largest difference to the reference runtime {worst:.2e}"));
             if worst > 1e-4 {
-                return Err(Failure::Config(format!("{place}: differs from its golden vectors by {worst:e}; at most 1e-4")));
+                return Err(Failure::Config(format!(
+                    "{place}: differs from its golden vectors by {worst:e}; at most 1e-4"
+                )));
             }
         }
         line("verdict", "keeps the contract".into());
@@ -175,7 +189,9 @@ fn decode_file(file: &str) -> Result<(), Failure> {
     let limit = wire::MAX_PAYLOAD as u64 + 1;
     match file {
         "-" => std::io::stdin().take(limit).read_to_end(&mut bytes),
-        path => std::fs::File::open(path).with_context(|| path.to_owned())?.take(limit).read_to_end(&mut bytes),
+        path => {
+            std::fs::File::open(path).with_context(|| path.to_owned())?.take(limit).read_to_end(&mut bytes)
+        }
     }?;
     let events = decode::message(&bytes)
         .map_err(|e| anyhow::anyhow!("{file}: not a message of Fieldmouse ({})", e.word()))?;

@@ -70,12 +70,13 @@ pub fn load(
     for (name, value) in env.filter(|(name, _)| name.starts_with(ENV)) {
         set_from_env(&mut merged, &name, &value)?;
     }
-    let written: Written = serde_path_to_error::deserialize(toml::Value::Table(merged)).map_err(|e| ConfigError {
-        place: "environment".into(),
-        line: None,
-        key: e.path().to_string(),
-        what: e.inner().message().to_owned(),
-    })?;
+    let written: Written =
+        serde_path_to_error::deserialize(toml::Value::Table(merged)).map_err(|e| ConfigError {
+            place: "environment".into(),
+            line: None,
+            key: e.path().to_string(),
+            what: e.inner().message().to_owned(),
+        })?;
     Config::new(written, host).map_err(|e| locate(&texts, main, &e.key, e.what))
 }
 
@@ -173,12 +174,13 @@ fn set_from_env(table: &mut toml::Table, name: &str, value: &str) -> Result<(), 
         .ok()
         .and_then(|mut t| t.remove("x"))
         .unwrap_or_else(|| toml::Value::String(value.to_owned()));
-    let (last, tables) = path.split_last().filter(|(last, _)| !last.is_empty()).ok_or_else(|| ConfigError {
-        place: "environment".into(),
-        line: None,
-        key: name.to_owned(),
-        what: "names no key; write FIELDMOUSE__SECTION__KEY".into(),
-    })?;
+    let (last, tables) =
+        path.split_last().filter(|(last, _)| !last.is_empty()).ok_or_else(|| ConfigError {
+            place: "environment".into(),
+            line: None,
+            key: name.to_owned(),
+            what: "names no key; write FIELDMOUSE__SECTION__KEY".into(),
+        })?;
     let mut here = table;
     for part in tables {
         let entry = here.entry(part.clone()).or_insert_with(|| toml::Value::Table(toml::Table::new()));

@@ -71,7 +71,8 @@ pub(super) fn disk_fill(config: &Config, stop: &AtomicBool) -> anyhow::Result<()
     let path = dir.join("drill-disk-fill");
     let file = File::create(&path).with_context(|| path.display().to_string())?;
     let _scratch = Scratch(path);
-    rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::empty(), 0, bytes).context("the space cannot be reserved")?;
+    rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::empty(), 0, bytes)
+        .context("the space cannot be reserved")?;
     while going(stop) {
         std::thread::park_timeout(Duration::from_millis(200));
     }
@@ -79,7 +80,8 @@ pub(super) fn disk_fill(config: &Config, stop: &AtomicBool) -> anyhow::Result<()
 }
 
 pub(super) fn process_storm(_: &Config, stop: &AtomicBool) -> anyhow::Result<()> {
-    let program = ["/bin/true", "/usr/bin/true"].into_iter().find(|p| Path::new(p).exists()).context("no /bin/true")?;
+    let program =
+        ["/bin/true", "/usr/bin/true"].into_iter().find(|p| Path::new(p).exists()).context("no /bin/true")?;
     std::thread::scope(|scope| {
         for _ in 0..2 * cpus() {
             scope.spawn(|| {

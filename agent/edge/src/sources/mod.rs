@@ -81,6 +81,13 @@ impl Readings {
         }
     }
 
+    /// A value, or why there is none.
+    pub fn put(&mut self, slot: Slot, reading: Reading) {
+        if let Some(v) = self.values.get_mut(slot.0 as usize) {
+            *v = reading;
+        }
+    }
+
     /// No value, and why.
     pub fn fail(&mut self, slot: Slot, why: NoData) {
         if let Some(v) = self.values.get_mut(slot.0 as usize) {
@@ -119,4 +126,29 @@ macro_rules! sources {
     };
 }
 
-sources![file];
+sources![host, filesystem, process, hwmon, thermal, file];
+
+#[cfg(test)]
+pub(crate) use process::parse as parse_stat;
+pub(crate) use process::{Scanner, Stat};
+
+pub mod machine;
+mod places;
+mod text;
+
+#[cfg(test)]
+mod tests;
+
+/// The configuration of the source `name`, from its own keys.
+fn config<T: serde::de::DeserializeOwned>(name: &str, table: toml::Table) -> anyhow::Result<T> {
+    serde_path_to_error::deserialize(toml::Value::Table(table)).map_err(|e| {
+        let key = e.path().to_string();
+        let e = e.into_inner();
+        let what = e.message();
+        if what.starts_with("unknown field") || key == "." {
+            anyhow::anyhow!("in [source.{name}]: {what}")
+        } else {
+            anyhow::anyhow!("in [source.{name}]: `{key}`: {what}")
+        }
+    })
+}
