@@ -112,9 +112,6 @@ fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Args, Failure> {
 
 impl Args {
     fn config(&self) -> Result<Config, Failure> {
-        let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
-        let env = std::env::vars_os()
-            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-        Ok(config::load(self.config.as_deref(), env, &host)?)
+        Ok(config::from_here(self.config.as_deref())?)
     }
 }

@@ -57,3 +57,10 @@ pub fn instant() -> Instant {
 pub fn since(start: Instant) -> Duration {
     Instant::now().duration_since(start)
 }
+
+/// Processor time this process has used.
+#[must_use]
+pub fn cpu() -> Duration {
+    let t = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    Duration::new(u64::try_from(t.tv_sec).unwrap_or(0), u32::try_from(t.tv_nsec).unwrap_or(0))
+}

@@ -15,9 +15,11 @@ use fieldmouse_core::wire;
 use serde::{Deserialize, Serialize};
 
 use crate::budget::Budget;
+use crate::duration::Span;
+use crate::link;
 use crate::sources::{self, Kind};
 
-pub use load::{ConfigError, DEFAULT_FILE, load};
+pub use load::{ConfigError, DEFAULT_FILE, from_here, load};
 
 /// What was written. Every key has a default but the broker's address.
 #[derive(Debug, Clone, Default, Deserialize, Serialize)]
@@ -32,7 +34,7 @@ pub struct Written {
     /// The ONNX model.
     pub model: Model,
     /// Where events go.
-    pub broker: Broker,
+    pub broker: link::Config,
     /// Where events wait.
     pub outbox: OutboxKeys,
     /// A table for each source: `enabled`, `every`, and its own keys.
@@ -52,7 +54,7 @@ pub struct Node {
 }
 
 /// `[agent]`
-#[derive(Debug, Clone, Deserialize, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct AgentKeys {
     /// Time between ticks.
@@ -91,7 +93,7 @@ pub struct Detect {
 }
 
 /// `[model]`
-#[derive(Debug, Clone, Deserialize, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Model {
     /// Off: the robust scorer judges alone.
@@ -106,45 +108,8 @@ impl Default for Model {
     }
 }
 
-/// `[broker]`
-#[derive(Debug, Clone, Deserialize, Serialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Broker {
-    /// `mqtt://host:1883` or `mqtts://host:8883`.
-    pub url: Option<String>,
-    /// First level of every topic.
-    pub root: String,
-    /// User name.
-    pub user: Option<String>,
-    /// File with the password.
-    pub password_file: Option<PathBuf>,
-    /// Certificates that may sign the broker's.
-    pub ca_file: Option<PathBuf>,
-    /// This device's certificate.
-    pub cert_file: Option<PathBuf>,
-    /// Its key.
-    pub key_file: Option<PathBuf>,
-    /// How long a silent connection is believed.
-    pub keep_alive: Span,
-}
-
-impl Default for Broker {
-    fn default() -> Self {
-        Self {
-            url: None,
-            root: "fieldmouse".into(),
-            user: None,
-            password_file: None,
-            ca_file: None,
-            cert_file: None,
-            key_file: None,
-            keep_alive: Span(600_000),
-        }
-    }
-}
-
 /// `[outbox]`
-#[derive(Debug, Clone, Deserialize, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct OutboxKeys {
     /// Bytes on disk, at most.
@@ -154,27 +119,6 @@ pub struct OutboxKeys {
 impl Default for OutboxKeys {
     fn default() -> Self {
         Self { max_bytes: 16 << 20 }
-    }
-}
-
-/// A span of time, written `500ms`, `1s`, `5m`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct Span(pub Millis);
-
-impl TryFrom<String> for Span {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        let span = humantime::parse_duration(&text)
-            .map_err(|_| format!("`{text}` is no span of time; write for example `500ms`, `1s`, `5m`"))?;
-        Millis::try_from(span.as_millis()).map(Self).map_err(|_| format!("`{text}` is too long"))
-    }
-}
-
-impl From<Span> for String {
-    fn from(span: Span) -> Self {
-        humantime::format_duration(Duration::from_millis(span.0)).to_string()
     }
 }
 
@@ -225,11 +169,10 @@ impl Config {
             ("agent.tick", written.agent.tick, 100, 3_600_000),
             ("agent.deadline", written.agent.deadline, 10, written.agent.tick.0),
             ("agent.beat", written.agent.beat, 1000, 86_400_000),
-            ("broker.keep_alive", written.broker.keep_alive, 5000, 65_535_000),
         ] {
             if !(least..=most).contains(&span.0) {
-                let allowed = [least, most].map(|ms| String::from(Span(ms)));
-                let text = String::from(span);
+                let allowed = [least, most].map(|ms| Span(ms).to_string());
+                let text = span.to_string();
                 return Err(KeyError::new(
                     key,
                     format!("`{text}` is not within {} and {}", allowed[0], allowed[1]),
@@ -250,6 +193,29 @@ impl Config {
 }
 
 impl Config {
+    /// What the link needs: where the broker is, and who we are to it.
+    #[must_use]
+    pub fn link(&self) -> link::Config {
+        link::Config { site: self.site.clone(), node: self.node.clone(), ..self.written.broker.clone() }
+    }
+
+    /// The section in which another configuration differs that cannot be taken over while running.
+    #[must_use]
+    pub fn differs_beyond_reload(&self, other: &Self) -> Option<&'static str> {
+        let (a, b) = (&self.written, &other.written);
+        if (&self.node, &self.site, &self.labels) != (&other.node, &other.site, &other.labels) {
+            return Some("node");
+        }
+        [
+            ("agent", a.agent == b.agent),
+            ("model", a.model == b.model),
+            ("broker", a.broker == b.broker),
+            ("outbox", a.outbox == b.outbox),
+        ]
+        .into_iter()
+        .find_map(|(section, is_same)| (!is_same).then_some(section))
+    }
+
     /// How long a source may take.
     #[must_use]
     pub fn deadline(&self) -> Duration {

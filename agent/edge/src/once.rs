@@ -11,7 +11,8 @@ use serde_json::json;
 
 use crate::budget::Budget;
 use crate::clock;
-use crate::config::{Config, Span};
+use crate::config::Config;
+use crate::duration::Span;
 use crate::pipeline::Pipeline;
 use crate::sampler::{Health, Sampler};
 

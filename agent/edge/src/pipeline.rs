@@ -138,6 +138,12 @@ impl Pipeline {
         self.tick_ms
     }
 
+    /// Follows another budget from now on.
+    pub fn set_budget(&mut self, budget: Budget) {
+        self.budget = budget;
+        self.ruled_for = (0, self.tick_ms);
+    }
+
     /// 0..1 for the whole device: the highest score of a series that may open an episode; 0.5 is the threshold.
     #[must_use]
     pub fn score(&self) -> f32 {

@@ -1,7 +1,23 @@
-//! The agent: one loop.
+//! The agent: one loop over one closed set of things that can wake it.
+
+mod agent;
+mod report;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::Context;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
+use tokio::time::MissedTickBehavior;
 
 use crate::config::Config;
+use crate::control::{self, Request};
+use crate::link::{self, News, Ready};
 use crate::scorer::Forecaster;
+use crate::{clock, logger, once};
+
+use agent::Agent;
 
 /// Everything a start needs, looked at before anything starts.
 #[derive(Debug)]
@@ -10,23 +26,99 @@ pub struct Start {
     pub config: Config,
     /// The model, if it is on.
     pub forecaster: Option<Forecaster>,
+    /// The broker, with its files read.
+    pub broker: Ready,
+    /// Where the configuration came from, to read it again.
+    pub file: Option<PathBuf>,
 }
 
 impl Start {
     /// Checks everything that a start needs.
     ///
     /// # Errors
-    /// If the broker has no address, or the model cannot be used.
-    pub fn new(config: Config) -> anyhow::Result<Self> {
+    /// If the broker has no address or its files cannot be used, or the model cannot be used.
+    pub fn new(config: Config, file: Option<PathBuf>) -> anyhow::Result<Self> {
+        let broker = config.link().check().map_err(|e| anyhow::anyhow!("broker.{e}"))?;
         let forecaster = crate::cli::forecaster(&config)?;
-        Ok(Self { config, forecaster })
+        Ok(Self { config, forecaster, broker, file })
     }
 }
+
+/// What wakes the agent.
+enum Wake {
+    Tick,
+    News(News),
+    Request(Request),
+    Deadline,
+    Reload,
+    Stop(&'static str),
+}
+
+/// How long a stop may take.
+const DRAIN: Duration = Duration::from_secs(5);
 
 /// Runs the agent until it is told to stop.
 ///
 /// # Errors
 /// If it cannot start.
-pub fn main(_start: Start) -> anyhow::Result<()> {
+pub fn main(start: Start) -> anyhow::Result<()> {
+    logger::init();
+    once::runtime()?.block_on(run(start))
+}
+
+async fn run(start: Start) -> anyhow::Result<()> {
+    // First of all: a signal before its handler would kill.
+    let mut hangup = signal(SignalKind::hangup()).context("no handler for SIGHUP")?;
+    let mut terminate = signal(SignalKind::terminate()).context("no handler for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("no handler for SIGINT")?;
+    let listener = control::bind(&start.config.written.agent.socket)?;
+    let (to_agent, mut requests) = mpsc::channel(16);
+    tokio::spawn(control::serve(listener, to_agent));
+
+    let tick = Duration::from_millis(start.config.written.agent.tick.0);
+    let socket = start.config.written.agent.socket.clone();
+    let broker = start.broker.clone();
+    let mut agent = Agent::new(start)?;
+    // The first tick shows which series there are, so that the birth can name them.
+    agent.tick(clock::mono_ms()).await;
+    let mut link = link::Link::start(broker, agent.compose());
+    let mut interval = tokio::time::interval(tick);
+    interval.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    interval.tick().await;
+    let reason = loop {
+        let rest = Duration::from_millis(agent.deadline().saturating_sub(clock::mono_ms()));
+        let wake = tokio::select! {
+            biased;
+            _ = terminate.recv() => Wake::Stop("terminated"),
+            _ = interrupt.recv() => Wake::Stop("interrupted"),
+            _ = hangup.recv() => Wake::Reload,
+            _ = interval.tick() => Wake::Tick,
+            Some(news) = link.news.recv() => Wake::News(news),
+            Some(request) = requests.recv() => Wake::Request(request),
+            () = tokio::time::sleep(rest) => Wake::Deadline,
+        };
+        let now = clock::mono_ms();
+        match wake {
+            Wake::Tick => agent.tick(now).await,
+            Wake::News(news) => agent.on_news(now, &news),
+            Wake::Request(request) => agent.on_request(now, request, &link.traffic()),
+            Wake::Reload => agent.reload(),
+            Wake::Deadline => {}
+            Wake::Stop(reason) => break reason,
+        }
+        agent.pump(&link.commands);
+    };
+    log::info!("{reason}; stopping");
+    agent.close();
+    let goodbye = async {
+        if link.commands.send(link::Command::Stop).await.is_ok() {
+            while !matches!(link.news.recv().await, Some(News::Stopped) | None) {}
+        }
+    };
+    if tokio::time::timeout(DRAIN, goodbye).await.is_err() {
+        log::warn!("the broker did not take our goodbye; its last will speaks for us");
+    }
+    // The socket is ours; nobody else's is removed.
+    let _gone = std::fs::remove_file(&socket);
     Ok(())
 }

@@ -8,7 +8,8 @@ use anyhow::Context;
 use fieldmouse_core::wire;
 
 use super::{Args, Failure, usage};
-use crate::config::{Config, Span};
+use crate::config::Config;
+use crate::duration::Span;
 use crate::pipeline::Pipeline;
 use crate::scorer::Forecaster;
 use crate::{clock, control, decode, drill, once, replay, run};
@@ -21,7 +22,7 @@ pub(super) fn dispatch(args: &Args) -> Result<(), Failure> {
         ["once"] => once::print(&args.config()?, args.json).map_err(Failure::from),
         ["record", file] => {
             let span = args.seconds.clone().unwrap_or_else(|| "60s".into());
-            let span = Span::try_from(span).map_err(|e| Failure::Usage(format!("--for: {e}")))?;
+            let span = Span::parse(&span).map_err(|e| Failure::Usage(format!("--for: {e}")))?;
             once::record(&args.config()?, Path::new(file), span).map_err(Failure::from)
         }
         ["replay", file] => replay(args, Path::new(file)),
@@ -59,7 +60,7 @@ fn config_for_run(args: &Args) -> Result<run::Start, Failure> {
     let config = args.config()?;
     let place =
         args.config.as_deref().unwrap_or(Path::new(crate::config::DEFAULT_FILE)).display().to_string();
-    run::Start::new(config).map_err(|e| Failure::Config(format!("{place}: {e:#}")))
+    run::Start::new(config, args.config.clone()).map_err(|e| Failure::Config(format!("{place}: {e:#}")))
 }
 
 fn check(args: &Args) -> Result<(), Failure> {

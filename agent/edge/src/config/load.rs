@@ -80,6 +80,17 @@ pub fn load(
     Config::new(written, host).map_err(|e| locate(&texts, main, &e.key, e.what))
 }
 
+/// Loads the configuration of this process: its environment, its host's name.
+///
+/// # Errors
+/// As [`load`].
+pub fn from_here(file: Option<&Path>) -> Result<Config, ConfigError> {
+    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let env = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    load(file, env, &host)
+}
+
 /// Gives an error about a key the file and line where the key was written last.
 fn locate(texts: &[Text], main: &Path, key: &str, what: String) -> ConfigError {
     let mut found = (main.display().to_string(), None);

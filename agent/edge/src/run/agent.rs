@@ -1,0 +1,345 @@
+//! What the agent holds, and what it does when woken.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+
+use fieldmouse_core::metric::Group;
+use fieldmouse_core::series::{Millis, NoData, cut};
+use fieldmouse_core::wire::{self, Kind, phase};
+use tokio::sync::mpsc;
+
+use super::{Start, report};
+use crate::clock;
+use crate::config::{self, Config};
+use crate::control::{Ask, Request};
+use crate::culprit::Culprits;
+use crate::disk::Folder;
+use crate::link::delivery::{self, Delivery};
+use crate::link::{Command, Compose, Leaf, News, Traffic};
+use crate::outbox::{self, Outbox};
+use crate::pipeline::{Output, Pipeline};
+use crate::sampler::{Health, Sampler};
+use crate::sources::machine::{self, Machine};
+
+/// How often processes are counted, so that the one at fault can be told.
+const CULPRITS_MS: Millis = 10_000;
+/// A source's fault is told when it has lasted so many ticks, and so is its end.
+const TROUBLE_TICKS: u8 = 5;
+
+/// The state of a running agent.
+pub(super) struct Agent {
+    pub(super) config: Config,
+    pub(super) pipeline: Pipeline,
+    pub(super) sampler: Sampler,
+    pub(super) outbox: Outbox,
+    pub(super) delivery: Delivery,
+    pub(super) machine: Machine,
+    culprits: Culprits,
+    blamed: HashMap<u64, wire::Culprit>,
+    pub(super) link: LinkState,
+    pub(super) cost: report::Cost,
+    pub(super) started: Millis,
+    pub(super) ticks: u64,
+    pub(super) late: u32,
+    last_tick: Option<Millis>,
+    next_beat: Millis,
+    next_culprits: Millis,
+    troubles: HashMap<&'static str, (u8, bool)>,
+    birth: Arc<Mutex<report::Hello>>,
+    born_with: usize,
+    publish: Vec<Command>,
+    outputs: Vec<Output>,
+    body: Vec<u8>,
+    file: Option<PathBuf>,
+}
+
+/// What is known of the connection.
+#[derive(Debug, Default)]
+pub(super) struct LinkState {
+    pub(super) up: bool,
+    pub(super) since: Millis,
+    pub(super) why: String,
+}
+
+impl Agent {
+    pub(super) fn new(start: Start) -> anyhow::Result<Self> {
+        let Start { config, forecaster, file, .. } = start;
+        let written = &config.written;
+        let now = clock::mono_ms();
+        let dir = written.agent.state_dir.join("outbox");
+        let options = outbox::Options::new(written.outbox.max_bytes);
+        let (outbox, recovery) = Outbox::open(Box::new(Folder::new(&dir)), options, clock::stamp());
+        log::info!("outbox {}: {recovery:?}", dir.display());
+        if outbox.is_memory_only() {
+            log::warn!("outbox {}: cannot be written; events are kept in memory only", dir.display());
+        }
+        let pipeline = Pipeline::new(written.detect.false_alarms, forecaster, outbox.next_seq());
+        let sampler =
+            Sampler::new(&config.sources, &written.agent.root, config.deadline(), written.agent.tick.0)?;
+        let delivery = Delivery::new(&config.node, delivery::Options::new(written.broker.keep_alive.0));
+        let culprits = Culprits::new(&written.agent.root);
+        Ok(Self {
+            machine: machine::describe(),
+            next_beat: now + 10_000,
+            config,
+            pipeline,
+            sampler,
+            outbox,
+            delivery,
+            culprits,
+            blamed: HashMap::new(),
+            link: LinkState { why: "connecting".into(), since: now, ..LinkState::default() },
+            cost: report::Cost::new(),
+            started: now,
+            ticks: 0,
+            late: 0,
+            last_tick: None,
+            next_culprits: 0,
+            troubles: HashMap::new(),
+            birth: Arc::default(),
+            born_with: 0,
+            publish: Vec::new(),
+            outputs: Vec::new(),
+            body: vec![0; wire::MAX_PAYLOAD],
+            file,
+        })
+    }
+
+    /// Samples, judges, and puts what there is to tell into the outbox.
+    pub(super) async fn tick(&mut self, now: Millis) {
+        let tick_ms = self.config.written.agent.tick.0;
+        if self.last_tick.is_some_and(|last| now.saturating_sub(last) >= 2 * tick_ms) {
+            self.late += 1;
+        }
+        self.last_tick = Some(now);
+        self.ticks += 1;
+        let readings = self.sampler.sample(now, &mut self.pipeline).await;
+        let mut outputs = std::mem::take(&mut self.outputs);
+        self.pipeline.tick(now, readings, &mut outputs);
+        for output in outputs.drain(..) {
+            self.tell(now, output);
+        }
+        self.outputs = outputs;
+        self.tell_troubled_sources();
+        if now >= self.next_culprits {
+            self.culprits.observe(now);
+            self.next_culprits = now + CULPRITS_MS;
+        }
+        if self.born_with != self.pipeline.keys().len() {
+            self.be_born();
+        }
+        if now >= self.next_beat {
+            self.next_beat = now + self.config.written.agent.beat.0;
+            self.beat(now);
+        }
+    }
+
+    fn tell(&mut self, now: Millis, output: Output) {
+        match output {
+            Output::Episode { mut body, severity } => {
+                body.culprit = self.blame(now, &body);
+                log::info!("episode {}: {}", body.id, fieldmouse_core::explain::sentence(&body));
+                self.push(Kind::Episode, severity, &body);
+                // People wait for this; the rest may wait for its second.
+                self.outbox.sync_now(now);
+            }
+            Output::Trouble { series, body } => {
+                // If its whole source is at fault, that is what is told.
+                let is_alone =
+                    self.sampler.source_of(series).is_none_or(|(_, health)| *health == Health::Good);
+                if is_alone {
+                    self.push(Kind::Trouble, if body.verdict == 0 { 9 } else { 13 }, &body);
+                }
+            }
+        }
+    }
+
+    /// Who was at work. Asked anew while it lasts; at the end the last answer stands.
+    fn blame(&mut self, now: Millis, e: &wire::Episode) -> Option<wire::Culprit> {
+        if e.phase == phase::CLOSED {
+            return self.blamed.remove(&e.id);
+        }
+        const GROUPS: [Group; 5] =
+            [Group::Cpu, Group::Memory, Group::Disk, Group::Filesystem, Group::Process];
+        let group = GROUPS.into_iter().find(|g| *g as u8 == e.group)?;
+        if let Some(culprit) = self.culprits.blame(group, now) {
+            self.blamed.insert(e.id, culprit);
+        }
+        self.blamed.get(&e.id).cloned()
+    }
+
+    fn tell_troubled_sources(&mut self) {
+        let mut told = Vec::new();
+        for (name, health) in self.sampler.health() {
+            let (times, is_told) = self.troubles.entry(name).or_default();
+            let is_bad = *health != Health::Good;
+            *times = if is_bad == *is_told { 0 } else { times.saturating_add(1) };
+            if *times < TROUBLE_TICKS {
+                continue;
+            }
+            (*times, *is_told) = (0, is_bad);
+            let (why, text) = match health {
+                Health::Good => (0, "answers again".to_owned()),
+                Health::Hung => (NoData::Timeout as u8, "does not answer before its deadline".to_owned()),
+                Health::Failed(error) => (error.why as u8, error.to_string()),
+            };
+            told.push(wire::Trouble {
+                source: cut(name),
+                series: None,
+                verdict: u8::from(is_bad),
+                why,
+                text: cut(&text),
+            });
+        }
+        for trouble in told {
+            log::warn!("source {}: {}", trouble.source, trouble.text);
+            self.push(Kind::Trouble, if trouble.verdict == 0 { 9 } else { 13 }, &trouble);
+        }
+    }
+
+    fn push<T: serde::Serialize>(&mut self, kind: Kind, severity: u8, body: &T) -> u64 {
+        let len = wire::write_body(body, &mut self.body).unwrap_or(0);
+        self.outbox.push(clock::stamp(), kind, 1, severity, &self.body[..len])
+    }
+
+    fn be_born(&mut self) {
+        self.born_with = self.pipeline.keys().len();
+        let hello = report::hello(self);
+        if self.link.up {
+            self.publish.push(Command::Publish {
+                leaf: Leaf::Birth,
+                payload: hello.birth(clock::stamp()),
+                retain: true,
+                confirm: true,
+                token: 0,
+            });
+        }
+        if let Ok(mut shared) = self.birth.lock() {
+            *shared = hello;
+        }
+    }
+
+    fn beat(&mut self, now: Millis) {
+        let payload = report::beat(self, now);
+        self.publish.push(Command::Publish {
+            leaf: Leaf::Beat,
+            payload,
+            retain: false,
+            confirm: false,
+            token: 0,
+        });
+    }
+
+    /// Makes status and birth for the link, whenever it connects.
+    pub(super) fn compose(&self) -> Compose {
+        let shared = self.birth.clone();
+        Box::new(move |what| shared.lock().map(|hello| hello.compose(what)).unwrap_or_default())
+    }
+
+    pub(super) fn on_news(&mut self, now: Millis, news: &News) {
+        match news {
+            News::Connected { .. } => {
+                self.link = LinkState { up: true, since: now, why: String::new() };
+                log::info!("connected to {}", self.config.written.broker.url);
+                self.beat(now);
+            }
+            News::Disconnected { why, retry_in_ms, .. } => {
+                // Told once per change, not per attempt.
+                if self.link.up || self.link.why != *why {
+                    log::warn!(
+                        "{}: {why}; next attempt in {} ms",
+                        self.config.written.broker.url,
+                        retry_in_ms
+                    );
+                    let since = if self.link.up { now } else { self.link.since };
+                    self.link = LinkState { up: false, since, why: why.clone() };
+                }
+            }
+            News::Warning(what) => log::warn!("{what}"),
+            News::Refused { why, .. } => {
+                log::warn!("{} refused a message: {why}", self.config.written.broker.url)
+            }
+            _ => {}
+        }
+        self.delivery.on_news(now, news, &mut self.outbox);
+    }
+
+    pub(super) fn on_request(&mut self, now: Millis, request: Request, traffic: &Traffic) {
+        let reply = match request.ask {
+            Ask::Status => report::status(self, now, traffic),
+            Ask::Event { kind, text, severity } => {
+                let fact = wire::Fact { kind: cut(&kind), text: cut(&text) };
+                serde_json::json!({"seq": self.push(Kind::Fact, severity, &fact)})
+            }
+        };
+        // A client that went away needs no answer.
+        let _gone = request.answer.send(reply);
+    }
+
+    /// Takes over what may change while running. A bad file changes nothing, and is told.
+    pub(super) fn reload(&mut self) {
+        let fact = match config::from_here(self.file.as_deref())
+            .map_err(anyhow::Error::from)
+            .and_then(|config| self.adopt(config))
+        {
+            Ok(()) => ("reload", "configuration reloaded".to_owned()),
+            Err(error) => ("reload-refused", format!("{error:#}")),
+        };
+        log::warn!("{}: {}", fact.0, fact.1);
+        self.push(Kind::Fact, 9, &wire::Fact { kind: cut(fact.0), text: cut(&fact.1) });
+    }
+
+    fn adopt(&mut self, config: Config) -> anyhow::Result<()> {
+        let written = &config.written;
+        let sampler =
+            Sampler::new(&config.sources, &written.agent.root, config.deadline(), written.agent.tick.0)?;
+        let needs_restart = self.config.differs_beyond_reload(&config);
+        self.pipeline.set_budget(written.detect.false_alarms);
+        self.sampler = sampler;
+        // The loop keeps its rhythm and its links; only these two may change under it.
+        self.config.sources = config.sources.clone();
+        self.config.written.detect = config.written.detect.clone();
+        match needs_restart {
+            Some(section) => {
+                anyhow::bail!("sources and budget are reloaded; changes in [{section}] need a restart")
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Moves what is due: events to disk, batches to the link.
+    pub(super) fn pump(&mut self, commands: &mpsc::Sender<Command>) {
+        let stamp = clock::stamp();
+        if self.outbox.has_undeclared() {
+            self.outbox.declare(stamp);
+        }
+        self.outbox.sync(stamp.mono_ms);
+        for command in self.publish.drain(..) {
+            // A beat that finds no room is not missed; a birth is made again at the next connection.
+            if let Err(error) = commands.try_send(command) {
+                log::debug!("{error}");
+            }
+        }
+        while let Some(command) = self.delivery.poll(stamp, &mut self.outbox) {
+            if let Err(
+                mpsc::error::TrySendError::Full(command) | mpsc::error::TrySendError::Closed(command),
+            ) = commands.try_send(command)
+            {
+                self.delivery.not_taken(command, &mut self.outbox);
+                break;
+            }
+        }
+    }
+
+    /// When there is something to do even if nothing happens.
+    pub(super) fn deadline(&self) -> Millis {
+        let now = clock::mono_ms();
+        let due = [self.outbox.sync_due(now), self.delivery.deadline()];
+        due.into_iter().flatten().min().unwrap_or(now + 60_000).max(now + 1)
+    }
+
+    pub(super) fn close(&mut self) {
+        self.outbox.close(clock::mono_ms());
+    }
+}
