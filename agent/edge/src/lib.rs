@@ -1,4 +1,6 @@
 //! What Fieldmouse **touches**: files, sockets, clocks, and the ONNX model. What is decided is in `fieldmouse-core`.
 
 pub mod clock;
+pub mod disk;
+pub mod outbox;
 pub mod sources;

@@ -1,0 +1,173 @@
+//! The one door to files for what must survive: a flat folder behind a trait, so that a simulated disk can fail,
+//! fill up, or lose power between any two calls.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+/// A flat folder of files. Nothing is durable before [`Disk::sync`] of the file, nor is a name before
+/// [`Disk::sync_dir`].
+pub trait Disk: Send {
+    /// Every file and its size.
+    ///
+    /// # Errors
+    /// If the folder cannot be made or read.
+    fn list(&mut self) -> io::Result<Vec<(String, u64)>>;
+    /// Appends `len` bytes of `name` from `at` on to `to`; fewer if the file ends before.
+    ///
+    /// # Errors
+    /// If the file cannot be read.
+    fn read(&mut self, name: &str, at: u64, len: usize, to: &mut Vec<u8>) -> io::Result<()>;
+    /// Adds bytes at the end, creating the file if need be. On an error any part of them may be there.
+    ///
+    /// # Errors
+    /// If not all bytes were taken.
+    fn append(&mut self, name: &str, bytes: &[u8]) -> io::Result<()>;
+    /// Makes the file's bytes durable. After an error the file must not be trusted again.
+    ///
+    /// # Errors
+    /// If the device did not take them.
+    fn sync(&mut self, name: &str) -> io::Result<()>;
+    /// Makes names durable.
+    ///
+    /// # Errors
+    /// If the device did not take them.
+    fn sync_dir(&mut self) -> io::Result<()>;
+    /// Gives a file another name, replacing what had it.
+    ///
+    /// # Errors
+    /// If there is no such file, or the folder cannot be written.
+    fn rename(&mut self, from: &str, to: &str) -> io::Result<()>;
+    /// Removes a file.
+    ///
+    /// # Errors
+    /// If there is no such file, or the folder cannot be written.
+    fn remove(&mut self, name: &str) -> io::Result<()>;
+    /// Cuts a file.
+    ///
+    /// # Errors
+    /// If there is no such file, or it cannot be written.
+    fn truncate(&mut self, name: &str, len: u64) -> io::Result<()>;
+    /// Size of a file.
+    ///
+    /// # Errors
+    /// If there is no such file.
+    fn size(&mut self, name: &str) -> io::Result<u64>;
+}
+
+/// A real folder. It is made on first use, for the owner alone.
+#[derive(Debug)]
+pub struct Folder {
+    path: PathBuf,
+    /// The file last appended to: an error of writing back is told to handles that were open when it happened.
+    last: Option<(String, File)>,
+}
+
+impl Folder {
+    /// The folder at `path`. Nothing is touched yet.
+    #[must_use]
+    pub fn new(path: &Path) -> Self {
+        Self { path: path.to_path_buf(), last: None }
+    }
+
+    fn forget(&mut self, name: &str) {
+        if self.last.as_ref().is_some_and(|(last, _)| last == name) {
+            self.last = None;
+        }
+    }
+}
+
+impl Disk for Folder {
+    fn list(&mut self) -> io::Result<Vec<(String, u64)>> {
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.path)?;
+        let mut files = Vec::new();
+        for entry in fs::read_dir(&self.path)? {
+            let entry = entry?;
+            let meta = entry.metadata()?;
+            if meta.is_file() {
+                files.push((entry.file_name().to_string_lossy().into_owned(), meta.len()));
+            }
+        }
+        Ok(files)
+    }
+
+    fn read(&mut self, name: &str, at: u64, len: usize, to: &mut Vec<u8>) -> io::Result<()> {
+        let mut file = File::open(self.path.join(name))?;
+        file.seek(SeekFrom::Start(at))?;
+        file.take(len as u64).read_to_end(to)?;
+        Ok(())
+    }
+
+    fn append(&mut self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        if self.last.as_ref().is_none_or(|(last, _)| last != name) {
+            let file = OpenOptions::new().append(true).create(true).mode(0o600).open(self.path.join(name))?;
+            self.last = Some((name.to_owned(), file));
+        }
+        match &mut self.last {
+            Some((_, file)) => file.write_all(bytes),
+            None => Err(io::Error::other("no file")),
+        }
+    }
+
+    fn sync(&mut self, name: &str) -> io::Result<()> {
+        let done = match &self.last {
+            Some((last, file)) if last == name => file.sync_data(),
+            _ => OpenOptions::new().append(true).open(self.path.join(name)).and_then(|f| f.sync_data()),
+        };
+        if done.is_err() {
+            self.forget(name);
+        }
+        done
+    }
+
+    fn sync_dir(&mut self) -> io::Result<()> {
+        File::open(&self.path)?.sync_all()
+    }
+
+    fn rename(&mut self, from: &str, to: &str) -> io::Result<()> {
+        self.last = None;
+        fs::rename(self.path.join(from), self.path.join(to))
+    }
+
+    fn remove(&mut self, name: &str) -> io::Result<()> {
+        self.forget(name);
+        fs::remove_file(self.path.join(name))
+    }
+
+    fn truncate(&mut self, name: &str, len: u64) -> io::Result<()> {
+        self.forget(name);
+        OpenOptions::new().write(true).open(self.path.join(name))?.set_len(len)
+    }
+
+    fn size(&mut self, name: &str) -> io::Result<u64> {
+        Ok(fs::metadata(self.path.join(name))?.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_does_what_the_trait_says() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut disk = Folder::new(&dir.path().join("a/b"));
+        assert!(disk.list().unwrap().is_empty());
+        disk.append("x", b"hello ").unwrap();
+        disk.append("x", b"world").unwrap();
+        disk.sync("x").unwrap();
+        disk.sync_dir().unwrap();
+        let mut got = Vec::new();
+        disk.read("x", 6, 100, &mut got).unwrap();
+        assert_eq!(got, b"world");
+        disk.rename("x", "y").unwrap();
+        disk.append("y", b"!").unwrap();
+        assert_eq!(disk.size("y").unwrap(), 12);
+        disk.truncate("y", 5).unwrap();
+        disk.append("y", b"?").unwrap();
+        assert_eq!(disk.list().unwrap(), [("y".to_owned(), 6)]);
+        disk.remove("y").unwrap();
+        assert!(disk.size("y").is_err());
+    }
+}

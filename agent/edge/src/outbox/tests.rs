@@ -1,0 +1,605 @@
+//! The outbox against a plain model, a folder in memory that fails and loses power, and damage at every byte.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::sync::{Arc, Mutex};
+
+use fieldmouse_core::wire::{self, Fact, Kind, Loss, loss};
+use proptest::prelude::*;
+
+use super::*;
+use crate::disk::Disk;
+
+/// A folder in memory. Clones are the same folder.
+#[derive(Clone, Default)]
+pub(super) struct Ram(Arc<Mutex<Files>>);
+
+#[derive(Clone, Default)]
+struct Files {
+    /// Content, and how much of it is durable.
+    files: BTreeMap<String, (Vec<u8>, usize)>,
+    calls: u64,
+    /// Writing calls that fail: from, how many, partly done.
+    fail: Option<(u64, u64)>,
+    capacity: Option<u64>,
+    peak: u64,
+    appends: u64,
+}
+
+impl Files {
+    fn call(&mut self) -> io::Result<()> {
+        self.calls += 1;
+        match self.fail {
+            Some((from, n)) if (from..from.saturating_add(n)).contains(&self.calls) => {
+                Err(io::Error::other("EIO"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn total(&self) -> u64 {
+        self.files.values().map(|(b, _)| b.len() as u64).sum()
+    }
+}
+
+fn none() -> io::Error {
+    io::Error::from(io::ErrorKind::NotFound)
+}
+
+impl Disk for Ram {
+    fn list(&mut self) -> io::Result<Vec<(String, u64)>> {
+        let f = self.0.lock().unwrap();
+        Ok(f.files.iter().map(|(n, (b, _))| (n.clone(), b.len() as u64)).collect())
+    }
+    fn read(&mut self, name: &str, at: u64, len: usize, to: &mut Vec<u8>) -> io::Result<()> {
+        let f = self.0.lock().unwrap();
+        let b = &f.files.get(name).ok_or_else(none)?.0;
+        let at = usize::try_from(at).unwrap().min(b.len());
+        to.extend_from_slice(&b[at..at.saturating_add(len).min(b.len())]);
+        Ok(())
+    }
+    fn append(&mut self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        let mut f = self.0.lock().unwrap();
+        let done = f.call();
+        f.appends += 1;
+        let room = f.capacity.map_or(usize::MAX, |c| usize::try_from(c.saturating_sub(f.total())).unwrap());
+        // A failing write leaves half of it behind.
+        let take = if done.is_err() { bytes.len() / 2 } else { bytes.len().min(room) };
+        f.files.entry(name.to_owned()).or_default().0.extend_from_slice(&bytes[..take]);
+        f.peak = f.peak.max(f.total());
+        done?;
+        if take < bytes.len() { Err(io::Error::from(io::ErrorKind::StorageFull)) } else { Ok(()) }
+    }
+    fn sync(&mut self, name: &str) -> io::Result<()> {
+        let mut f = self.0.lock().unwrap();
+        f.call()?;
+        let file = f.files.get_mut(name).ok_or_else(none)?;
+        file.1 = file.0.len();
+        Ok(())
+    }
+    fn sync_dir(&mut self) -> io::Result<()> {
+        self.0.lock().unwrap().call()
+    }
+    fn rename(&mut self, from: &str, to: &str) -> io::Result<()> {
+        let mut f = self.0.lock().unwrap();
+        f.call()?;
+        let file = f.files.remove(from).ok_or_else(none)?;
+        f.files.insert(to.to_owned(), file);
+        Ok(())
+    }
+    fn remove(&mut self, name: &str) -> io::Result<()> {
+        let mut f = self.0.lock().unwrap();
+        f.call()?;
+        f.files.remove(name).map(|_| ()).ok_or_else(none)
+    }
+    fn truncate(&mut self, name: &str, len: u64) -> io::Result<()> {
+        let mut f = self.0.lock().unwrap();
+        f.call()?;
+        f.files.get_mut(name).ok_or_else(none)?.0.truncate(usize::try_from(len).unwrap());
+        Ok(())
+    }
+    fn size(&mut self, name: &str) -> io::Result<u64> {
+        Ok(self.0.lock().unwrap().files.get(name).ok_or_else(none)?.0.len() as u64)
+    }
+}
+
+impl Ram {
+    /// Another folder with what this one holds.
+    fn copy(&self) -> Self {
+        let mut files = self.0.lock().unwrap().clone();
+        (files.calls, files.fail, files.peak) = (0, None, 0);
+        Self(Arc::new(Mutex::new(files)))
+    }
+    /// Power is lost: what was not synced is gone but for `torn` bytes of it.
+    fn cut(&self, torn: usize) {
+        for (bytes, durable) in self.0.lock().unwrap().files.values_mut() {
+            bytes.truncate(*durable + torn);
+            *durable = bytes.len();
+        }
+    }
+    fn open(&self, max: u64) -> (Outbox, Recovery) {
+        Outbox::open(Box::new(self.clone()), Options::new(max), at(0))
+    }
+    fn edit(&self, name: &str, how: impl FnOnce(&mut Vec<u8>)) {
+        let mut f = self.0.lock().unwrap();
+        let file = f.files.get_mut(name).unwrap();
+        how(&mut file.0);
+        file.1 = file.0.len();
+    }
+}
+
+fn at(mono_ms: u64) -> Stamp {
+    Stamp { mono_ms, wall_ms: Some(1_800_000_000_000 + mono_ms), clock: 1 }
+}
+
+fn say(outbox: &mut Outbox, now: u64, severity: u8, id: u64, long: usize) -> u64 {
+    let mut fact = Fact { kind: heapless::String::new(), text: heapless::String::new() };
+    fact.kind.push_str(&id.to_string()).unwrap();
+    for _ in 0..long.min(200) {
+        fact.text.push('x').unwrap();
+    }
+    let mut body = [0; 300];
+    let n = wire::write_body(&fact, &mut body).unwrap();
+    outbox.push(at(now), Kind::Fact, 1, severity, &body[..n])
+}
+
+/// The other end: keeps what came, finds gaps, acknowledges.
+#[derive(Default)]
+pub(super) struct Collector {
+    /// Epoch, number: the fact's id, or none for a loss.
+    got: BTreeMap<(u64, u64), Option<u64>>,
+    lost: BTreeMap<(u64, u64), u8>,
+    twice: u64,
+}
+
+impl Collector {
+    fn take(&mut self, epoch: u64, mut items: &[u8]) {
+        while !items.is_empty() {
+            let (item, rest) = postcard::take_from_bytes::<Item<'_>>(items).unwrap();
+            items = rest;
+            let id = if item.kind == Kind::Loss as u16 {
+                let l: Loss = wire::read_body(item.body).unwrap();
+                for n in l.first..l.first + l.count {
+                    self.lost.insert((epoch, n), l.reason);
+                }
+                None
+            } else {
+                let f: Fact = wire::read_body(item.body).unwrap();
+                Some(f.kind.parse().unwrap())
+            };
+            if let Some(before) = self.got.insert((epoch, item.seq), id) {
+                assert_eq!(before, id, "number {} was given twice", item.seq);
+                self.twice += 1;
+            }
+        }
+    }
+
+    fn contiguous(&self, epoch: u64) -> u64 {
+        (1..)
+            .take_while(|n| self.got.contains_key(&(epoch, *n)) || self.lost.contains_key(&(epoch, *n)))
+            .last()
+            .unwrap_or(0)
+    }
+
+    fn ids(&self) -> BTreeSet<u64> {
+        self.got.values().flatten().copied().collect()
+    }
+
+    fn ack(&self, outbox: &mut Outbox, now: u64) {
+        let epochs: BTreeSet<u64> = self.got.keys().map(|k| k.0).collect();
+        for epoch in epochs {
+            outbox.acked(now, epoch, self.contiguous(epoch));
+        }
+    }
+
+    fn deliver(&mut self, outbox: &mut Outbox, batches: usize) {
+        for _ in 0..batches {
+            let mut bytes = Vec::new();
+            let Some(b) = outbox.batch(600, &mut bytes) else { return };
+            self.take(b.epoch, &bytes);
+        }
+    }
+
+    /// Until nothing waits.
+    fn drain(&mut self, outbox: &mut Outbox, mut now: u64) {
+        for _ in 0..30 {
+            now += 60_000;
+            outbox.sync(now);
+            outbox.declare(at(now));
+            outbox.sync(now + 1000);
+            outbox.rewind();
+            self.deliver(outbox, usize::MAX);
+            self.ack(outbox, now);
+            if outbox.waiting() == 0 && !outbox.has_undeclared() {
+                return;
+            }
+        }
+        panic!("{outbox:?} does not drain");
+    }
+}
+
+#[test]
+fn what_is_durable_survives_and_is_delivered_once() {
+    let ram = Ram::default();
+    let (mut o, r) = ram.open(1 << 20);
+    assert!(r.new_epoch && !o.is_memory_only());
+    let epoch = o.epoch();
+    for id in 1..=20 {
+        assert_eq!(say(&mut o, 10, 9, id, 20), id);
+    }
+    assert_eq!(o.batch(4096, &mut Vec::new()), None, "nothing is offered before it is durable");
+    assert_eq!(o.sync_due(10), Some(1010));
+    o.sync(1010);
+    say(&mut o, 2000, 17, 21, 0);
+    assert_eq!(o.sync_due(2000), Some(2000), "an error does not wait");
+    o.sync(2000);
+    say(&mut o, 2100, 9, 22, 0);
+    drop(o);
+    ram.cut(0);
+    let (mut o, r) = ram.open(1 << 20);
+    assert_eq!((o.epoch(), o.next_seq(), r.records, r.lost), (epoch, 22, 21, 0));
+    let mut c = Collector::default();
+    c.drain(&mut o, 0);
+    assert_eq!((c.ids().len(), c.lost.len(), c.twice), (21, 0, 0));
+    let appends = ram.0.lock().unwrap().appends;
+    o.sync(10_000_000);
+    let quiet = ram.0.lock().unwrap().appends;
+    assert!(quiet <= appends + 1, "the cursor, once");
+    o.sync(20_000_000);
+    assert_eq!((ram.0.lock().unwrap().appends, o.sync_due(20_000_000)), (quiet, None));
+    o.close(20_000_000);
+    let (o, r) = ram.open(1 << 20);
+    assert_eq!((o.next_seq(), r.records, r.cursor_lost), (22, 0, false));
+}
+
+#[test]
+fn cut_at_every_byte() {
+    let (ram, file, _) = twelve();
+    let whole = ram.copy().0.lock().unwrap().files[&file].0.clone();
+    let ends = ends(&whole);
+    for cut in 0..whole.len() {
+        let ram = ram.copy();
+        ram.edit(&file, |b| b.truncate(cut));
+        let (mut o, r) = ram.open(1 << 20);
+        let left = ends.iter().filter(|e| **e <= cut).count() as u64;
+        let torn = u64::from(left > 0 || cut > 0) * u64::from(!ends.contains(&cut) && cut > 0);
+        assert_eq!((o.next_seq() > left + torn, r.lost), (true, torn), "at {cut}");
+        let mut c = Collector::default();
+        c.drain(&mut o, 0);
+        assert_eq!((c.ids().len() as u64, c.lost.len() as u64), (left, torn), "at {cut}");
+    }
+}
+
+#[test]
+fn a_bit_flipped_in_every_byte() {
+    let (ram, file, _) = twelve();
+    let whole = ram.copy().0.lock().unwrap().files[&file].0.clone();
+    let ends = ends(&whole);
+    for i in 0..whole.len() {
+        let ram = ram.copy();
+        ram.edit(&file, |b| b[i] ^= 1 << (i % 8));
+        let hit = ends.iter().filter(|e| **e <= i).count() as u64 + 1;
+        let (mut o, r) = ram.open(1 << 20);
+        assert_eq!((r.lost, r.records), (1, 12), "at {i}");
+        assert!(ram.0.lock().unwrap().files.contains_key("quarantine.bin"));
+        let mut c = Collector::default();
+        c.drain(&mut o, 0);
+        let missing: Vec<_> = (1..=12).filter(|id| !c.ids().contains(id)).collect();
+        assert_eq!((missing, c.lost.len()), (vec![hit], 1), "at {i}");
+        assert!(c.lost.iter().all(|((_, n), reason)| *n == hit && *reason == loss::DAMAGED));
+        // Told once, not at every start.
+        let (_, r) = ram.open(1 << 20);
+        assert_eq!((r.lost, r.damaged_bytes), (0, 0), "at {i}");
+    }
+}
+
+/// Twelve durable records in one segment.
+fn twelve() -> (Ram, String, u64) {
+    let ram = Ram::default();
+    let (mut o, _) = ram.open(1 << 20);
+    for id in 1..=12 {
+        say(&mut o, 0, 9, id, 3);
+    }
+    o.sync(1000);
+    let name = ram.0.lock().unwrap().files.keys().find(|n| n.ends_with(".seg")).unwrap().clone();
+    (ram, name, o.epoch())
+}
+
+fn ends(bytes: &[u8]) -> Vec<usize> {
+    let mut v = Vec::new();
+    record::scan(bytes, |f| {
+        if let record::Found::Record(at, h) = f {
+            v.push(at + HEADER + h.len);
+        }
+    });
+    v
+}
+
+#[test]
+fn the_cursor_is_only_a_cache() {
+    for spoil in 0..3 {
+        let (ram, ..) = twelve();
+        let (mut o, _) = ram.open(1 << 20);
+        let epoch = o.epoch();
+        assert!(o.acked(0, epoch, 5));
+        o.close(0);
+        match spoil {
+            0 => ram.edit(cursor::NAME, |b| b[9] ^= 1),
+            1 => ram.edit(cursor::NAME, Vec::clear),
+            _ => drop(ram.0.lock().unwrap().files.remove(cursor::NAME)),
+        }
+        let (mut o, r) = ram.open(1 << 20);
+        assert_eq!((o.epoch(), r.cursor_lost, r.lost, r.records), (epoch, true, 0, 12));
+        let mut c = Collector::default();
+        c.drain(&mut o, 0);
+        assert_eq!((c.ids().len(), c.lost.len(), o.next_seq()), (12, 0, 13));
+    }
+}
+
+#[test]
+fn without_cursor_and_records_a_new_epoch_begins() {
+    let (ram, file, epoch) = twelve();
+    let (mut o, _) = ram.open(1 << 20);
+    o.acked(0, epoch, 12);
+    o.close(0);
+    ram.0.lock().unwrap().files.remove(&file);
+    let (o, _) = ram.open(1 << 20);
+    assert_eq!((o.epoch(), o.next_seq()), (epoch, 13), "the cursor knows");
+    drop(o);
+    ram.edit(cursor::NAME, Vec::clear);
+    let (o, _) = ram.open(1 << 20);
+    assert_ne!(o.epoch(), epoch);
+}
+
+#[test]
+fn a_full_outbox_accounts_for_every_number_and_every_byte() {
+    for max in [32 * 1024, 100_000, 1 << 18] {
+        let ram = Ram::default();
+        let (mut o, _) = ram.open(max);
+        let mut fatal = BTreeSet::new();
+        for id in 1..=8000u64 {
+            let severity = if id % 50 == 0 && fatal.len() < 60 { 21 } else { 9 + (id % 2) as u8 * 4 };
+            if severity == 21 {
+                fatal.insert(id);
+            }
+            say(&mut o, id * 20, severity, id, (id % 90) as usize);
+            o.sync(id * 20);
+            let f = ram.0.lock().unwrap();
+            assert_eq!(o.bytes(), f.total(), "id {id}");
+        }
+        assert!(ram.0.lock().unwrap().peak <= max, "{} of {max}", ram.0.lock().unwrap().peak);
+        assert!(o.lost() > 0 && o.next_seq() == 8001);
+        o.close(200_000);
+        drop(o);
+        let (mut o, r) = ram.open(max);
+        assert_eq!(r.lost, 0, "what was lost was noted with its reason");
+        let mut c = Collector::default();
+        c.drain(&mut o, 0);
+        assert!(ram.0.lock().unwrap().peak <= max);
+        let ids = c.ids();
+        assert!(fatal.is_subset(&ids), "the severe stay");
+        for n in 1..=8000 {
+            assert!(ids.contains(&n) != c.lost.contains_key(&(o.epoch(), n)), "{n}: either or");
+        }
+        assert!(c.lost.values().all(|r| *r == loss::FULL));
+        println!("max {max}: {} delivered, {} lost, {} written", ids.len(), c.lost.len(), o.bytes_written());
+    }
+}
+
+#[test]
+fn an_event_that_is_too_large_is_declared() {
+    let ram = Ram::default();
+    let (mut o, _) = ram.open(1 << 18);
+    assert_eq!(o.push(at(0), Kind::Fact, 1, 9, &vec![0; 40_000]), 1);
+    say(&mut o, 0, 9, 2, 0);
+    let mut c = Collector::default();
+    c.drain(&mut o, 0);
+    assert_eq!(c.lost.values().copied().collect::<Vec<_>>(), [loss::TOO_LARGE]);
+}
+
+#[test]
+fn a_disk_that_fails_at_the_nth_call() {
+    for times in [1, 2, 3, 40, u64::MAX] {
+        for nth in 1..60 {
+            let ram = Ram::default();
+            ram.0.lock().unwrap().fail = Some((nth, times));
+            let (mut o, _) = ram.open(1 << 16);
+            let mut c = Collector::default();
+            let mut now = 0;
+            for id in 1..=120 {
+                now += 700;
+                say(&mut o, now, 9, id, 60);
+                o.sync(now);
+                if id % 9 == 0 {
+                    c.deliver(&mut o, 3);
+                    c.ack(&mut o, now);
+                }
+            }
+            if times == u64::MAX {
+                assert!(o.is_memory_only(), "openly");
+            } else {
+                ram.0.lock().unwrap().fail = None;
+            }
+            c.drain(&mut o, now);
+            assert_eq!(o.is_memory_only(), times == u64::MAX, "{nth} {times}");
+            let lost = c.lost.len();
+            assert_eq!(c.ids().len() + lost, 120, "fails {times} from call {nth} on");
+            assert_eq!(lost, 0, "there was memory enough");
+        }
+    }
+}
+
+#[test]
+fn numbers_given_in_memory_are_not_given_again_after_a_restart() {
+    let (ram, _, epoch) = twelve();
+    let (mut o, _) = ram.open(1 << 20);
+    let mut c = Collector::default();
+    ram.0.lock().unwrap().fail = Some((0, u64::MAX));
+    for id in 13..=30 {
+        say(&mut o, 5000, 9, id, 0);
+    }
+    o.sync(6000);
+    assert!(o.is_memory_only() && o.epoch() != epoch);
+    c.deliver(&mut o, 100);
+    assert_eq!(c.ids().len(), 30);
+    drop(o);
+    ram.0.lock().unwrap().fail = None;
+    let (mut o, _) = ram.open(1 << 20);
+    for id in 31..=40 {
+        say(&mut o, 0, 9, id, 0);
+    }
+    c.drain(&mut o, 0);
+    assert_eq!(c.ids().len(), 40);
+}
+
+#[test]
+fn a_full_disk_is_left_and_found_again() {
+    let ram = Ram::default();
+    let (mut o, _) = ram.open(1 << 20);
+    ram.0.lock().unwrap().capacity = Some(3000);
+    for id in 1..=100 {
+        say(&mut o, id * 1000, 9, id, 50);
+        o.sync(id * 1000 + 500);
+    }
+    assert!(o.is_memory_only());
+    ram.0.lock().unwrap().capacity = None;
+    o.sync(200_000);
+    assert!(!o.is_memory_only());
+    drop(o);
+    ram.cut(0);
+    let (mut o, _) = ram.open(1 << 20);
+    let mut c = Collector::default();
+    c.drain(&mut o, 0);
+    assert_eq!((c.ids().len(), c.lost.len()), (100, 0));
+}
+
+#[test]
+fn an_old_copy_of_the_folder_is_noticed() {
+    let (ram, _, epoch) = twelve();
+    let old = ram.copy();
+    let mut c = Collector::default();
+    let (mut o, _) = ram.open(1 << 20);
+    for id in 13..=40 {
+        say(&mut o, 0, 9, id, 0);
+    }
+    c.drain(&mut o, 0);
+    let (mut o, _) = old.open(1 << 20);
+    for id in 101..=105 {
+        say(&mut o, 0, 9, id, 0);
+    }
+    o.sync(1000);
+    o.acked(1000, epoch, 40);
+    assert!(o.epoch() != epoch && o.strange_acks() == 1);
+    c.drain(&mut o, 2000);
+    assert!((101..=105).all(|id| c.ids().contains(&id)));
+}
+
+#[test]
+fn acknowledgements_of_other_epochs_and_of_nothing_are_ignored() {
+    let (ram, _, epoch) = twelve();
+    let (mut o, _) = ram.open(1 << 20);
+    assert!(!o.acked(0, epoch ^ 1, 5) && !o.acked(0, epoch, 0));
+    say(&mut o, 0, 9, 13, 0);
+    assert!(!o.acked(0, epoch, 13), "it is not durable: nobody can have it");
+    assert_eq!(o.waiting(), 13);
+}
+
+#[derive(Debug, Clone)]
+enum Op {
+    Push(u8, usize),
+    Wait(u64),
+    Deliver(usize),
+    Ack,
+    Close,
+    Cut(usize),
+    Flip(usize),
+}
+
+fn op() -> impl Strategy<Value = Op> {
+    prop_oneof![
+        10 => (prop_oneof![Just(9u8), Just(13), Just(17)], 0usize..200).prop_map(|(s, l)| Op::Push(s, l)),
+        4 => (1u64..3000).prop_map(Op::Wait),
+        3 => (1usize..6).prop_map(Op::Deliver),
+        2 => Just(Op::Ack),
+        1 => Just(Op::Close),
+        1 => (0usize..200).prop_map(Op::Cut),
+        1 => (0usize..1_000_000).prop_map(Op::Flip),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn delivered_and_declared_lost_is_pushed(ops in proptest::collection::vec(op(), 1..400)) {
+        let ram = Ram::default();
+        let max = 36 * 1024;
+        let (mut o, _) = ram.open(max);
+        let mut c = Collector::default();
+        let (mut now, mut id, mut flips) = (0, 0, 0);
+        let mut pending: BTreeMap<(u64, u64), u64> = BTreeMap::new();
+        let mut durable: BTreeMap<(u64, u64), u64> = BTreeMap::new();
+        let mut maybe = BTreeSet::new();
+        for op in ops {
+            match op {
+                Op::Push(severity, long) => {
+                    for _ in 0..4 {
+                        id += 1;
+                        let seq = say(&mut o, now, severity, id, long);
+                        pending.insert((o.epoch(), seq), id);
+                    }
+                }
+                Op::Wait(ms) => {
+                    now += ms;
+                    o.declare(at(now));
+                    o.sync(now);
+                }
+                Op::Deliver(n) => c.deliver(&mut o, n),
+                Op::Ack => {
+                    c.ack(&mut o, now);
+                    o.rewind();
+                }
+                Op::Close => {
+                    o.close(now);
+                    durable.append(&mut pending);
+                    o = ram.open(max).0;
+                }
+                Op::Cut(torn) => {
+                    ram.cut(torn);
+                    o = ram.open(max).0;
+                    maybe.extend(std::mem::take(&mut pending).into_values());
+                }
+                Op::Flip(at) => {
+                    o.close(now);
+                    durable.append(&mut pending);
+                    flips += 1;
+                    let files: Vec<_> = ram.0.lock().unwrap().files.iter()
+                        .filter(|(n, (b, _))| n.ends_with(".seg") && !b.is_empty()).map(|(n, _)| n.clone()).collect();
+                    if let Some(file) = files.get(at % files.len().max(1)) {
+                        ram.edit(file, |b| { let i = at % b.len(); b[i] ^= 0x10; });
+                    }
+                    o = ram.open(max).0;
+                }
+            }
+            if o.sync_due(now).is_none() {
+                durable.append(&mut pending);
+            }
+            let f = ram.0.lock().unwrap();
+            prop_assert_eq!(o.bytes(), f.total());
+            prop_assert!(f.peak <= max);
+        }
+        o.close(now);
+        durable.append(&mut pending);
+        c.drain(&mut o, now);
+        for ((epoch, seq), id) in &durable {
+            let got = c.got.get(&(*epoch, *seq)) == Some(&Some(*id));
+            let lost = c.lost.contains_key(&(*epoch, *seq));
+            prop_assert!(got || lost, "{} is neither delivered nor declared", seq);
+            prop_assert!(!(got && lost) || flips > 0, "{} is delivered and declared", seq);
+        }
+        for (key, id) in &c.got {
+            prop_assert!(id.is_none_or(|id| durable.get(key) == Some(&id) || maybe.contains(&id)), "invented");
+        }
+        prop_assert!(o.epoch() == 0 || c.got.keys().all(|(e, _)| *e == o.epoch()));
+    }
+}
