@@ -2,5 +2,8 @@
 
 pub mod clock;
 pub mod disk;
+pub mod duration;
+pub mod link;
 pub mod outbox;
 pub mod sources;
+pub mod tls;

@@ -260,6 +260,12 @@ impl Outbox {
         true
     }
 
+    /// Whether the collector has everything up to `seq` of `epoch`.
+    #[must_use]
+    pub fn has_acked(&self, epoch: u64, seq: u64) -> bool {
+        self.lanes.iter().find(|l| l.epoch == epoch).is_none_or(|l| seq <= l.acked)
+    }
+
     /// Removes segments without a live record; the cursor is durable before, so that no number comes back.
     pub(super) fn sweep(&mut self, now: Millis) {
         let last = self.lanes.len().saturating_sub(1);
@@ -414,10 +420,10 @@ impl Outbox {
         }
     }
 
-    /// What lies behind `seq` of `epoch` is to be sent again.
-    pub fn rewind_to(&mut self, epoch: u64, seq: u64) {
+    /// What lies up to `seq` of `epoch` is on its way and need not be sent again now.
+    pub fn skip_to(&mut self, epoch: u64, seq: u64) {
         for lane in self.lanes.iter_mut().filter(|l| l.epoch == epoch) {
-            lane.rewind(seq.max(lane.acked));
+            lane.sent = lane.sent.max(seq.min(lane.ready));
         }
     }
 }
