@@ -504,6 +504,57 @@ fn acknowledgements_of_other_epochs_and_of_nothing_are_ignored() {
     assert_eq!(o.waiting(), 13);
 }
 
+#[test]
+fn power_lost_at_every_call() {
+    for torn in [0, 9, 300] {
+        let (mut nth, mut cuts) = (1, 0);
+        loop {
+            let ram = Ram::default();
+            ram.0.lock().unwrap().fail = Some((nth, u64::MAX));
+            let (mut o, mut c, mut durable) = (ram.open(40_000).0, Collector::default(), BTreeMap::new());
+            let (mut lost_power, mut pushed) = (false, BTreeMap::new());
+            for id in 1..=600u64 {
+                let now = id * 300;
+                let seq = say(&mut o, now, if id % 7 == 0 { 17 } else { 9 }, id, (id % 150) as usize);
+                pushed.insert((o.epoch(), seq), id);
+                o.sync(now);
+                lost_power = ram.0.lock().unwrap().calls >= nth;
+                if lost_power {
+                    break;
+                }
+                if o.sync_due(now).is_none_or(|due| due > now + 1000) {
+                    durable.append(&mut pushed);
+                }
+                if id % 40 == 0 {
+                    o.declare(at(now));
+                    o.sync(now + 1000);
+                    c.deliver(&mut o, 6);
+                    c.ack(&mut o, now);
+                }
+            }
+            drop(o);
+            ram.0.lock().unwrap().fail = None;
+            ram.cut(torn);
+            let (mut o, _) = ram.open(40_000);
+            for id in 1001..=1010 {
+                say(&mut o, 0, 9, id, 20);
+            }
+            c.drain(&mut o, 0);
+            let ids = c.ids();
+            assert!((1001..=1010).all(|id| ids.contains(&id)), "call {nth}, {torn} torn");
+            for (key, id) in &durable {
+                let came = c.got.get(key) == Some(&Some(*id));
+                assert!(came != c.lost.contains_key(key), "{key:?}: call {nth}, {torn} torn");
+            }
+            (nth, cuts) = (nth + 1, cuts + 1);
+            if !lost_power {
+                break;
+            }
+        }
+        println!("{cuts} cuts with {torn} bytes torn");
+    }
+}
+
 #[derive(Debug, Clone)]
 enum Op {
     Push(u8, usize),
@@ -528,7 +579,7 @@ fn op() -> impl Strategy<Value = Op> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 150, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn delivered_and_declared_lost_is_pushed(ops in proptest::collection::vec(op(), 1..400)) {
