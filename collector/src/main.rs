@@ -1,2 +1,7 @@
 //! The collector.
-fn main() {}
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    fieldmouse_collector::main(std::env::args_os())
+}

@@ -81,6 +81,23 @@ pub struct Remote {
     pub password_file: Option<PathBuf>,
 }
 
+impl Remote {
+    /// The embedded broker, seen from inside.
+    #[must_use]
+    pub fn own(at: SocketAddr) -> Self {
+        Self {
+            url: format!("mqtt://{at}"),
+            host: at.ip().to_string(),
+            port: at.port(),
+            tls: false,
+            ca_file: None,
+            identity: None,
+            user: None,
+            password_file: None,
+        }
+    }
+}
+
 /// A certificate with its key.
 #[derive(Debug, Clone, Serialize)]
 pub struct Identity {
