@@ -4,6 +4,7 @@ mod json;
 mod metrics;
 mod page;
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
@@ -74,6 +75,7 @@ fn routes() -> Vec<(&'static str, MethodRouter<State>)> {
         ("/app.css", get(page::css)),
         ("/app.js", get(page::js)),
         ("/plot.js", get(page::plot_js)),
+        ("/icon.svg", get(page::icon)),
         ("/openapi.json", get(page::openapi)),
         ("/healthz", get(healthz)),
         ("/metrics", get(metrics::text)),
@@ -136,7 +138,7 @@ async fn ask<T: Send + 'static>(
 
 fn list<T, V: Serialize>(name: &str, found: &[T], view: impl Fn(&T) -> V) -> Answer {
     let items: Vec<V> = found.iter().map(view).collect();
-    Ok(Json(json!({ name: items })).into_response())
+    Ok(Json(BTreeMap::from([(name, items)])).into_response())
 }
 
 /// `?state=&node=&limit=`

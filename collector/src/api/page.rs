@@ -25,3 +25,7 @@ pub(super) async fn plot_js() -> impl IntoResponse {
 pub(super) async fn openapi() -> impl IntoResponse {
     ([(CONTENT_TYPE, "application/json")], OPENAPI)
 }
+
+pub(super) async fn icon() -> impl IntoResponse {
+    ([(CONTENT_TYPE, "image/svg+xml")], include_str!("../../web/icon.svg"))
+}

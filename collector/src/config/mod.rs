@@ -137,7 +137,7 @@ fn as_written<S: Serializer>(d: &Duration, s: S) -> Result<S::Ok, S::Error> {
     let seconds = d.as_secs();
     let (n, unit) = [(86_400, "d"), (3600, "h"), (60, "m")]
         .into_iter()
-        .find(|(unit, _)| seconds % unit == 0)
+        .find(|(unit, _)| seconds.is_multiple_of(*unit))
         .map_or((seconds, "s"), |(unit, word)| (seconds / unit, word));
     s.serialize_str(&format!("{n}{unit}"))
 }

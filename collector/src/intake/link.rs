@@ -11,7 +11,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::Context;
-use bytes::Bytes;
 use fieldmouse_core::wire;
 use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5::{
@@ -225,10 +224,9 @@ impl Pump {
             Filter::new(path, QoS::AtLeastOnce)
         });
         let online = presence::status(&self.names.id, wire::state::ONLINE, clock::wall_ms());
-        let said = self.client.try_subscribe_many(filters).and_then(|()| {
-            self.client.try_publish(status_topic(&self.names), QoS::AtLeastOnce, true, online)
-        });
-        if let Err(e) = said {
+        let subscribed = self.client.try_subscribe_many(filters);
+        let announced = self.client.try_publish(status_topic(&self.names), QoS::AtLeastOnce, true, online);
+        if let Err(e) = subscribed.and(announced) {
             log::error!("could not subscribe: {e}");
         }
     }
@@ -280,13 +278,7 @@ fn options(remote: &Remote, names: &Names) -> anyhow::Result<MqttOptions> {
         correlation_data: None,
         user_properties: Vec::new(),
     };
-    options.set_last_will(LastWill::new(
-        status_topic(names),
-        Vec::from(Bytes::from(lost)),
-        QoS::AtLeastOnce,
-        true,
-        Some(properties),
-    ));
+    options.set_last_will(LastWill::new(status_topic(names), lost, QoS::AtLeastOnce, true, Some(properties)));
     if let Some(user) = &remote.user {
         let password = match &remote.password_file {
             Some(path) => std::fs::read_to_string(path)
