@@ -5,7 +5,7 @@
 //! can do neither of the last two and its MQTT 5 is partial; `rmqtt` brings half as many crates again and its own
 //! plugin framework. The tests below hold it to what Fieldmouse needs, with the agents' own client.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use anyhow::{Context, anyhow};
 use fieldmouse_core::wire;
@@ -57,6 +57,12 @@ impl Broker {
             broker.tls_local_addr().ok_or_else(|| anyhow!("embedded broker has no TLS address"))?
         } else {
             own
+        };
+        // What listens on every address is reached on this machine's own.
+        let own = match own.ip() {
+            IpAddr::V4(ip) if ip.is_unspecified() => (Ipv4Addr::LOCALHOST, own.port()).into(),
+            IpAddr::V6(ip) if ip.is_unspecified() => (Ipv6Addr::LOCALHOST, own.port()).into(),
+            _ => own,
         };
         let handle = Handle(broker.shutdown_handle());
         let mut ready = broker.ready_receiver();

@@ -15,7 +15,6 @@ pub const COMMIT_BOUNDS: [f64; 8] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5
 #[expect(missing_docs, reason = "described where they are shown, in api::metrics")]
 pub struct Counters {
     pub messages: AtomicU64,
-    pub overruns: AtomicU64,
     pub stored: AtomicU64,
     pub duplicates: AtomicU64,
     pub refused: AtomicU64,

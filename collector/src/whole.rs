@@ -188,6 +188,22 @@ async fn an_episode_goes_in_is_acknowledged_and_comes_out() {
     );
     assert_eq!(d["beat"]["waiting"], 3);
 
+    for (path, answer) in [
+        ("/api/v1/devices/{site}/{node}", &d),
+        ("/api/v1/episodes/{site}/{node}/{epoch}/{id}", &e),
+        ("/api/v1/episodes", &listed),
+        ("/api/v1/devices", &collector.get("/api/v1/devices").await.1),
+        ("/api/v1/facts", &collector.get("/api/v1/facts").await.1),
+        ("/api/v1/status", &collector.get("/api/v1/status").await.1),
+        ("/healthz", &collector.get("/healthz").await.1),
+    ] {
+        let document: Value =
+            serde_json::from_str(&http(collector.bound.http, "GET", "/openapi.json").await.2).unwrap();
+        let schema =
+            &document["paths"][path]["get"]["responses"]["200"]["content"]["application/json"]["schema"];
+        as_described(&document, &[schema], answer, path);
+    }
+
     // A gap, twice the same, and a declared loss.
     agent.say("event", u64::MAX, &[sample::fact(6, "note", "later")]).await;
     agent.say("event", u64::MAX, &[sample::fact(6, "note", "later")]).await;
@@ -215,6 +231,42 @@ async fn an_episode_goes_in_is_acknowledged_and_comes_out() {
         assert!(metrics.contains(&format!("fieldmouse_collector_{line}\n")), "{line} is not in\n{metrics}");
     }
     collector.stop().await;
+}
+
+/// An object has exactly the keys of its schemas, all the way down.
+fn as_described(document: &Value, schemas: &[&Value], answer: &Value, place: &str) {
+    let mut parts: Vec<&Value> = Vec::new();
+    let mut open: Vec<&Value> = schemas.to_vec();
+    while let Some(schema) = open.pop() {
+        match schema["$ref"].as_str() {
+            Some(name) => {
+                open.push(document.pointer(name.trim_start_matches('#')).expect("the schema exists"))
+            }
+            None => match schema.get("allOf").or_else(|| schema.get("oneOf")) {
+                Some(some) => open.extend(some.as_array().unwrap()),
+                None => parts.push(schema),
+            },
+        }
+    }
+    if let Some(list) = answer.as_array() {
+        let items: Vec<&Value> = parts.iter().filter_map(|p| p.get("items")).collect();
+        assert!(!items.is_empty(), "{place} is described as a list");
+        list.iter().for_each(|item| as_described(document, &items, item, place));
+    } else if let Some(object) = answer.as_object() {
+        if parts.iter().any(|p| p.get("additionalProperties").is_some()) {
+            return;
+        }
+        let mut described: Vec<&String> =
+            parts.iter().filter_map(|p| p["properties"].as_object()).flat_map(|p| p.keys()).collect();
+        let mut answered: Vec<&String> = object.keys().collect();
+        described.sort();
+        answered.sort();
+        assert_eq!(answered, described, "{place}");
+        for (key, value) in object {
+            let inner: Vec<&Value> = parts.iter().filter_map(|p| p["properties"].get(key)).collect();
+            as_described(document, &inner, value, &format!("{place}.{key}"));
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -22,11 +22,6 @@ fn exposition(c: &Counters, t: &Totals) -> String {
     let mut out = Exposition(String::with_capacity(4096));
     let read = |n: &AtomicU64| n.load(Ordering::Relaxed);
     out.counter("messages", "MQTT messages taken in", read(&c.messages));
-    out.counter(
-        "overruns",
-        "MQTT messages beyond the room of the intake, left to come again",
-        read(&c.overruns),
-    );
     out.counter("events_stored", "Events stored", read(&c.stored));
     out.counter("events_duplicate", "Events that were stored before", read(&c.duplicates));
     out.counter("events_refused", "Events left to come again because of too many gaps", read(&c.refused));

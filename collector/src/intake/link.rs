@@ -1,13 +1,14 @@
 //! The connection to the broker: what comes in goes to the intake, acknowledgements go out.
 //!
-//! The event loop runs in a task of its own that is never cancelled and never waits for anything but the broker: a
-//! poll that is dropped half-way can lose what it had read, and one that waits for the store lets the connection die.
-//! So that it need not wait, the broker is told how much may be under way at once (receive maximum), and a message is
-//! acknowledged to it only after the commit.
+//! The event loop runs in a task of its own that is never cancelled: a poll that is dropped half-way can lose what it
+//! had read. The client answers the broker at once and on its own. To hold that answer back until the commit would
+//! gain nothing, because the agent keeps every event until it hears of the commit; and it would cost much: brokers
+//! count unanswered messages differently (mosquitto 2.0 sends two for every answer), and one lost answer blocks a
+//! place for good. When the intake falls behind, this task waits for it, and TCP holds the broker back.
 
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -32,20 +33,21 @@ use crate::store::Acknowledged;
 
 /// Messages under way from the broker at once.
 const RECEIVE_MAX: u16 = 256;
-/// Room for those and for as many beats, which the broker may send without being asked.
-const ROOM: usize = 2 * RECEIVE_MAX as usize;
+/// Messages that wait for the intake.
+const ROOM: usize = 512;
+/// Acknowledgements that wait for the broker. What does not fit is dropped: the next one says more.
+const REQUESTS: usize = 1024;
 /// Acknowledgements under way to the broker at once.
 const INFLIGHT: u16 = 64;
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
 /// The broker keeps what comes while the collector restarts; what it forgets, agents send again.
 const SESSION_S: u32 = 3600;
 
-/// What arrived, with the connection it came by.
+/// What arrived, and when.
 #[derive(Debug)]
 pub(super) struct Inbound {
     pub(super) publish: Publish,
     pub(super) received_ms: u64,
-    connection: u64,
 }
 
 /// The way back to the broker.
@@ -53,7 +55,6 @@ pub(super) struct Inbound {
 pub struct Link {
     client: AsyncClient,
     names: Names,
-    connection: Arc<AtomicU64>,
     counters: Arc<Counters>,
     stop: watch::Sender<bool>,
     task: JoinHandle<()>,
@@ -78,34 +79,21 @@ impl Link {
         names: Names,
         counters: Arc<Counters>,
     ) -> anyhow::Result<(Self, mpsc::Receiver<Inbound>)> {
-        let (client, events) = AsyncClient::new(options(remote, &names)?, ROOM + 64);
+        let (client, events) = AsyncClient::new(options(remote, &names)?, REQUESTS);
         let (to, from) = mpsc::channel(ROOM);
         let (stop, stopped) = watch::channel(false);
-        let connection = Arc::new(AtomicU64::new(0));
         let pump = Pump {
             events,
             client: client.clone(),
             names: names.clone(),
             to,
-            connection: Arc::clone(&connection),
             counters: Arc::clone(&counters),
             stopped,
             broker: remote.url.clone(),
             failures: 0,
         };
         let task = tokio::spawn(pump.run());
-        Ok((Self { client, names, connection, counters, stop, task }, from))
-    }
-
-    /// Tells the broker that a message is safe.
-    pub(super) fn done(&self, inbound: &Inbound) {
-        // Packet numbers of an earlier connection may mean another message by now.
-        if inbound.connection == self.connection.load(Ordering::Acquire)
-            && self.client.try_ack(&inbound.publish).is_err()
-        {
-            // It stays with the broker and comes again.
-            log::debug!("no room for a PUBACK");
-        }
+        Ok((Self { client, names, counters, stop, task }, from))
     }
 
     /// Tells an agent what is safe.
@@ -158,7 +146,6 @@ struct Pump {
     client: AsyncClient,
     names: Names,
     to: mpsc::Sender<Inbound>,
-    connection: Arc<AtomicU64>,
     counters: Arc<Counters>,
     stopped: watch::Receiver<bool>,
     broker: String,
@@ -169,7 +156,7 @@ impl Pump {
     async fn run(mut self) {
         loop {
             match self.events.poll().await {
-                Ok(Event::Incoming(packet)) => self.incoming(packet),
+                Ok(Event::Incoming(packet)) => self.incoming(packet).await,
                 Ok(Event::Outgoing(Outgoing::Disconnect)) | Err(ConnectionError::RequestsDone) => break,
                 Ok(Event::Outgoing(_)) => {}
                 Err(e) => {
@@ -183,14 +170,13 @@ impl Pump {
         self.counters.connection(false, clock::wall_ms());
     }
 
-    fn incoming(&mut self, packet: Packet) {
+    async fn incoming(&mut self, packet: Packet) {
         match packet {
             Packet::ConnAck(ack) => {
                 if !ack.session_present {
                     // Else the client waits for ever for an answer that belonged to the lost session.
                     self.events.state.collision = None;
                 }
-                self.connection.fetch_add(1, Ordering::AcqRel);
                 self.greet();
             }
             Packet::SubAck(ack) => {
@@ -205,19 +191,16 @@ impl Pump {
                 }
             }
             Packet::Publish(publish) => {
-                let connection = self.connection.load(Ordering::Acquire);
-                let inbound = Inbound { publish, received_ms: clock::wall_ms(), connection };
-                if self.to.try_send(inbound).is_err() {
-                    // Not acknowledged, so an event comes again; a beat is overtaken by the next.
-                    add(&self.counters.overruns, 1);
-                }
+                let inbound = Inbound { publish, received_ms: clock::wall_ms() };
+                // It fails only when the intake is gone, and then what arrives no longer matters.
+                let _gone = self.to.send(inbound).await;
             }
             Packet::Disconnect(d) => log::warn!("{} ended the connection: {:?}", self.broker, d.reason_code),
             _ => {}
         }
     }
 
-    /// Subscribes and announces this collector. Never waits: this task also empties the queue it writes to.
+    /// Subscribes and announces this collector. Never waits: this task itself empties the queue it writes to.
     fn greet(&self) {
         let filters = Leaf::ALL.map(|leaf| {
             let path = format!("{}/1/+/+/{}", self.names.root, leaf.word());
@@ -266,8 +249,7 @@ fn options(remote: &Remote, names: &Names) -> anyhow::Result<MqttOptions> {
         .set_receive_maximum(Some(RECEIVE_MAX))
         .set_max_packet_size(Some(u32::try_from(MAX_PACKET)?))
         .set_outgoing_inflight_upper_limit(INFLIGHT)
-        .set_connection_timeout(20)
-        .set_manual_acks(true);
+        .set_connection_timeout(20);
     let lost = presence::status(&names.id, wire::state::LOST, clock::wall_ms());
     let properties = LastWillProperties {
         delay_interval: None,

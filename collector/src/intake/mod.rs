@@ -1,7 +1,7 @@
 //! From the broker into the store, and the acknowledgement back.
 //!
-//! Messages that wait are committed together. Only then is the broker told that they arrived and the agent that it may
-//! forget them: if this process or the machine dies in between, they come again, and the store knows them by number.
+//! Messages that wait are committed together. Only then is the agent told that it may forget them: if this process, the
+//! broker or the machine dies before, they come again, and the store knows them by number.
 
 pub mod decode;
 mod link;
@@ -50,7 +50,7 @@ impl Intake {
         Ok(Self { link, task })
     }
 
-    /// Stops taking in and says goodbye. What is not committed stays with the broker and the agents.
+    /// Stops taking in and says goodbye. What is not committed stays with the agents.
     pub async fn stop(self) {
         self.task.abort();
         // The task may hold the link until it has noticed.
@@ -77,9 +77,7 @@ async fn take(
         for ack in &done.acks {
             link.acknowledge(ack);
         }
-        for inbound in inbound.drain(..) {
-            link.done(&inbound);
-        }
+        inbound.clear();
     }
 }
 
@@ -96,7 +94,7 @@ fn arrival(root: &str, i: &Inbound) -> Option<Arrival> {
     Some(decode::arrival(root, topic, &p.payload, p.retain, i.received_ms))
 }
 
-/// Commits, and tries again until it can: a full disk must not cost an event that is still with the broker.
+/// Commits, and tries again until it can: a full disk must not cost what was already taken in.
 async fn commit(store: &Arc<dyn Store>, batch: &Arc<[Arrival]>, counters: &Counters) -> Committed {
     let mut pause = Duration::from_millis(100);
     loop {
