@@ -45,6 +45,9 @@ pub struct Embedded {
     embedded: True,
     /// Where devices connect.
     pub listen: SocketAddr,
+    /// Whether listening beyond this machine without TLS was asked for.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub allow_plain: bool,
     /// Certificate and key, if devices connect by TLS.
     #[serde(flatten)]
     pub tls: Option<Identity>,
@@ -260,7 +263,13 @@ fn broker(w: written::Broker) -> Result<Broker, ConfigError> {
         if w.ca_file.is_some() && identity.is_none() {
             return wrong("broker.ca_file", "needs broker.cert_file and broker.key_file");
         }
-        return Ok(Broker::Embedded(Embedded { embedded: True, listen, tls: identity, ca_file: w.ca_file }));
+        return Ok(Broker::Embedded(Embedded {
+            embedded: True,
+            listen,
+            allow_plain: w.allow_plain == Some(true),
+            tls: identity,
+            ca_file: w.ca_file,
+        }));
     }
     for (key, given) in
         [("broker.listen", w.listen.is_some()), ("broker.allow_plain", w.allow_plain.is_some())]
@@ -370,6 +379,7 @@ mod tests {
     fn what_is_printed_can_be_read_again() {
         for text in [
             "[broker]\nembedded = true",
+            "[broker]\nembedded = true\nlisten = \"0.0.0.0:1883\"\nallow_plain = true",
             "root = \"r\"\nid = \"two\"\n[broker]\nurl = \"mqtts://[::1]:8884\"\nca_file = \"ca\"\ncert_file = \"c\"\n\
              key_file = \"k\"\nuser = \"u\"\npassword_file = \"p\"\n[store]\nretention = \"36h\"\npath = \"x.db\"",
         ] {
