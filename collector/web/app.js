@@ -121,8 +121,8 @@ function episodeCard(e) {
 }
 
 function stateOf(d) {
-  // Agents beat far more often than this; what is silent for longer is not told by its last word alone.
-  if (d.state === "online" && now() - (d.seen_ms ?? 0) > 300000) return mark("warning", "silent");
+  // Two and a half beats at the usual pace: what is silent for longer is not told by its last word alone.
+  if (d.state === "online" && now() - (d.seen_ms ?? 0) > 750000) return mark("warning", "silent");
   if (d.state === "online") return mark("ok", "online");
   if (d.state === "lost") return mark("error", "lost");
   return mark("quiet", d.state);
@@ -171,7 +171,7 @@ function note(n) {
   const what = fact ? n.kind : n.verdict;
   const about = fact ? "" : (n.series ?? n.source ?? "");
   return el("li", {}, time(n.at_ms), el("div", {},
-    el("div", { class: "text" }, mark(fact ? "info" : n.verdict === "good again" ? "ok" : "warning", what), " ", n.text || about),
+    el("div", { class: "text" }, mark(fact ? "info" : n.verdict === "good" ? "ok" : "warning", what), " ", n.text || about),
     el("div", { class: "sub" }, [n.node, n.site, n.text ? about : "", n.why].filter(Boolean).join(" · "))));
 }
 

@@ -4,7 +4,10 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 
+use fieldmouse_core::explain;
 use fieldmouse_core::metric::Group;
+use fieldmouse_core::quality::Verdict;
+use fieldmouse_core::shape::Shape;
 use fieldmouse_core::wire;
 use serde::Serialize;
 
@@ -157,7 +160,7 @@ pub(super) fn device(d: &store::Device) -> Device {
     Device {
         site: d.site.clone(),
         node: d.node.clone(),
-        state: words::state_word(d.state),
+        state: wire::state::word(d.state),
         state_ms: known(d.state_at),
         seen_ms: known(d.seen_at),
         first_seen_ms: d.first_seen,
@@ -256,19 +259,19 @@ pub(super) fn episode(e: &store::Episode) -> Episode {
         id: e.id.to_string(),
         state: if e.closing == Closing::Open { "open" } else { "closed" },
         end_told: (e.closing != Closing::Open).then_some(e.closing == Closing::Told),
-        phase: words::phase_word(e.phase),
+        phase: wire::phase::word(e.phase),
         onset_ms: e.onset_at,
         opened_ms: e.opened_at,
         updated_ms: e.updated_at,
         closed_ms: e.closed_at,
         severity: words::severity_word(e.severity),
-        group: words::group_word(e.group),
-        shape: words::shape_word(e.shape),
+        group: Group::word(e.group),
+        shape: Shape::word(e.shape),
         score: e.score,
         confidence: e.confidence,
         recurred: e.recurred,
         moved: e.moved,
-        sentence: e.body.as_ref().map(words::sentence).unwrap_or_default(),
+        sentence: e.body.as_ref().map(|b| explain::sentence(b).to_string()).unwrap_or_default(),
     }
 }
 
@@ -397,13 +400,13 @@ fn spark(event: &store::EpisodeEvent) -> Option<Spark> {
 fn phase(event: &store::EpisodeEvent) -> Phase {
     Phase {
         seq: event.seq,
-        phase: words::phase_word(event.body.phase),
+        phase: wire::phase::word(event.body.phase),
         at_ms: event.at,
         received_ms: event.received_at,
         severity: words::severity_word(event.severity),
         score: event.body.score,
         moved: event.body.moved,
-        sentence: words::sentence(&event.body),
+        sentence: explain::sentence(&event.body).to_string(),
     }
 }
 
@@ -450,7 +453,7 @@ pub(super) fn trouble(t: &store::Trouble) -> Trouble {
         severity: words::severity_word(t.severity),
         source: some(&t.source),
         series: some(&t.series),
-        verdict: words::verdict_word(t.verdict),
+        verdict: Verdict::word(t.verdict),
         why: Some(words::no_data_word(t.why)).filter(|w| !w.is_empty()),
         text: t.text.clone(),
     }
