@@ -2,9 +2,8 @@
 
 use std::cell::RefCell;
 
-use tract_onnx::pb::{AttributeProto, NodeProto, TensorProto, attribute_proto::AttributeType};
-
 use super::error::{Result, refused};
+use super::proto::{AttributeProto, AttributeType, NodeProto, TensorProto};
 
 /// A node with its place in the model, for the sentences.
 pub(super) struct Node<'a> {
@@ -16,7 +15,11 @@ pub(super) struct Node<'a> {
 impl<'a> Node<'a> {
     pub(super) fn new(proto: &'a NodeProto, index: usize) -> Self {
         let name = if proto.name.is_empty() { format!("#{index}") } else { proto.name.clone() };
-        Self { place: format!("node `{name}` ({})", proto.op_type), proto, read: RefCell::default() }
+        Self {
+            place: format!("node `{name}` ({})", proto.op_type),
+            proto,
+            read: RefCell::default(),
+        }
     }
 
     fn find(&self, name: &'static str, kind: AttributeType) -> Result<Option<&'a AttributeProto>> {
@@ -24,8 +27,8 @@ impl<'a> Node<'a> {
         let found = self.proto.attribute.iter().find(|attribute| attribute.name == name);
         let Some(attribute) = found else { return Ok(None) };
         if attribute.r#type != kind as i32 {
-            let what = format!("attribute `{name}` of type {}", attribute.r#type().as_str_name());
-            return Err(refused(&self.place, what, kind.as_str_name()));
+            let what = format!("attribute `{name}` of type {}", attribute.r#type);
+            return Err(refused(&self.place, what, format!("type {} ({kind:?})", kind as i32)));
         }
         Ok(Some(attribute))
     }
@@ -46,7 +49,9 @@ impl<'a> Node<'a> {
             None => Ok(default),
             Some(0) => Ok(false),
             Some(1) => Ok(true),
-            Some(other) => Err(refused(&self.place, format!("attribute `{name}` = {other}"), "0 or 1")),
+            Some(other) => {
+                Err(refused(&self.place, format!("attribute `{name}` = {other}"), "0 or 1"))
+            }
         }
     }
 
@@ -100,10 +105,9 @@ impl<'a> Node<'a> {
 pub(super) fn axis(axis: i64, rank: usize, place: &str) -> Result<usize> {
     let signed = i64::try_from(rank).unwrap_or(0);
     let from_front = if axis < 0 { axis.checked_add(signed) } else { Some(axis) };
-    from_front
-        .and_then(|axis| usize::try_from(axis).ok())
-        .filter(|axis| *axis < rank)
-        .ok_or_else(|| refused(place, format!("axis {axis}"), format!("-{rank} to {rank}, the end excluded")))
+    from_front.and_then(|axis| usize::try_from(axis).ok()).filter(|axis| *axis < rank).ok_or_else(
+        || refused(place, format!("axis {axis}"), format!("-{rank} to {rank}, the end excluded")),
+    )
 }
 
 /// Axes counted from the front, sorted, none of them twice.

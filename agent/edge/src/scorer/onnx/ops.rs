@@ -4,9 +4,9 @@ mod linear;
 mod reduce;
 mod shape;
 
-use tract_onnx::tract_core::internal::{ElementWiseMiniOp, Tensor, TractResult};
-use tract_onnx::tract_core::ops::element_wise::ElementWiseOp;
-use tract_onnx::tract_core::ops::{binary::TypedBinOp, math, nn};
+use tract_core::internal::{ElementWiseMiniOp, Tensor, TractResult};
+use tract_core::ops::element_wise::ElementWiseOp;
+use tract_core::ops::{binary::TypedBinOp, math, nn};
 
 use super::attrs::Node;
 use super::error::{ModelError, Result, refused};
@@ -59,8 +59,11 @@ pub(super) fn check(node: &Node<'_>) -> Result<()> {
     if default_domain && ALLOWED.contains(&proto.op_type.as_str()) {
         return Ok(());
     }
-    let op =
-        if default_domain { proto.op_type.clone() } else { format!("{}.{}", proto.domain, proto.op_type) };
+    let op = if default_domain {
+        proto.op_type.clone()
+    } else {
+        format!("{}.{}", proto.domain, proto.op_type)
+    };
     Err(ModelError::Operator { op, node: proto.name.clone(), allowed: ALLOWED.join(", ") })
 }
 
@@ -124,7 +127,12 @@ fn unary(builder: &mut Builder, node: &Node<'_>, op: ElementWiseOp) -> Result<Va
 }
 
 /// One element-wise operator on a value.
-fn apply(builder: &mut Builder, node: &Node<'_>, op: ElementWiseOp, input: &Value) -> Result<Value> {
+fn apply(
+    builder: &mut Builder,
+    node: &Node<'_>,
+    op: ElementWiseOp,
+    input: &Value,
+) -> Result<Value> {
     let shape = builder.shape(input, &node.place)?;
     let outlet = builder.outlet(input, &node.place)?;
     builder.wire(node, op, &[outlet], &shape, 1)
@@ -184,7 +192,13 @@ fn scalar(value: f32, node: &Node<'_>) -> Result<Value> {
 }
 
 /// An operator on two values, with ONNX broadcasting.
-fn binary(builder: &mut Builder, node: &Node<'_>, op: TypedBinOp, a: &Value, b: &Value) -> Result<Value> {
+fn binary(
+    builder: &mut Builder,
+    node: &Node<'_>,
+    op: TypedBinOp,
+    a: &Value,
+    b: &Value,
+) -> Result<Value> {
     let left = builder.shape(a, &node.place)?;
     let right = builder.shape(b, &node.place)?;
     let shape = broadcast(&left, &right, node)?;
@@ -224,7 +238,7 @@ impl ElementWiseMiniOp for Softplus {
     fn eval_in_place(
         &self,
         tensor: &mut Tensor,
-        _: Option<tract_onnx::tract_core::internal::DatumType>,
+        _: Option<tract_core::internal::DatumType>,
     ) -> TractResult<()> {
         for x in tensor.try_as_plain_ram_mut()?.as_slice_mut::<f32>()? {
             *x = x.max(0.0) + (-x.abs()).exp().ln_1p();
