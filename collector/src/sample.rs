@@ -121,6 +121,7 @@ pub(crate) fn episode(seq: u64, id: u64, phase: u8, since_ms: u32) -> Sample {
         id,
         phase,
         since_ms,
+        lasted_ms: since_ms,
         shape: 3,
         group: metric::Group::Cpu as u8,
         score: 0.83,

@@ -227,7 +227,9 @@ pub struct Episode {
     pub phase: u8,
     /// Milliseconds from the estimated onset to this event.
     pub since_ms: u32,
-    /// A [`crate::episode::Shape`] number.
+    /// Milliseconds from the onset to the last anomalous reading.
+    pub lasted_ms: u32,
+    /// A [`crate::shape::Shape`] number.
     pub shape: u8,
     /// A [`crate::metric::Group`] number: the part of the device the first contributor belongs to.
     pub group: u8,

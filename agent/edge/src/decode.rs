@@ -92,6 +92,7 @@ pub fn episode(e: &wire::Episode) -> Value {
         "id": e.id,
         "phase": wire::phase::word(e.phase),
         "since_ms": e.since_ms,
+        "lasted_ms": e.lasted_ms,
         "shape": Shape::word(e.shape),
         "group": Group::word(e.group),
         "score": e.score,

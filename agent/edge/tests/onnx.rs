@@ -13,8 +13,7 @@ const ROWS: usize = 3;
 fn fixtures() -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/onnx");
     let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-    let mut files: Vec<_> =
-        files.filter(|path| path.extension().is_some_and(|it| it == "onnx")).collect();
+    let mut files: Vec<_> = files.filter(|path| path.extension().is_some_and(|it| it == "onnx")).collect();
     files.sort();
     files
 }
@@ -127,10 +126,7 @@ fn what_breaks_the_contract_is_refused_with_a_sentence() {
         |model| model.graph.as_mut().unwrap().node[0].domain = "com.microsoft".to_owned(),
         "operator `com.microsoft.Relu`",
     );
-    refused(
-        |model| set(model, "fieldmouse.contract", "forecast/2"),
-        "`forecast/2`; allowed: `forecast/1`",
-    );
+    refused(|model| set(model, "fieldmouse.contract", "forecast/2"), "`forecast/2`; allowed: `forecast/1`");
     refused(|model| set(model, "fieldmouse.window", "9"), "input `window`: dims [N, 8]");
     refused(|model| set(model, "fieldmouse.window", "0"), "fieldmouse.window`: `0`");
     refused(|model| set(model, "fieldmouse.quantiles", "0.9, 0.1"), "ascending levels");
@@ -144,10 +140,7 @@ fn what_breaks_the_contract_is_refused_with_a_sentence() {
         },
         "domain `ai.onnx.ml`",
     );
-    refused(
-        |model| model.graph.as_mut().unwrap().node[0].input[0] = "x9".to_owned(),
-        "`x9` is not written",
-    );
+    refused(|model| model.graph.as_mut().unwrap().node[0].input[0] = "x9".to_owned(), "`x9` is not written");
     refused(
         |model| {
             let node = model.graph.as_ref().unwrap().node[0].clone();
@@ -156,14 +149,8 @@ fn what_breaks_the_contract_is_refused_with_a_sentence() {
         "number of nodes is 513, allowed are at most 512",
     );
     refused(|model| model.graph = None, "no graph");
-    refused(
-        |model| model.graph.as_mut().unwrap().initializer[0].raw_data.push(1),
-        "raw_data of 9 bytes",
-    );
-    refused(
-        |model| model.graph.as_mut().unwrap().node.insert(0, NodeProto::default()),
-        "operator ``",
-    );
+    refused(|model| model.graph.as_mut().unwrap().initializer[0].raw_data.push(1), "raw_data of 9 bytes");
+    refused(|model| model.graph.as_mut().unwrap().node.insert(0, NodeProto::default()), "operator ``");
 }
 
 #[test]
@@ -208,11 +195,7 @@ fn the_shipped_model_gives_its_golden_vectors() {
     model.run(&input, &mut out).unwrap();
     for (row, found) in rows.iter().zip(out.chunks(levels)) {
         for (a, b) in found.iter().zip(&row[window..]) {
-            assert!(
-                (a - b).abs() <= 1e-4 + 1e-4 * b.abs(),
-                "{found:?}, expected {:?}",
-                &row[window..]
-            );
+            assert!((a - b).abs() <= 1e-4 + 1e-4 * b.abs(), "{found:?}, expected {:?}", &row[window..]);
         }
     }
 }

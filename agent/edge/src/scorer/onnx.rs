@@ -88,8 +88,7 @@ impl Model {
         let proto = decode(bytes)?;
         let (info, model) = build(&proto, bytes, batch)?;
         drop(proto);
-        let model =
-            model.into_optimized().map_err(|error| engine("optimizing the graph", &error))?;
+        let model = model.into_optimized().map_err(|error| engine("optimizing the graph", &error))?;
         let plan = TypedSimplePlan::new(model);
         let state = plan.and_then(|plan| TypedSimpleState::new(&plan));
         let state = state.map_err(|error| engine("planning the run", &error))?;
@@ -145,8 +144,7 @@ fn fits(name: &'static str, got: usize, rows: usize, columns: usize) -> Result<(
 fn decode(bytes: &[u8]) -> Result<ModelProto> {
     at_most("the file", "length in bytes", bytes.len() as u64, MAX_FILE_BYTES)?;
     scan::scan(bytes)?;
-    ModelProto::decode(bytes)
-        .map_err(|error| ModelError::Malformed { what: error.to_string(), at: 0 })
+    ModelProto::decode(bytes).map_err(|error| ModelError::Malformed { what: error.to_string(), at: 0 })
 }
 
 fn build(proto: &ModelProto, bytes: &[u8], batch: usize) -> Result<(ModelInfo, TypedModel)> {

@@ -15,11 +15,7 @@ pub(super) struct Node<'a> {
 impl<'a> Node<'a> {
     pub(super) fn new(proto: &'a NodeProto, index: usize) -> Self {
         let name = if proto.name.is_empty() { format!("#{index}") } else { proto.name.clone() };
-        Self {
-            place: format!("node `{name}` ({})", proto.op_type),
-            proto,
-            read: RefCell::default(),
-        }
+        Self { place: format!("node `{name}` ({})", proto.op_type), proto, read: RefCell::default() }
     }
 
     fn find(&self, name: &'static str, kind: AttributeType) -> Result<Option<&'a AttributeProto>> {
@@ -49,9 +45,7 @@ impl<'a> Node<'a> {
             None => Ok(default),
             Some(0) => Ok(false),
             Some(1) => Ok(true),
-            Some(other) => {
-                Err(refused(&self.place, format!("attribute `{name}` = {other}"), "0 or 1"))
-            }
+            Some(other) => Err(refused(&self.place, format!("attribute `{name}` = {other}"), "0 or 1")),
         }
     }
 
@@ -105,9 +99,10 @@ impl<'a> Node<'a> {
 pub(super) fn axis(axis: i64, rank: usize, place: &str) -> Result<usize> {
     let signed = i64::try_from(rank).unwrap_or(0);
     let from_front = if axis < 0 { axis.checked_add(signed) } else { Some(axis) };
-    from_front.and_then(|axis| usize::try_from(axis).ok()).filter(|axis| *axis < rank).ok_or_else(
-        || refused(place, format!("axis {axis}"), format!("-{rank} to {rank}, the end excluded")),
-    )
+    from_front
+        .and_then(|axis| usize::try_from(axis).ok())
+        .filter(|axis| *axis < rank)
+        .ok_or_else(|| refused(place, format!("axis {axis}"), format!("-{rank} to {rank}, the end excluded")))
 }
 
 /// Axes counted from the front, sorted, none of them twice.

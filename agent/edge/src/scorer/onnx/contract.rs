@@ -90,8 +90,7 @@ fn text<'a>(proto: &'a ModelProto, key: &'static str) -> Result<&'a str> {
 /// Levels as `0.05, 0.5, 0.95`, ascending.
 fn levels(given: &str) -> Result<Vec<f32>> {
     let place = "metadata `fieldmouse.quantiles`";
-    let wrong =
-        || refused(place, format!("`{given}`"), "ascending levels such as `0.05, 0.5, 0.95`");
+    let wrong = || refused(place, format!("`{given}`"), "ascending levels such as `0.05, 0.5, 0.95`");
     let parse = |level: &str| level.trim().parse::<f32>().map_err(|_| wrong());
     let levels = given.split(',').map(parse).collect::<Result<Vec<f32>>>()?;
     at_most(place, "number of levels", levels.len() as u64, MAX_LEVELS)?;
@@ -132,8 +131,7 @@ fn end(
         .collect();
     let fits = matches!(dims.as_slice(), [_, second] if *second == columns.to_string());
     // Exporters often leave the second axis of the output open; the computed shape is checked anyway.
-    let open = what == "output"
-        && matches!(dims.as_slice(), [_, second] if second.parse::<i64>().is_err());
+    let open = what == "output" && matches!(dims.as_slice(), [_, second] if second.parse::<i64>().is_err());
     if !fits && !open {
         return Err(refused(place, format!("dims [{}]", dims.join(", ")), allowed));
     }

@@ -5,9 +5,7 @@
 
 use std::collections::HashMap;
 
-use tract_core::internal::{
-    AxisOp, DatumType, OutletId, SpecialOps, TypedFact, TypedModel, TypedOp,
-};
+use tract_core::internal::{AxisOp, DatumType, OutletId, SpecialOps, TypedFact, TypedModel, TypedOp};
 
 use super::attrs::Node;
 use super::error::{ModelError, Result, at_most, engine, refused};
@@ -121,9 +119,8 @@ impl Builder {
 
     /// The value behind input `index`, which must be there.
     pub(super) fn input(&self, node: &Node<'_>, index: usize) -> Result<Value> {
-        self.optional(node, index)?.ok_or_else(|| {
-            refused(&node.place, format!("input {index} is missing"), "a value in its place")
-        })
+        self.optional(node, index)?
+            .ok_or_else(|| refused(&node.place, format!("input {index} is missing"), "a value in its place"))
     }
 
     /// The value behind input `index`, if one is given.

@@ -59,11 +59,8 @@ pub(super) fn check(node: &Node<'_>) -> Result<()> {
     if default_domain && ALLOWED.contains(&proto.op_type.as_str()) {
         return Ok(());
     }
-    let op = if default_domain {
-        proto.op_type.clone()
-    } else {
-        format!("{}.{}", proto.domain, proto.op_type)
-    };
+    let op =
+        if default_domain { proto.op_type.clone() } else { format!("{}.{}", proto.domain, proto.op_type) };
     Err(ModelError::Operator { op, node: proto.name.clone(), allowed: ALLOWED.join(", ") })
 }
 
@@ -127,12 +124,7 @@ fn unary(builder: &mut Builder, node: &Node<'_>, op: ElementWiseOp) -> Result<Va
 }
 
 /// One element-wise operator on a value.
-fn apply(
-    builder: &mut Builder,
-    node: &Node<'_>,
-    op: ElementWiseOp,
-    input: &Value,
-) -> Result<Value> {
+fn apply(builder: &mut Builder, node: &Node<'_>, op: ElementWiseOp, input: &Value) -> Result<Value> {
     let shape = builder.shape(input, &node.place)?;
     let outlet = builder.outlet(input, &node.place)?;
     builder.wire(node, op, &[outlet], &shape, 1)
@@ -192,13 +184,7 @@ fn scalar(value: f32, node: &Node<'_>) -> Result<Value> {
 }
 
 /// An operator on two values, with ONNX broadcasting.
-fn binary(
-    builder: &mut Builder,
-    node: &Node<'_>,
-    op: TypedBinOp,
-    a: &Value,
-    b: &Value,
-) -> Result<Value> {
+fn binary(builder: &mut Builder, node: &Node<'_>, op: TypedBinOp, a: &Value, b: &Value) -> Result<Value> {
     let left = builder.shape(a, &node.place)?;
     let right = builder.shape(b, &node.place)?;
     let shape = broadcast(&left, &right, node)?;

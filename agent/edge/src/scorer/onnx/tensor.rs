@@ -98,12 +98,7 @@ mod tests {
     use super::*;
 
     fn proto(dims: &[i64], data_type: i32, raw: usize) -> TensorProto {
-        TensorProto {
-            dims: dims.to_vec(),
-            data_type,
-            raw_data: vec![0; raw],
-            ..TensorProto::default()
-        }
+        TensorProto { dims: dims.to_vec(), data_type, raw_data: vec![0; raw], ..TensorProto::default() }
     }
 
     #[test]

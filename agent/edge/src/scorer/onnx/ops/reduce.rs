@@ -18,17 +18,11 @@ pub(super) enum Kind {
     Sum,
 }
 
-pub(super) fn reduce(
-    builder: &mut Builder,
-    node: &Node<'_>,
-    kind: Kind,
-    opset: i64,
-) -> Result<Value> {
+pub(super) fn reduce(builder: &mut Builder, node: &Node<'_>, kind: Kind, opset: i64) -> Result<Value> {
     // In these opsets the axes of ReduceSum are an input, those of the others an attribute.
     let by_input = kind == Kind::Sum && opset >= 13;
     node.arity(1, if by_input { 2 } else { 1 })?;
-    let given =
-        if by_input { builder.ints(node, 1)? } else { node.ints("axes")?.map(<[i64]>::to_vec) };
+    let given = if by_input { builder.ints(node, 1)? } else { node.ints("axes")?.map(<[i64]>::to_vec) };
     let keep = node.flag("keepdims", true)?;
     let nothing = by_input && node.flag("noop_with_empty_axes", false)?;
     let input = builder.input(node, 0)?;
@@ -49,13 +43,7 @@ pub(super) fn reduce(
 }
 
 /// Reduces the axes to length 1.
-fn over(
-    builder: &mut Builder,
-    node: &Node<'_>,
-    kind: Kind,
-    input: &Value,
-    axes: &[usize],
-) -> Result<Value> {
+fn over(builder: &mut Builder, node: &Node<'_>, kind: Kind, input: &Value, axes: &[usize]) -> Result<Value> {
     let mut shape = builder.shape(input, &node.place)?;
     let mut count = 1usize;
     for axis in axes {

@@ -43,8 +43,7 @@ pub(super) fn flatten(builder: &mut Builder, node: &Node<'_>) -> Result<Value> {
     let shape = builder.shape(&input, &node.place)?;
     let given = node.int("axis")?.unwrap_or(1);
     let rank = shape.len();
-    let split =
-        if usize::try_from(given) == Ok(rank) { rank } else { axis(given, rank, &node.place)? };
+    let split = if usize::try_from(given) == Ok(rank) { rank } else { axis(given, rank, &node.place)? };
     let (rows, columns) = shape.split_at_checked(split).unwrap_or((&shape, &[]));
     let to = [tensor::volume(rows, &node.place)?, tensor::volume(columns, &node.place)?];
     reshape_to(builder, node, &input, &to)
@@ -82,12 +81,7 @@ pub(super) fn reshape(builder: &mut Builder, node: &Node<'_>) -> Result<Value> {
     reshape_to(builder, node, &input, &to)
 }
 
-fn reshape_to(
-    builder: &mut Builder,
-    node: &Node<'_>,
-    input: &Value,
-    to: &[usize],
-) -> Result<Value> {
+fn reshape_to(builder: &mut Builder, node: &Node<'_>, input: &Value, to: &[usize]) -> Result<Value> {
     let from = builder.shape(input, &node.place)?;
     if from == to {
         return Ok(input.clone());
