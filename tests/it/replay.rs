@@ -16,7 +16,8 @@ fn pipeline() -> Pipeline {
 
 /// Readings of a small device: a busy spell, a counter that is reset, a hole.
 fn readings(t: u64) -> [Reading; 3] {
-    let noise = |salt: u64| (t.wrapping_mul(2_654_435_761).wrapping_add(salt * 977) >> 7 & 1023) as f64 / 1023.0;
+    let noise =
+        |salt: u64| (t.wrapping_mul(2_654_435_761).wrapping_add(salt * 977) >> 7 & 1023) as f64 / 1023.0;
     let busy = if (200..240).contains(&t) { 0.95 } else { 0.05 + 0.02 * noise(1) };
     let counter = if t < 150 { t as f64 * 4096.0 + noise(2) } else { (t - 150) as f64 * 4096.0 };
     let sensor = if (100..104).contains(&t) { Err(NoData::Absent) } else { Ok(40.0 + noise(3)) };

@@ -54,9 +54,15 @@ async fn session(dir: &Path, children: &mut Children, once: bool) -> anyhow::Res
             dir.display()
         ),
     )?;
-    children.start(dir, "collector", &["fieldmouse-collector", "run", "--config"], &dir.join("collector.toml"))?;
+    children.start(
+        dir,
+        "collector",
+        &["fieldmouse-collector", "run", "--config"],
+        &dir.join("collector.toml"),
+    )?;
     let status = || get(page, "/api/v1/status");
-    patiently("the collector", 30, || async { status().await.ok().filter(|s| s["connected"] == true) }).await?;
+    patiently("the collector", 30, || async { status().await.ok().filter(|s| s["connected"] == true) })
+        .await?;
     say(&format!("collector and broker run; the page is at http://127.0.0.1:{page}/"))?;
     children.start(dir, "agent", &["run", "--config"], &agent_config)?;
     let device = || async {
@@ -64,7 +70,10 @@ async fn session(dir: &Path, children: &mut Children, once: bool) -> anyhow::Res
         devices["devices"].as_array()?.iter().find(|d| d["state"] == "online").cloned()
     };
     let device = patiently("the agent", 30, device).await?;
-    say(&format!("this host's agent is online as `{}`; a minute of calm lets it learn", device["node"].as_str().unwrap_or("")))?;
+    say(&format!(
+        "this host's agent is online as `{}`; a minute of calm lets it learn",
+        device["node"].as_str().unwrap_or("")
+    ))?;
     for second in (0..CALM.as_secs()).step_by(10) {
         sleep(Duration::from_secs(10)).await;
         children.check(dir)?;
@@ -88,7 +97,8 @@ async fn session(dir: &Path, children: &mut Children, once: bool) -> anyhow::Res
         }
         Err(error) => bail!("{error}; {}", tail(&dir.join("drill.log"))),
     }
-    let ended = patiently("the end of the drill", 180, || async { children.has_ended(drill) }).await?;
+    let ended =
+        patiently("the end of the drill", 180, || std::future::ready(children.has_ended(drill))).await?;
     say(std::fs::read_to_string(dir.join("drill.log")).unwrap_or_default().trim_end())?;
     if !ended {
         bail!("the drill failed");
@@ -120,7 +130,9 @@ where
             sleep(Duration::from_millis(500)).await;
         }
     };
-    timeout(Duration::from_secs(seconds), found).await.with_context(|| format!("{what}: not seen within {seconds} s"))
+    timeout(Duration::from_secs(seconds), found)
+        .await
+        .with_context(|| format!("{what}: not seen within {seconds} s"))
 }
 
 /// The JSON at a path of the page's server.
@@ -136,7 +148,8 @@ async fn get(port: u16, path: &str) -> anyhow::Result<Value> {
 
 /// This port if it is free, else any that is.
 fn free_port(wanted: u16) -> anyhow::Result<u16> {
-    let listener = TcpListener::bind(("127.0.0.1", wanted)).or_else(|_| TcpListener::bind(("127.0.0.1", 0)))?;
+    let listener =
+        TcpListener::bind(("127.0.0.1", wanted)).or_else(|_| TcpListener::bind(("127.0.0.1", 0)))?;
     Ok(listener.local_addr()?.port())
 }
 
@@ -166,7 +179,13 @@ struct Children(Vec<(&'static str, Child)>);
 
 impl Children {
     /// Starts this program as another; its output goes to a file. Returns its place.
-    fn start(&mut self, dir: &Path, name: &'static str, words: &[&str], config: &Path) -> anyhow::Result<usize> {
+    fn start(
+        &mut self,
+        dir: &Path,
+        name: &'static str,
+        words: &[&str],
+        config: &Path,
+    ) -> anyhow::Result<usize> {
         let log = std::fs::File::create(dir.join(format!("{name}.log")))?;
         let program = if name == "collector" { "collector" } else { "agent" };
         let child = Command::new(std::env::current_exe()?)

@@ -19,7 +19,7 @@ use crate::duration::Span;
 use crate::link;
 use crate::sources::{self, Kind};
 
-pub use load::{ConfigError, DEFAULT_FILE, from_here, load};
+pub use load::{ConfigError, DEFAULT_FILE, from_here, load, locate_here};
 
 /// What was written. Every key has a default but the broker's address.
 #[derive(Debug, Clone, Default, Deserialize, Serialize)]
@@ -237,7 +237,10 @@ fn source_configs(tables: &BTreeMap<String, toml::Table>) -> Result<Vec<SourceCo
             None => true,
             Some(toml::Value::Boolean(b)) => b,
             Some(other) => {
-                return Err(KeyError::new(&key("enabled"), format!("`{other}` is neither true nor false")));
+                return Err(KeyError::new(
+                    &key("enabled"),
+                    format!("`{other}` is not allowed; write true or false"),
+                ));
             }
         };
         let every_ms = match keys.remove("every") {
@@ -248,13 +251,25 @@ fn source_configs(tables: &BTreeMap<String, toml::Table>) -> Result<Vec<SourceCo
         };
         if enabled {
             // The source itself refuses keys it does not know.
-            (kind.build)(keys.clone(), std::path::Path::new("/")).map_err(|e| {
-                KeyError::new(&format!("source.{}", kind.name), format!("{e:#}").trim().to_owned())
-            })?;
+            (kind.build)(keys.clone(), std::path::Path::new("/"))
+                .map_err(|e| source_error(kind.name, &keys, &format!("{e:#}")))?;
             on.push(SourceConfig { kind, every_ms, keys });
         }
     }
     Ok(on)
+}
+
+/// What a source said of its keys, at the key it speaks of.
+fn source_error(source: &str, keys: &toml::Table, said: &str) -> KeyError {
+    let said = said.trim();
+    let said = said.strip_prefix(&format!("in [source.{source}]: ")).unwrap_or(said);
+    match said.split('`').nth(1).filter(|key| keys.contains_key(*key)) {
+        Some(key) => {
+            let what = said.strip_prefix(&format!("`{key}`: ")).unwrap_or(said);
+            KeyError::new(&format!("source.{source}.{key}"), what.to_owned())
+        }
+        None => KeyError::new(&format!("source.{source}"), said.to_owned()),
+    }
 }
 
 /// A key with a value that cannot be.

@@ -15,6 +15,7 @@ use crate::scorer::Forecaster;
 
 /// What a tick may bring to tell.
 #[derive(Debug, Clone, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "kept in one reused vector; a box would cost every event")]
 pub enum Output {
     /// An episode opened, changed, closed or came back.
     Episode {

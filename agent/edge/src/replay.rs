@@ -50,8 +50,15 @@ pub fn run(files: &Files, mut pipeline: Pipeline) -> anyhow::Result<Summary> {
             header.get(0).unwrap_or("")
         );
     }
-    let columns: Vec<usize> =
-        header.iter().skip(1).map(|column| pipeline.index(&keys::parse(column), 0)).collect();
+    let mut columns: Vec<usize> = Vec::new();
+    for (i, column) in header.iter().skip(1).enumerate() {
+        let mut index = pipeline.index(&keys::parse(column), 0);
+        if columns.contains(&index) {
+            // Names may differ only where a series' name is cut; the column is still one of its own.
+            index = pipeline.index(&SeriesKey::custom(&format!("{}:{column}", i + 1)), 0);
+        }
+        columns.push(index);
+    }
     let mut scores = files.scores.as_deref().map(create).transpose()?;
     let mut events = files.events.as_deref().map(create).transpose()?;
     if let Some(out) = &mut scores {

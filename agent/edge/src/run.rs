@@ -11,7 +11,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::time::MissedTickBehavior;
 
-use crate::config::Config;
+use crate::config::{Config, KeyError};
 use crate::control::{self, Request};
 use crate::link::{self, News, Ready};
 use crate::scorer::Forecaster;
@@ -37,9 +37,13 @@ impl Start {
     ///
     /// # Errors
     /// If the broker has no address or its files cannot be used, or the model cannot be used.
-    pub fn new(config: Config, file: Option<PathBuf>) -> anyhow::Result<Self> {
-        let broker = config.link().check().map_err(|e| anyhow::anyhow!("broker.{e}"))?;
-        let forecaster = crate::cli::forecaster(&config)?;
+    pub fn new(config: Config, file: Option<PathBuf>) -> Result<Self, KeyError> {
+        let broker = config.link().check().map_err(|e| match e {
+            link::ConfigError::Value(key, what) => KeyError::new(&format!("broker.{key}"), what),
+            link::ConfigError::File(key, e) => KeyError::new(&format!("broker.{key}"), e.to_string()),
+        })?;
+        let forecaster =
+            crate::cli::forecaster(&config).map_err(|e| KeyError::new("model.file", format!("{e:#}")))?;
         Ok(Self { config, forecaster, broker, file })
     }
 }

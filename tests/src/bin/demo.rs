@@ -30,7 +30,8 @@ fn main() -> ExitCode {
             }
         },
         Some(other) => {
-            let _gone = writeln!(std::io::stderr(), "demo: `{other}` is not understood; usage: demo [--once]");
+            let _gone =
+                writeln!(std::io::stderr(), "demo: `{other}` is not understood; usage: demo [--once]");
             ExitCode::from(2)
         }
     }

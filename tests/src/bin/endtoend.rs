@@ -34,7 +34,9 @@ fn main() {
             "--calm" => calm = value.parse().expect("seconds"),
             "--fault" => fault = value.parse().expect("seconds"),
             "--only" => only = Some(value),
-            other => panic!("`{other}` is not understood; usage: endtoend [--calm S] [--fault S] [--only NAME]"),
+            other => {
+                panic!("`{other}` is not understood; usage: endtoend [--calm S] [--fault S] [--only NAME]")
+            }
         }
     }
     for (name, words, group) in FAULTS {
@@ -85,10 +87,14 @@ fn measure(name: &str, words: &str, group: &str, calm: u64, fault: u64) {
     stress.wait().unwrap();
     let is_over = || episodes().iter().all(|e| e["state"] != "open");
     let (closed, after) = timed(|| wait_until(Duration::from_secs(120), is_over));
-    println!("{name}_closed_after_end {} s", if closed { format!("{:.1}", after.as_secs_f64()) } else { "never".into() });
+    println!(
+        "{name}_closed_after_end {} s",
+        if closed { format!("{:.1}", after.as_secs_f64()) } else { "never".into() }
+    );
     // What comes late would be a second episode of the same cause.
     wait_until(Duration::from_secs(15), || false);
-    let new: Vec<Value> = episodes().into_iter().filter(|e| !in_the_calm.iter().any(|c| c["id"] == e["id"])).collect();
+    let new: Vec<Value> =
+        episodes().into_iter().filter(|e| !in_the_calm.iter().any(|c| c["id"] == e["id"])).collect();
     println!("{name}_episodes {} count", new.len());
     for e in &new {
         let path = ["site", "node", "epoch", "id"].map(|k| e[k].as_str().unwrap_or_default()).join("/");

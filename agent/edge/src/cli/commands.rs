@@ -58,9 +58,8 @@ fn socket(args: &Args) -> Result<std::path::PathBuf, Failure> {
 /// Everything a start needs is looked at before anything starts.
 fn config_for_run(args: &Args) -> Result<run::Start, Failure> {
     let config = args.config()?;
-    let place =
-        args.config.as_deref().unwrap_or(Path::new(crate::config::DEFAULT_FILE)).display().to_string();
-    run::Start::new(config, args.config.clone()).map_err(|e| Failure::Config(format!("{place}: {e:#}")))
+    run::Start::new(config, args.config.clone())
+        .map_err(|e| crate::config::locate_here(args.config.as_deref(), e).into())
 }
 
 fn check(args: &Args) -> Result<(), Failure> {
@@ -74,7 +73,7 @@ fn check(args: &Args) -> Result<(), Failure> {
 
 fn replay(args: &Args, input: &Path) -> Result<(), Failure> {
     let config = args.config()?;
-    let forecaster = forecaster(&config).map_err(|e| Failure::Config(format!("{e:#}")))?;
+    let forecaster = forecaster(&config).map_err(|e| Failure::Config(format!("model.file: {e:#}")))?;
     let pipeline = Pipeline::new(config.written.detect.false_alarms, forecaster, 1);
     let files =
         replay::Files { input: input.to_owned(), scores: args.scores.clone(), events: args.events.clone() };
@@ -96,14 +95,14 @@ pub(crate) fn forecaster(config: &Config) -> anyhow::Result<Option<Forecaster>> 
     }
     #[cfg(feature = "onnx")]
     {
-        let bytes = model_bytes(config.written.model.file.as_deref()).context("model.file")?;
+        let bytes = model_bytes(config.written.model.file.as_deref())?;
         let place = config
             .written
             .model
             .file
             .as_deref()
             .map_or("the shipped model".into(), |p| p.display().to_string());
-        Ok(Some(Forecaster::new(bytes).with_context(|| format!("model.file: {place}"))?))
+        Ok(Some(Forecaster::new(bytes).context(place)?))
     }
     #[cfg(not(feature = "onnx"))]
     Ok(None)

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use super::{Config, Written};
+use super::{Config, KeyError, Written};
 
 /// Where the configuration is unless told.
 pub const DEFAULT_FILE: &str = "/etc/fieldmouse/fieldmouse.toml";
@@ -89,6 +89,17 @@ pub fn from_here(file: Option<&Path>) -> Result<Config, ConfigError> {
     let env = std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
     load(file, env, &host)
+}
+
+/// Gives an error that was found after loading its place: the file and line where the key stands.
+#[must_use]
+pub fn locate_here(file: Option<&Path>, error: KeyError) -> ConfigError {
+    let main = file.unwrap_or(Path::new(DEFAULT_FILE));
+    let paths = std::iter::once(main.to_owned()).chain(parts(main));
+    let texts: Vec<Text> = paths
+        .filter_map(|path| std::fs::read_to_string(&path).ok().map(|text| Text { path, text }))
+        .collect();
+    locate(&texts, main, &error.key, error.what)
 }
 
 /// Gives an error about a key the file and line where the key was written last.

@@ -76,9 +76,9 @@ pub enum ConfigError {
     /// A value.
     #[error("{0}: {1}")]
     Value(&'static str, String),
-    /// A file.
-    #[error(transparent)]
-    Tls(#[from] TlsError),
+    /// The file that a key names.
+    #[error("{0}: {1}")]
+    File(&'static str, TlsError),
 }
 
 /// Where to connect to.
@@ -101,15 +101,18 @@ impl Broker {
         let bad = |why: &str| {
             ConfigError::Value("url", format!("`{url}` {why}; write it like mqtts://broker:8883"))
         };
+        if url.contains('@') {
+            // A password may stand there: it is not shown.
+            let why =
+                "holds a user; write it like mqtts://broker:8883, with `user` and `password_file` beside it";
+            return Err(ConfigError::Value("url", why.to_owned()));
+        }
         let (scheme, rest) = url.split_once("://").ok_or_else(|| bad("has no scheme"))?;
         let (tls, usual) = match scheme {
             "mqtt" => (false, 1883),
             "mqtts" => (true, 8883),
             _ => return Err(bad("has an unknown scheme (mqtt or mqtts)")),
         };
-        if rest.contains('@') {
-            return Err(bad("holds a user; use `user` and `password_file`"));
-        }
         let rest = rest.strip_suffix('/').unwrap_or(rest);
         if rest.contains(['/', '?', '#', ' ']) {
             return Err(bad("has a path"));
@@ -177,7 +180,7 @@ impl Config {
                     (Some(_), None) => return value("key_file", "is missing beside cert_file".to_owned()),
                     (None, Some(_)) => return value("cert_file", "is missing beside key_file".to_owned()),
                 };
-                Some(tls::client_config(ca, identity)?)
+                Some(tls::client_config(ca, identity).map_err(|e| ConfigError::File(self.key_of(&e), e))?)
             }
             (None, true) => return value("ca_file", "is needed for mqtts".to_owned()),
             (_, false) if self.ca_file.is_some() || self.cert_file.is_some() || self.key_file.is_some() => {
@@ -193,14 +196,22 @@ impl Config {
         };
         Ok(Ready { config: self.clone(), broker, tls, login })
     }
+
+    /// The key that names the file of an error.
+    fn key_of(&self, error: &TlsError) -> &'static str {
+        let (TlsError::Read(at, _) | TlsError::Content(at, _)) = error else { return "ca_file" };
+        let files = [("key_file", &self.key_file), ("cert_file", &self.cert_file)];
+        files.into_iter().find(|(_, file)| file.as_ref() == Some(at)).map_or("ca_file", |(key, _)| key)
+    }
 }
 
 /// The password without the newline editors put behind it.
 fn password(file: &Path) -> Result<String, ConfigError> {
-    let text = std::fs::read_to_string(file).map_err(|e| TlsError::Read(file.to_path_buf(), e))?;
+    let wrong = |e| ConfigError::File("password_file", e);
+    let text = std::fs::read_to_string(file).map_err(|e| wrong(TlsError::Read(file.to_path_buf(), e)))?;
     let word = text.trim_end_matches(['\n', '\r']);
     if word.is_empty() {
-        return Err(TlsError::Content(file.to_path_buf(), "no password in it".to_owned()).into());
+        return Err(wrong(TlsError::Content(file.to_path_buf(), "no password in it".to_owned())));
     }
     Ok(word.to_owned())
 }

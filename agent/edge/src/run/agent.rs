@@ -251,17 +251,11 @@ impl Agent {
                 log::info!("connected to {}", self.config.written.broker.url);
                 self.beat(now);
             }
-            News::Disconnected { why, retry_in_ms, .. } => {
-                // Told once per change, not per attempt.
-                if self.link.up || self.link.why != *why {
-                    log::warn!(
-                        "{}: {why}; next attempt in {} ms",
-                        self.config.written.broker.url,
-                        retry_in_ms
-                    );
-                    let since = if self.link.up { now } else { self.link.since };
-                    self.link = LinkState { up: false, since, why: why.clone() };
-                }
+            // Told once per change, not per attempt.
+            News::Disconnected { why, retry_in_ms, .. } if self.link.up || self.link.why != *why => {
+                log::warn!("{}: {why}; next attempt in {} ms", self.config.written.broker.url, retry_in_ms);
+                let since = if self.link.up { now } else { self.link.since };
+                self.link = LinkState { up: false, since, why: why.clone() };
             }
             News::Warning(what) => log::warn!("{what}"),
             News::Refused { why, .. } => {

@@ -1,0 +1,190 @@
+//! Every command that needs no running agent.
+
+use std::path::Path;
+
+use fieldmouse_tests::program::{Ran, fieldmouse};
+use fieldmouse_tests::repository;
+use serde_json::Value;
+
+fn config(dir: &Path) {
+    let text = format!(
+        "[agent]\nroot = \"{}\"\n[broker]\nurl = \"mqtt://broker:1883\"\n",
+        repository().join("tests/machines/server").display()
+    );
+    std::fs::write(dir.join("c.toml"), text).unwrap();
+}
+
+#[test]
+fn exit_codes() {
+    let dir = tempfile::tempdir().unwrap();
+    config(dir.path());
+    std::fs::write(dir.path().join("bad.toml"), "[agnet]\n").unwrap();
+    let check = |words: &str, code: i32, said: &str| {
+        let args: Vec<&str> = words.split(' ').filter(|w| !w.is_empty()).collect();
+        let Ran { code: found, out, err } = fieldmouse(dir.path(), &args);
+        assert_eq!(found, code, "`{words}`: {err}");
+        let heard = if code == 0 { &out } else { &err };
+        assert!(heard.contains(said), "`{words}` said:\n{heard}");
+        assert!(code == 0 || out.is_empty(), "`{words}` failed and printed:\n{out}");
+    };
+    check("help", 0, "usage: fieldmouse");
+    check("--help", 0, "usage: fieldmouse");
+    check("--version", 0, "fieldmouse 0.");
+    check("check -c c.toml", 0, "[broker]");
+    check("drill list", 0, "sensor-freeze");
+    check("model show -c c.toml", 0, "forecast/1");
+    check("model check -c c.toml", 0, "keeps the contract");
+
+    check("status --socket none.sock", 1, "none.sock: no agent answers; is `fieldmouse run` running");
+    check("event note --text x --socket none.sock", 1, "no agent answers");
+    check("decode c.toml", 1, "c.toml: not a message of Fieldmouse (not_ours)");
+    check("decode none.bin", 1, "none.bin");
+    check("replay none.csv -c c.toml", 1, "none.csv: cannot be read");
+
+    check("", 2, "no command");
+    check("fly", 2, "`fly` is no command");
+    check("run twice", 2, "`run twice` is no command");
+    check("check --fast", 2, "--fast");
+    check("event note -c c.toml", 2, "--text is missing");
+    check("event note --text x --severity loud -c c.toml", 2, "allowed are info, warning, error");
+    check("record x.csv --for ever -c c.toml", 2, "--for: `ever` is no span of time");
+
+    check("check -c bad.toml", 78, "bad.toml: line 1: agnet: unknown field `agnet`");
+    check("run -c bad.toml", 78, "bad.toml: line 1");
+    check("check -c none.toml", 78, "none.toml: cannot be read");
+    check("model check c.toml -c c.toml", 78, "c.toml");
+}
+
+#[test]
+fn once_shows_readings_with_their_quality() {
+    let dir = tempfile::tempdir().unwrap();
+    config(dir.path());
+    let ran = fieldmouse(dir.path(), &["once", "--json", "-c", "c.toml"]);
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    let lines: Vec<Value> = ran.out.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
+    let find = |series: &str| {
+        let found = lines.iter().find(|l| l["series"] == series);
+        found.unwrap_or_else(|| panic!("no {series} in\n{}", ran.out))
+    };
+    let used = find("system.memory.utilization");
+    assert_eq!((used["unit"].as_str(), used["quality"].as_str()), (Some("1"), Some("ok")));
+    assert!((0.0..=1.0).contains(&used["value"].as_f64().unwrap()));
+    // The captured machine stands still, so there is no share of time to tell; but the series is there.
+    assert_eq!(find("system.cpu.utilization")["unit"], "1");
+}
+
+#[test]
+fn decode_prints_one_object_per_item() {
+    let dir = tempfile::tempdir().unwrap();
+    let message = super::wire::two_items();
+    std::fs::write(dir.path().join("m.bin"), message).unwrap();
+    let ran = fieldmouse(dir.path(), &["decode", "m.bin"]);
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    let items: Vec<Value> = ran.out.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
+    let [first, second] = items.as_slice() else { panic!("{}", ran.out) };
+    assert_eq!(
+        (&first["node"], &first["seq"], &first["kind"]),
+        (&"press-4".into(), &41.into(), &"fact".into())
+    );
+    assert_eq!(first["body"]["text"], "web 2.4.1 is out");
+    assert_eq!((&second["kind"], &second["body"]["reason"]), (&"loss".into(), &"outbox full".into()));
+}
+
+/// A recording: a rhythm with noise, a leap in one series at row 700, a gap, and a counter.
+fn recording(rows: usize) -> String {
+    let mut csv =
+        String::from("timestamp,tank.level,system.cpu.utilization,system.linux.cpu.context_switches\n");
+    let (mut random, mut count) = (7u32, 0u32);
+    for row in 0..rows {
+        random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        let noise = f64::from(random >> 16) / 65_536.0;
+        let leap = if row >= 700 { 40.0 } else { 0.0 };
+        let level = 20.0 + (row as f64 / 30.0).sin() + noise + leap;
+        let cpu = if row % 97 == 5 { String::new() } else { format!("{:.4}", 0.1 + 0.1 * noise) };
+        count += 1000 + (random >> 24);
+        csv += &format!("{},{level:.4},{cpu},{count}\n", 1_700_000_000 + row);
+    }
+    csv
+}
+
+/// Replays and returns scores and events.
+fn replay(dir: &Path, csv: &str) -> (String, String) {
+    std::fs::write(dir.join("in.csv"), csv).unwrap();
+    let args =
+        ["replay", "in.csv", "--scores", "s.csv", "--events", "e.jsonl", "--seed", "1", "-c", "c.toml"];
+    let ran = fieldmouse(dir, &args);
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    let read = |name: &str| std::fs::read_to_string(dir.join(name)).unwrap();
+    (read("s.csv"), read("e.jsonl"))
+}
+
+#[test]
+fn replay_is_repeatable_causal_and_complete() {
+    let dir = tempfile::tempdir().unwrap();
+    config(dir.path());
+    let csv = recording(1000);
+    let (scores, events) = replay(dir.path(), &csv);
+    assert!((scores.clone(), events.clone()) == replay(dir.path(), &csv), "the same input gives other bytes");
+
+    let mut rows = scores.lines();
+    let header = rows.next().unwrap();
+    assert_eq!(header, csv.lines().next().unwrap().replacen("timestamp", "timestamp,score", 1));
+    let rows: Vec<Vec<&str>> = rows.map(|r| r.split(',').collect()).collect();
+    assert_eq!(rows.len(), 1000);
+    for (i, row) in rows.iter().enumerate() {
+        assert_eq!(row[0], (1_700_000_000 + i).to_string(), "in order");
+        assert_eq!(row.len(), 5);
+        for score in &row[1..] {
+            assert!((0.0..=1.0).contains(&score.parse::<f64>().unwrap()), "row {i}: {score}");
+        }
+    }
+    let score = |i: usize| rows[i][1].parse::<f64>().unwrap();
+    assert!((700..730).any(|i| score(i) >= 0.5), "the leap is seen");
+    assert!((500..700).all(|i| score(i) < 0.5), "and nothing before it");
+    let opened: Vec<Value> = events.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
+    let episode = opened.iter().find(|e| e["kind"] == "episode").expect("an episode");
+    assert_eq!(episode["body"]["contributors"][0]["series"], "tank.level");
+
+    // Nothing that comes later changes what was said.
+    let head: Vec<&str> = csv.lines().take(601).collect();
+    let (part, _) = replay(dir.path(), &(head.join("\n") + "\n"));
+    assert!(scores.starts_with(&part), "scores of the first rows depend on later ones");
+    assert_eq!(part.lines().count(), 601);
+}
+
+#[test]
+fn columns_of_one_name_are_columns_of_their_own() {
+    let dir = tempfile::tempdir().unwrap();
+    config(dir.path());
+    // The second name is cut to 64 bytes on the way, and so is the third.
+    let long = "x".repeat(70);
+    let mut csv = format!("timestamp,{long}a,{long}b\n");
+    for row in 0..400 {
+        let leap = if row >= 350 { 1000 } else { 0 };
+        csv += &format!("{row},{},{}\n", row % 7, row % 5 + leap);
+    }
+    let (scores, _) = replay(dir.path(), &csv);
+    let seen = |column: usize| {
+        let rows = scores.lines().skip(351);
+        rows.filter(|r| r.split(',').nth(column).unwrap().parse::<f64>().unwrap() >= 0.5).count()
+    };
+    assert_eq!(seen(2), 0, "the steady column");
+    assert!(seen(3) > 0, "the column that leaps");
+}
+
+#[test]
+fn replay_names_the_line_that_is_wrong() {
+    let dir = tempfile::tempdir().unwrap();
+    config(dir.path());
+    let check = |csv: &str, wanted: &str| {
+        std::fs::write(dir.path().join("in.csv"), csv).unwrap();
+        let ran = fieldmouse(dir.path(), &["replay", "in.csv", "-c", "c.toml"]);
+        assert_eq!(ran.code, 1, "{csv}: {}", ran.err);
+        assert!(ran.err.contains(wanted), "{csv}: {}", ran.err);
+    };
+    check("time,a\n1,2\n", "in.csv: line 1: the first column is `time`; it must be `timestamp`");
+    check("timestamp,a\n1,2\n2,x\n", "in.csv: line 3: `x` in column `a` is no number");
+    check("timestamp,a\n1,2\nsoon,3\n", "in.csv: line 3: timestamp `soon` is neither");
+    check("timestamp,a\n1,2\n2,3,4\n", "line: 3");
+    check("", "in.csv: ");
+}

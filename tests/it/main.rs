@@ -1,0 +1,16 @@
+//! One binary for all integration tests: linking is dear.
+#![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
+
+/// A running agent and a real broker: comings, goings, refusals.
+mod agent;
+/// Exit codes and every command that needs no running agent.
+mod cli;
+/// The corpus of configurations, and the example file.
+mod config;
+/// What must stay true of the source tree.
+mod invariants;
+/// Unit files, users and code name the same paths.
+mod packaging;
+mod replay;
+/// Golden bytes of every message.
+mod wire;

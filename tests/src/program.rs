@@ -1,0 +1,231 @@
+//! The programs of the project, run as people run them.
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::{Arc, Mutex};
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+
+use crate::wait::{LIMIT, wait_for};
+
+/// The agent's binary: `FIELDMOUSE_BIN`, or the one built beside this test.
+#[must_use]
+pub fn agent_binary() -> PathBuf {
+    binary("fieldmouse", "FIELDMOUSE_BIN")
+}
+
+/// The collector's binary: `FIELDMOUSE_COLLECTOR_BIN`, or the one built beside this test.
+#[must_use]
+pub fn collector_binary() -> PathBuf {
+    binary("fieldmouse-collector", "FIELDMOUSE_COLLECTOR_BIN")
+}
+
+fn binary(name: &str, variable: &str) -> PathBuf {
+    if let Some(path) = std::env::var_os(variable) {
+        return path.into();
+    }
+    // This is target/PROFILE/deps/it-… or target/PROFILE/endtoend; Cargo does not build other packages' programs for
+    // it.
+    let here = std::env::current_exe().unwrap();
+    let near = here.ancestors().skip(1).take(2).map(|dir| dir.join(name)).find(|path| path.exists());
+    near.unwrap_or_else(|| {
+        panic!("{name} is absent beside {}; build first: cargo build --workspace", here.display())
+    })
+}
+
+/// A command of the agent, run to its end.
+#[derive(Debug)]
+pub struct Ran {
+    /// The exit code.
+    pub code: i32,
+    /// Standard output.
+    pub out: String,
+    /// Standard error.
+    pub err: String,
+}
+
+/// Runs `fieldmouse` with these arguments in `dir`.
+#[must_use]
+pub fn fieldmouse(dir: &Path, args: &[&str]) -> Ran {
+    let done = Command::new(agent_binary())
+        .args(args)
+        .current_dir(dir)
+        .stdin(Stdio::null())
+        .output()
+        .unwrap_or_else(|e| panic!("fieldmouse: {e}"));
+    let Output { status, stdout, stderr } = done;
+    let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+    Ran { code: status.code().unwrap_or(-1), out: text(stdout), err: text(stderr) }
+}
+
+/// A program that runs until the test ends.
+#[derive(Debug)]
+pub struct Running {
+    name: &'static str,
+    child: Child,
+    said: Arc<Mutex<String>>,
+}
+
+impl Running {
+    fn start(name: &'static str, mut command: Command) -> Self {
+        let mut child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap_or_else(|e| panic!("{name}: {e}"));
+        let said = Arc::new(Mutex::new(String::new()));
+        let (mut stderr, to) = (child.stderr.take().unwrap(), said.clone());
+        // The thread ends with the program's standard error.
+        std::thread::spawn(move || {
+            let mut buffer = [0; 4096];
+            while let Ok(n @ 1..) = stderr.read(&mut buffer) {
+                to.lock().unwrap().push_str(&String::from_utf8_lossy(&buffer[..n]));
+            }
+        });
+        Self { name, child, said }
+    }
+
+    /// What it wrote to standard error so far.
+    #[must_use]
+    pub fn said(&self) -> String {
+        self.said.lock().unwrap().clone()
+    }
+
+    /// Sends a signal.
+    pub fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
+    }
+
+    /// Waits for its end.
+    #[must_use]
+    pub fn ended(&mut self) -> ExitStatus {
+        let (name, child) = (self.name, &mut self.child);
+        wait_for(LIMIT, &format!("the end of {name}"), || child.try_wait().unwrap())
+    }
+
+    fn check_alive(&mut self) {
+        if let Some(status) = self.child.try_wait().unwrap() {
+            panic!("{} ended with {status}:\n{}", self.name, self.said());
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _gone = self.child.kill();
+        let _gone = self.child.wait();
+        if std::thread::panicking() {
+            eprintln!("---- standard error of {} ----\n{}", self.name, self.said());
+        }
+    }
+}
+
+/// A running agent over the captured machine `server`.
+#[derive(Debug)]
+pub struct Agent {
+    /// The program.
+    pub run: Running,
+    dir: PathBuf,
+}
+
+impl Agent {
+    /// Starts an agent that keeps everything in `dir`, and waits until it answers.
+    #[must_use]
+    pub fn start(dir: &Path, config: &str) -> Self {
+        std::fs::write(dir.join("fieldmouse.toml"), config).unwrap();
+        let mut command = Command::new(agent_binary());
+        command
+            .args(["run", "--config", "fieldmouse.toml"])
+            .current_dir(dir)
+            // The environment wins over the file, so a test's file says only what the test is about.
+            .env("FIELDMOUSE__AGENT__STATE_DIR", dir.join("state"))
+            .env("FIELDMOUSE__AGENT__SOCKET", dir.join("agent.sock"))
+            .env("FIELDMOUSE__AGENT__ROOT", crate::repository().join("tests/machines/server"))
+            .env("FIELDMOUSE__AGENT__TICK", "\"100ms\"")
+            .env("FIELDMOUSE__AGENT__DEADLINE", "\"90ms\"");
+        let mut agent = Self { run: Running::start("fieldmouse", command), dir: dir.to_owned() };
+        wait_for(LIMIT, "the agent's socket", || {
+            agent.run.check_alive();
+            agent.ask()
+        });
+        agent
+    }
+
+    /// Starts an agent over this very machine, at its ordinary pace.
+    #[must_use]
+    pub fn on_host(dir: &Path, url: &str) -> Self {
+        let config = format!(
+            "[agent]\nstate_dir = \"{0}/state\"\nsocket = \"{0}/agent.sock\"\n[broker]\nurl = \"{url}\"\n",
+            dir.display()
+        );
+        std::fs::write(dir.join("fieldmouse.toml"), config).unwrap();
+        let mut command = Command::new(agent_binary());
+        command.args(["run", "--config", "fieldmouse.toml"]).current_dir(dir);
+        let mut agent = Self { run: Running::start("fieldmouse", command), dir: dir.to_owned() };
+        wait_for(LIMIT, "the agent's socket", || {
+            agent.run.check_alive();
+            agent.ask()
+        });
+        agent
+    }
+
+    fn ask(&self) -> Option<Value> {
+        let ran = fieldmouse(&self.dir, &["status", "--json", "--socket", "agent.sock"]);
+        (ran.code == 0).then(|| serde_json::from_str(&ran.out).unwrap())
+    }
+
+    /// What `status --json` says.
+    #[must_use]
+    pub fn status(&self) -> Value {
+        self.ask().expect("a running agent answers")
+    }
+
+    /// Waits until the status is as wanted, and returns it.
+    #[track_caller]
+    pub fn until(&mut self, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+        wait_for(LIMIT, what, || {
+            self.run.check_alive();
+            self.ask().filter(|status| wanted(status))
+        })
+    }
+
+    /// Hands over a fact by the command line.
+    pub fn event(&self, kind: &str, text: &str) {
+        let ran = fieldmouse(&self.dir, &["event", kind, "--text", text, "--socket", "agent.sock"]);
+        assert_eq!(ran.code, 0, "{}", ran.err);
+    }
+}
+
+/// A running collector.
+#[derive(Debug)]
+pub struct Collector {
+    /// The program.
+    pub run: Running,
+    /// Where its page is.
+    pub http: String,
+}
+
+impl Collector {
+    /// Starts a collector that keeps everything in `dir`, with the broker of `url`, and waits until its page is there.
+    #[must_use]
+    pub fn start(dir: &Path, url: &str) -> Self {
+        let http = format!("127.0.0.1:{}", crate::free_port());
+        let config = format!(
+            "[broker]\nurl = \"{url}\"\n[http]\nlisten = \"{http}\"\n[store]\npath = \"{}\"\n",
+            dir.join("collector.db").display()
+        );
+        std::fs::write(dir.join("collector.toml"), config).unwrap();
+        let mut command = Command::new(collector_binary());
+        command.args(["run", "--config", "collector.toml"]).current_dir(dir);
+        let mut collector = Self { run: Running::start("fieldmouse-collector", command), http };
+        wait_for(LIMIT, "the collector's page", || {
+            collector.run.check_alive();
+            std::net::TcpStream::connect(&collector.http).ok()
+        });
+        collector
+    }
+}

@@ -1,0 +1,47 @@
+//! Waiting for a condition: the one place where tests look at a clock.
+
+use std::time::{Duration, Instant};
+
+/// Long enough for a loaded machine; a test that passes never waits so long.
+pub const LIMIT: Duration = Duration::from_secs(30);
+
+const PAUSE: Duration = Duration::from_millis(20);
+
+#[expect(clippy::disallowed_methods, reason = "the one place where tests look at a clock")]
+fn now() -> Instant {
+    Instant::now()
+}
+
+/// Asks until there is an answer, and fails after `limit` saying what was waited for.
+#[track_caller]
+pub fn wait_for<T>(limit: Duration, what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
+    let start = now();
+    loop {
+        if let Some(answer) = ask() {
+            return answer;
+        }
+        assert!(start.elapsed() < limit, "waited {limit:?} in vain for {what}");
+        std::thread::park_timeout(PAUSE);
+    }
+}
+
+/// What `act` returns, and how long it took.
+pub fn timed<T>(act: impl FnOnce() -> T) -> (T, Duration) {
+    let start = now();
+    let answer = act();
+    (answer, start.elapsed())
+}
+
+/// Whether something comes true within `limit`: for measuring, where a failure is a figure too.
+pub fn wait_until(limit: Duration, mut ask: impl FnMut() -> bool) -> bool {
+    let start = now();
+    loop {
+        if ask() {
+            return true;
+        }
+        if start.elapsed() >= limit {
+            return false;
+        }
+        std::thread::park_timeout(PAUSE);
+    }
+}
