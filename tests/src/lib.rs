@@ -4,11 +4,14 @@
 #![allow(
     clippy::unwrap_used,
     clippy::missing_panics_doc,
-    reason = "a harness fails by panicking, like the tests it serves"
+    clippy::print_stderr,
+    reason = "a harness fails by panicking, like the tests it serves, and then tells what it saw"
 )]
 
 pub mod broker;
+pub mod demo;
 pub mod ear;
+pub mod http;
 pub mod program;
 pub mod wait;
 

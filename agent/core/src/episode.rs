@@ -353,6 +353,7 @@ impl Episodes {
             id: e.id,
             phase,
             since_ms: u32::try_from(now.saturating_sub(e.onset)).unwrap_or(u32::MAX),
+            lasted_ms: u32::try_from(until.saturating_sub(e.onset)).unwrap_or(u32::MAX),
             shape: shape as u8,
             group: e.group as u8,
             score: e.score,

@@ -41,7 +41,7 @@ impl fmt::Display for Sentence<'_> {
         if let Some(culprit) = &e.culprit {
             write!(f, "; most of it by {}", Who(culprit, e.group))?;
         }
-        write!(f, "; for {}", Span(e.since_ms))?;
+        write!(f, "; for {}", Span(e.lasted_ms))?;
         if e.recurred > 0 {
             write!(f, ", come back {} times", e.recurred)?;
         }
@@ -183,6 +183,7 @@ mod tests {
             id: 1,
             phase: phase::OPENED,
             since_ms: 6000,
+            lasted_ms: 6000,
             shape: Shape::Step as u8,
             group,
             score: 0.6,

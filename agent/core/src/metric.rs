@@ -58,6 +58,17 @@ pub enum Group {
     Sensor = 7,
 }
 
+impl Group {
+    /// One word for people.
+    #[must_use]
+    pub fn word(number: u8) -> &'static str {
+        ["other", "cpu", "memory", "disk", "filesystem", "network", "process", "sensor"]
+            .get(usize::from(number))
+            .copied()
+            .unwrap_or("other")
+    }
+}
+
 /// One row of the table.
 #[derive(Debug)]
 pub struct Metric {

@@ -26,7 +26,7 @@ impl Verdict {
     #[must_use]
     pub fn word(number: u8) -> &'static str {
         match number {
-            0 => "ok",
+            0 => "good",
             1 => "missing",
             2 => "frozen",
             3 => "out of range",

@@ -104,6 +104,18 @@ pub enum Clock {
     Synced = 2,
 }
 
+impl Clock {
+    /// One word for people.
+    #[must_use]
+    pub fn word(number: u8) -> &'static str {
+        match number {
+            1 => "free",
+            2 => "synced",
+            _ => "unset",
+        }
+    }
+}
+
 /// `status`, rev 1.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Status {
@@ -121,6 +133,17 @@ pub mod state {
     pub const OFFLINE: u8 = 2;
     /// The broker lost it.
     pub const LOST: u8 = 3;
+
+    /// One word for people.
+    #[must_use]
+    pub fn word(number: u8) -> &'static str {
+        match number {
+            ONLINE => "online",
+            OFFLINE => "offline",
+            LOST => "lost",
+            _ => "unknown",
+        }
+    }
 }
 
 /// `birth`, rev 1. In the item's body it is followed by `series` entries of [`SeriesKey`].
@@ -204,7 +227,9 @@ pub struct Episode {
     pub phase: u8,
     /// Milliseconds from the estimated onset to this event.
     pub since_ms: u32,
-    /// A [`crate::episode::Shape`] number.
+    /// Milliseconds from the onset to the last anomalous reading.
+    pub lasted_ms: u32,
+    /// A [`crate::shape::Shape`] number.
     pub shape: u8,
     /// A [`crate::metric::Group`] number: the part of the device the first contributor belongs to.
     pub group: u8,
@@ -236,6 +261,18 @@ pub mod phase {
     pub const CLOSED: u8 = 3;
     /// The same came back soon after it closed.
     pub const REOPENED: u8 = 4;
+
+    /// One word for people.
+    #[must_use]
+    pub fn word(number: u8) -> &'static str {
+        match number {
+            OPENED => "opened",
+            UPDATED => "updated",
+            CLOSED => "closed",
+            REOPENED => "reopened",
+            _ => "unknown",
+        }
+    }
 }
 
 /// One series of an episode.

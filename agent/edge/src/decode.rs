@@ -28,7 +28,7 @@ pub fn event(head: &Head<'_>, item: &Item<'_>) -> Value {
         "seq": item.seq,
         "mono_ms": item.mono_ms,
         "wall_ms": item.wall_ms,
-        "clock": clock_word(item.clock),
+        "clock": wire::Clock::word(item.clock),
         "severity": item.severity,
         "kind": kind.map_or_else(|| json!(item.kind), |k| json!(format!("{k:?}").to_lowercase())),
         "rev": item.rev,
@@ -40,11 +40,7 @@ fn body(kind: Kind, bytes: &[u8]) -> Result<Value, DecodeError> {
     Ok(match kind {
         Kind::Status => {
             let s: wire::Status = wire::read_body(bytes)?;
-            let word = ["unknown", "online", "offline", "lost"]
-                .get(usize::from(s.state))
-                .copied()
-                .unwrap_or("unknown");
-            json!({"state": word, "version": s.version.as_str()})
+            json!({"state": wire::state::word(s.state), "version": s.version.as_str()})
         }
         Kind::Birth => {
             let (b, series) = wire::read_birth(bytes)?;
@@ -94,10 +90,11 @@ pub fn episode(e: &wire::Episode) -> Value {
         .collect();
     json!({
         "id": e.id,
-        "phase": phase_word(e.phase),
+        "phase": wire::phase::word(e.phase),
         "since_ms": e.since_ms,
+        "lasted_ms": e.lasted_ms,
         "shape": Shape::word(e.shape),
-        "group": group_word(e.group),
+        "group": Group::word(e.group),
         "score": e.score,
         "confidence": e.confidence,
         "recurred": e.recurred,
@@ -112,38 +109,6 @@ pub fn episode(e: &wire::Episode) -> Value {
         })),
         "sentence": explain::sentence(e).to_string(),
     })
-}
-
-fn phase_word(number: u8) -> &'static str {
-    match number {
-        wire::phase::OPENED => "opened",
-        wire::phase::UPDATED => "updated",
-        wire::phase::CLOSED => "closed",
-        wire::phase::REOPENED => "reopened",
-        _ => "unknown",
-    }
-}
-
-fn group_word(number: u8) -> &'static str {
-    const GROUPS: [(Group, &str); 8] = [
-        (Group::Other, "other"),
-        (Group::Cpu, "cpu"),
-        (Group::Memory, "memory"),
-        (Group::Disk, "disk"),
-        (Group::Filesystem, "filesystem"),
-        (Group::Network, "network"),
-        (Group::Process, "process"),
-        (Group::Sensor, "sensor"),
-    ];
-    GROUPS.iter().find(|(g, _)| *g as u8 == number).map_or("other", |(_, word)| word)
-}
-
-fn clock_word(number: u8) -> &'static str {
-    match number {
-        n if n == wire::Clock::Synced as u8 => "synced",
-        n if n == wire::Clock::Free as u8 => "free",
-        _ => "unset",
-    }
 }
 
 /// Bytes in hexadecimal.

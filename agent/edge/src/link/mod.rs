@@ -7,6 +7,9 @@
 mod backoff;
 mod config;
 pub mod delivery;
+mod fault;
+#[cfg(test)]
+mod hostile_tests;
 mod task;
 #[cfg(test)]
 mod tests;

@@ -7,18 +7,18 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use fieldmouse_core::wire::{self, Ack, Kind, Status, state};
-use rumqttc::v5::mqttbytes::Error as MqttError;
 use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5::{
-    ConnAck, ConnectReturnCode, DisconnectReasonCode, Filter, LastWill, LastWillProperties, Packet,
-    PubAckReason, Publish, PublishProperties, RetainForwardRule, SubscribeReasonCode,
+    ConnAck, Filter, LastWill, LastWillProperties, Packet, PubAckReason, Publish, PublishProperties,
+    RetainForwardRule, SubscribeReasonCode,
 };
-use rumqttc::v5::{AsyncClient, ConnectionError, Event, EventLoop, MqttOptions, StateError};
+use rumqttc::v5::{AsyncClient, ConnectionError, Event, EventLoop, MqttOptions};
 use rumqttc::{Outgoing, TlsConfiguration, Transport};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, sleep_until};
 
+use super::fault::Fault;
 use super::{Command, Compose, Hello, Leaf, News, Ready, Traffic, backoff, seed};
 use crate::clock;
 
@@ -37,19 +37,6 @@ const GOODBYE: Duration = Duration::from_secs(2);
 enum End {
     Stopped,
     Fault { why: String, kind: Fault },
-}
-
-/// What kind of end that was.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Fault {
-    /// The network, the broker.
-    Other,
-    /// We are not wanted, or do not trust the broker: trying often does not help.
-    Refused,
-    /// Another client uses our name.
-    TakenOver,
-    /// What came could not be read. It would come again.
-    Poison,
 }
 
 /// Ends the polling task with the connection.
@@ -220,7 +207,7 @@ impl Task {
             let end = match happened {
                 None => None,
                 Some(Some(Ok(event))) => self.happened(&mut s, event).await,
-                Some(Some(Err(e))) => Some(fault(&e)),
+                Some(Some(Err(e))) => Some(End::Fault { why: e.to_string(), kind: Fault::of(&e) }),
                 Some(None) => Some(End::Fault { why: "the client ended".to_owned(), kind: Fault::Other }),
             };
             if let Some(end) = end {
@@ -416,33 +403,4 @@ async fn until(deadline: Option<Instant>) {
         Some(at) => sleep_until(at).await,
         None => std::future::pending().await,
     }
-}
-
-fn fault(e: &ConnectionError) -> End {
-    let kind = match e {
-        ConnectionError::ConnectionRefused(
-            ConnectReturnCode::BadUserNamePassword
-            | ConnectReturnCode::NotAuthorized
-            | ConnectReturnCode::Banned
-            | ConnectReturnCode::BadAuthenticationMethod
-            | ConnectReturnCode::BadClientId
-            | ConnectReturnCode::ClientIdentifierNotValid
-            | ConnectReturnCode::RefusedProtocolVersion
-            | ConnectReturnCode::UnsupportedProtocolVersion,
-        ) => Fault::Refused,
-        ConnectionError::Tls(rumqttc::TlsError::Io(e)) if e.kind() == std::io::ErrorKind::InvalidData => {
-            Fault::Refused
-        }
-        ConnectionError::Tls(rumqttc::TlsError::TLS(_) | rumqttc::TlsError::DNSName(_)) => Fault::Refused,
-        ConnectionError::MqttState(StateError::ServerDisconnect { reason_code, .. }) => match reason_code {
-            DisconnectReasonCode::SessionTakenOver => Fault::TakenOver,
-            DisconnectReasonCode::NotAuthorized => Fault::Refused,
-            _ => Fault::Other,
-        },
-        ConnectionError::MqttState(StateError::Deserialization(e)) if !matches!(e, MqttError::Io(_)) => {
-            Fault::Poison
-        }
-        _ => Fault::Other,
-    };
-    End::Fault { why: e.to_string(), kind }
 }

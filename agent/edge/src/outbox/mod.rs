@@ -11,6 +11,7 @@ mod ranges;
 mod record;
 mod recover;
 mod segments;
+mod sending;
 mod store;
 #[cfg(test)]
 mod tests;
@@ -174,7 +175,7 @@ struct Sick {
 pub struct Batch {
     /// Epoch of all items.
     pub epoch: u64,
-    /// The highest number, losses sent ahead not counted.
+    /// With this and earlier batches everything up to this number is sent.
     pub last: u64,
     /// How many items.
     pub items: u32,

@@ -38,7 +38,7 @@ pub struct Recovery {
 /// What a scan knows of one epoch.
 #[derive(Default)]
 struct Seen {
-    recs: BTreeMap<u64, Rec>,
+    recs: Vec<Rec>,
     covers: Vec<Cover>,
     highest: u64,
 }
@@ -216,9 +216,8 @@ impl Outbox {
                 severity: head.severity,
                 loss: said.is_some(),
             };
-            if epoch.recs.insert(head.seq, rec).is_none()
-                && let Some(l) = said
-            {
+            epoch.recs.push(rec);
+            if let Some(l) = said {
                 let range = Range { first: l.first, count: l.count, reason: l.reason };
                 epoch.covers.push(Cover { seq: head.seq, range, sent: false });
             }
@@ -279,11 +278,17 @@ impl Outbox {
 }
 
 /// What an epoch holds, with what is missing from it.
-fn lane_of(epoch: u64, noted: Option<&Noted>, seen: Seen, report: &mut Recovery) -> Lane {
+fn lane_of(epoch: u64, noted: Option<&Noted>, mut seen: Seen, report: &mut Recovery) -> Lane {
+    // A number may stand twice, in a segment and in its copy: they are the same.
+    seen.recs.sort_by_key(|r| r.seq);
+    seen.recs.dedup_by_key(|r| r.seq);
+    seen.covers.sort_by_key(|c| c.seq);
+    seen.covers.dedup_by_key(|c| c.seq);
     let lowest = seen
         .recs
-        .keys()
-        .copied()
+        .first()
+        .map(|r| r.seq)
+        .into_iter()
         .chain(seen.covers.iter().map(|c| c.range.first))
         .min()
         .unwrap_or(seen.highest + 1);
@@ -291,7 +296,8 @@ fn lane_of(epoch: u64, noted: Option<&Noted>, seen: Seen, report: &mut Recovery)
     lane.acked = noted.map_or(lowest - 1, |n| n.acked);
     lane.guessed = (noted.is_none() && lowest > 1).then_some(0);
     lane.next = noted.map_or(1, |n| n.next).max(seen.highest + 1).max(lane.acked + 1);
-    lane.recs = seen.recs.into_values().filter(|r| r.seq > lane.acked).collect();
+    seen.recs.retain(|r| r.seq > lane.acked);
+    lane.recs = seen.recs.into();
     lane.covers = seen.covers.into_iter().filter(|c| c.seq > lane.acked).collect();
     lane.opened = lane.next;
     lane.ready = lane.next - 1;

@@ -387,6 +387,26 @@ fn a_full_outbox_accounts_for_every_number_and_every_byte() {
 }
 
 #[test]
+fn what_is_acknowledged_batch_by_batch_is_freed_to_the_last() {
+    let ram = Ram::default();
+    let (mut o, _) = ram.open(32 * 1024);
+    for id in 1..=400 {
+        say(&mut o, id, 9, id, 100);
+    }
+    o.declare(at(400));
+    o.sync(2000);
+    assert!(o.lost() > 0);
+    let (mut bytes, mut n) = (Vec::new(), 0);
+    while let Some(b) = o.batch(900, &mut bytes) {
+        o.acked(3000, b.epoch, b.last);
+        n += b.items;
+        bytes.clear();
+    }
+    assert_eq!((o.waiting(), o.acked_seq()), (0, o.next_seq() - 1));
+    assert!(n > 100);
+}
+
+#[test]
 fn an_event_that_is_too_large_is_declared() {
     let ram = Ram::default();
     let (mut o, _) = ram.open(1 << 18);

@@ -1,30 +1,35 @@
 //! The ONNX model: checked bytes in, predictive quantiles out.
 //!
-//! Reads the protobuf with tract's types and builds the graph from tract's core operators, without
-//! its ONNX operator register. So the operators are those of the contract, and the binary carries
+//! Builds the graph from tract's core operators, without its ONNX operator register. So the operators are those of the contract, and the binary carries
 //! no more than they need. Not for choosing or trusting a model: a signature is checked elsewhere.
 
 mod attrs;
 mod contract;
 mod error;
+#[cfg(feature = "full-onnx")]
+mod full;
 mod graph;
 mod ops;
+mod proto;
 mod scan;
 mod tensor;
 
 use prost::Message;
 use ring::digest;
-use tract_onnx::pb::ModelProto;
-use tract_onnx::tract_core::internal::{IntoTValue, Tensor, TypedModel};
-use tract_onnx::tract_core::model::{TypedSimplePlan, TypedSimpleState};
+
+use tract_core::internal::{IntoTValue, Tensor, TypedModel};
+use tract_core::model::{TypedSimplePlan, TypedSimpleState};
 
 pub use contract::CONTRACT;
 pub use error::ModelError;
 use error::{Result, at_most, engine};
+use proto::ModelProto;
 
 /// Bytes of one file: the weights and as much again for everything else.
 const MAX_FILE_BYTES: u64 = 10 << 20;
 const MAX_BATCH: u64 = 16_384;
+/// Not 1: an axis of one window could be squeezed away, which no real batch would show.
+const INSPECT_BATCH: usize = 2;
 
 /// What a model says about itself, and what was found in it.
 #[derive(Debug, Clone, PartialEq)]
@@ -51,7 +56,7 @@ pub struct ModelInfo {
     pub inputs: Vec<(String, Vec<String>)>,
     /// Names and dims of the outputs as the file has them.
     pub outputs: Vec<(String, Vec<String>)>,
-    /// Multiply-adds of one run of the whole batch.
+    /// Multiply-adds for one window.
     pub work: u64,
 }
 
@@ -72,7 +77,7 @@ impl Model {
         let proto = decode(bytes)?;
         let fixed = contract::read(&proto)?.inputs;
         let batch = fixed.first().and_then(|(_, dims)| dims.first()?.parse().ok());
-        Ok(build(&proto, bytes, batch.unwrap_or(1))?.0)
+        Ok(build(&proto, bytes, batch.unwrap_or(INSPECT_BATCH))?.0)
     }
 
     /// Checks a file and prepares it for runs of `batch` windows.
@@ -150,9 +155,17 @@ fn build(proto: &ModelProto, bytes: &[u8], batch: usize) -> Result<(ModelInfo, T
     let output = (contract::OUTPUT, vec![batch, info.quantiles.len()]);
     let graph = proto.graph.as_ref();
     let graph = graph.ok_or_else(|| error::refused("the model", "no graph", "one graph"))?;
-    let built = graph::build(graph, info.opset, &[input], &[output])?;
+    let built = graph::build(graph, info.opset, &[input], &[output]);
+    #[cfg(feature = "full-onnx")]
+    let built = match built {
+        Err(ModelError::Operator { .. }) => {
+            full::build(bytes, graph, [batch, info.window], [batch, info.quantiles.len()])
+        }
+        built => built,
+    };
+    let built = built?;
     info.ops = built.ops;
-    info.work = built.work;
+    info.work = built.work / batch.max(1) as u64;
     info.bytes = bytes.len();
     for (to, from) in info.sha256.iter_mut().zip(digest::digest(&digest::SHA256, bytes).as_ref()) {
         *to = *from;

@@ -2,9 +2,8 @@
 
 use std::cell::RefCell;
 
-use tract_onnx::pb::{AttributeProto, NodeProto, TensorProto, attribute_proto::AttributeType};
-
 use super::error::{Result, refused};
+use super::proto::{AttributeProto, AttributeType, NodeProto, TensorProto};
 
 /// A node with its place in the model, for the sentences.
 pub(super) struct Node<'a> {
@@ -24,8 +23,8 @@ impl<'a> Node<'a> {
         let found = self.proto.attribute.iter().find(|attribute| attribute.name == name);
         let Some(attribute) = found else { return Ok(None) };
         if attribute.r#type != kind as i32 {
-            let what = format!("attribute `{name}` of type {}", attribute.r#type().as_str_name());
-            return Err(refused(&self.place, what, kind.as_str_name()));
+            let what = format!("attribute `{name}` of type {}", attribute.r#type);
+            return Err(refused(&self.place, what, format!("type {} ({kind:?})", kind as i32)));
         }
         Ok(Some(attribute))
     }

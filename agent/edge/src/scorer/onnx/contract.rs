@@ -3,12 +3,9 @@
 //! One f32 input `window` of N windows, one f32 output `quantiles` of N rows; the metadata name the
 //! window's length and the levels.
 
-use tract_onnx::pb::tensor_shape_proto::dimension::Value as Dim;
-use tract_onnx::pb::type_proto::Value as Type;
-use tract_onnx::pb::{ModelProto, ValueInfoProto, tensor_proto::DataType};
-
 use super::ModelInfo;
 use super::error::{Result, at_most, refused};
+use super::proto::{Dim, FLOAT, ModelProto, ValueInfoProto};
 
 /// The name in `fieldmouse.contract`.
 pub const CONTRACT: &str = "forecast/1";
@@ -115,11 +112,11 @@ fn end(
         return Err(refused("the graph", format!("{what}s {names:?}"), allowed));
     };
     let place = format!("{what} `{}`", info.name);
-    let tensor = match info.r#type.as_ref().and_then(|it| it.value.as_ref()) {
-        Some(Type::TensorType(tensor)) if info.name == name => tensor,
+    let tensor = match info.r#type.as_ref().and_then(|it| it.tensor_type.as_ref()) {
+        Some(tensor) if info.name == name => tensor,
         _ => return Err(refused(place, "this name or a missing type", allowed)),
     };
-    if tensor.elem_type != DataType::Float as i32 {
+    if tensor.elem_type != FLOAT {
         return Err(refused(place, format!("data type {}", tensor.elem_type), allowed));
     }
     let dims: Vec<String> = tensor

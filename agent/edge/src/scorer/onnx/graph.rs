@@ -5,14 +5,12 @@
 
 use std::collections::HashMap;
 
-use tract_onnx::pb::GraphProto;
-use tract_onnx::tract_core::internal::{
-    AxisOp, DatumType, OutletId, SpecialOps, TypedFact, TypedModel, TypedOp,
-};
+use tract_core::internal::{AxisOp, DatumType, OutletId, SpecialOps, TypedFact, TypedModel, TypedOp};
 
 use super::attrs::Node;
 use super::error::{ModelError, Result, at_most, engine, refused};
 use super::ops;
+use super::proto::GraphProto;
 use super::tensor::{self, Constant, MAX_RANK, MAX_WEIGHT_BYTES};
 
 /// Nodes of one model.

@@ -4,9 +4,9 @@ mod linear;
 mod reduce;
 mod shape;
 
-use tract_onnx::tract_core::internal::{ElementWiseMiniOp, Tensor, TractResult};
-use tract_onnx::tract_core::ops::element_wise::ElementWiseOp;
-use tract_onnx::tract_core::ops::{binary::TypedBinOp, math, nn};
+use tract_core::internal::{ElementWiseMiniOp, Tensor, TractResult};
+use tract_core::ops::element_wise::ElementWiseOp;
+use tract_core::ops::{binary::TypedBinOp, math, nn};
 
 use super::attrs::Node;
 use super::error::{ModelError, Result, refused};
@@ -224,7 +224,7 @@ impl ElementWiseMiniOp for Softplus {
     fn eval_in_place(
         &self,
         tensor: &mut Tensor,
-        _: Option<tract_onnx::tract_core::internal::DatumType>,
+        _: Option<tract_core::internal::DatumType>,
     ) -> TractResult<()> {
         for x in tensor.try_as_plain_ram_mut()?.as_slice_mut::<f32>()? {
             *x = x.max(0.0) + (-x.abs()).exp().ln_1p();

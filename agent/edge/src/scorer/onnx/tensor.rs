@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use tract_onnx::pb::{TensorProto, tensor_proto::DataType};
-use tract_onnx::tract_core::internal::{IntoArcTensor, Tensor};
+use tract_core::internal::{IntoArcTensor, Tensor};
 
 use super::error::{Result, at_most, engine, refused};
+use super::proto::{FLOAT, INT64, TensorProto};
 
 /// Axes of one tensor.
 pub(super) const MAX_RANK: usize = 6;
@@ -25,15 +25,15 @@ pub(super) enum Constant {
 pub(super) fn decode(proto: &TensorProto, place: &str, left: &mut u64) -> Result<Constant> {
     let dims = dims(&proto.dims, place)?;
     let volume = volume(&dims, place)?;
-    if proto.data_location.unwrap_or(0) != 0 || !proto.external_data.is_empty() {
+    if proto.data_location != 0 {
         return Err(refused(place, "external_data", "data inside the file"));
     }
-    let size = match proto.data_type() {
-        DataType::Float => 4,
-        DataType::Int64 => 8,
+    let size = match proto.data_type {
+        FLOAT => 4,
+        INT64 => 8,
         other => {
-            let what = format!("data type {} ({})", other.as_str_name(), proto.data_type);
-            return Err(refused(place, what, "FLOAT, and INT64 for shapes and axes"));
+            let allowed = format!("{FLOAT} (FLOAT), and {INT64} (INT64) for shapes and axes");
+            return Err(refused(place, format!("data type {other}"), allowed));
         }
     };
     let bytes = u64::try_from(volume).map_or(u64::MAX, |volume| volume.saturating_mul(size));
@@ -97,13 +97,8 @@ pub(super) fn volume(shape: &[usize], place: &str) -> Result<usize> {
 mod tests {
     use super::*;
 
-    fn proto(dims: &[i64], data_type: DataType, raw: usize) -> TensorProto {
-        TensorProto {
-            dims: dims.to_vec(),
-            data_type: data_type as i32,
-            raw_data: vec![0; raw],
-            ..TensorProto::default()
-        }
+    fn proto(dims: &[i64], data_type: i32, raw: usize) -> TensorProto {
+        TensorProto { dims: dims.to_vec(), data_type, raw_data: vec![0; raw], ..TensorProto::default() }
     }
 
     #[test]
@@ -113,25 +108,25 @@ mod tests {
             let error = decode(&proto, "initializer `w`", &mut left).unwrap_err().to_string();
             assert!(error.contains(text), "{error}");
         };
-        check(proto(&[i64::MAX, i64::MAX], DataType::Float, 4), "a volume that can be counted");
-        check(proto(&[1 << 40], DataType::Float, 4), "size in bytes of the remaining weights");
-        check(proto(&[-1, 2], DataType::Float, 8), "dims of at least 1");
-        check(proto(&[0], DataType::Float, 0), "dims of at least 1");
-        check(proto(&[1; 7], DataType::Float, 4), "rank is 7, allowed are at most 6");
-        check(proto(&[2, 2], DataType::Float, 15), "raw_data of 15 bytes");
-        check(proto(&[2], DataType::Float, 12), "2 values, as its dims say");
-        check(proto(&[1], DataType::Double, 8), "data type DOUBLE (11)");
-        check(proto(&[65], DataType::Int64, 520), "number of integers is 65");
-        let both = TensorProto { float_data: vec![1.0], ..proto(&[1], DataType::Float, 4) };
+        check(proto(&[i64::MAX, i64::MAX], FLOAT, 4), "a volume that can be counted");
+        check(proto(&[1 << 40], FLOAT, 4), "size in bytes of the remaining weights");
+        check(proto(&[-1, 2], FLOAT, 8), "dims of at least 1");
+        check(proto(&[0], FLOAT, 0), "dims of at least 1");
+        check(proto(&[1; 7], FLOAT, 4), "rank is 7, allowed are at most 6");
+        check(proto(&[2, 2], FLOAT, 15), "raw_data of 15 bytes");
+        check(proto(&[2], FLOAT, 12), "2 values, as its dims say");
+        check(proto(&[1], 11, 8), "data type 11; allowed: 1 (FLOAT)");
+        check(proto(&[65], INT64, 520), "number of integers is 65");
+        let both = TensorProto { float_data: vec![1.0], ..proto(&[1], FLOAT, 4) };
         check(both, "1 values and 4 raw bytes");
-        let external = TensorProto { data_location: Some(1), ..proto(&[1], DataType::Float, 4) };
+        let external = TensorProto { data_location: 1, ..proto(&[1], FLOAT, 4) };
         check(external, "external_data");
     }
 
     #[test]
     fn the_weight_budget_is_shared() {
         let mut left = 10;
-        let tensor = proto(&[2], DataType::Float, 8);
+        let tensor = proto(&[2], FLOAT, 8);
         assert!(decode(&tensor, "a", &mut left).is_ok());
         assert!(decode(&tensor, "b", &mut left).is_err());
         assert_eq!(left, 2);

@@ -1,7 +1,7 @@
 //! Matrix products: `MatMul` and `Gemm`.
 
-use tract_onnx::tract_core::internal::{AxesMapping, AxisOp, DatumType};
-use tract_onnx::tract_core::ops::{einsum::EinSum, math};
+use tract_core::internal::{AxesMapping, AxisOp, DatumType};
+use tract_core::ops::{einsum::EinSum, math};
 
 use super::super::attrs::Node;
 use super::super::error::{Result, engine, refused};

@@ -1,8 +1,8 @@
 //! Reductions, and what is made of them: `Softmax` and `LayerNormalization`.
 
-use tract_onnx::tract_core::internal::AxisOp;
-use tract_onnx::tract_core::ops::math;
-use tract_onnx::tract_core::ops::nn::{Reduce, Reducer, Softmax, SoftmaxKind};
+use tract_core::internal::AxisOp;
+use tract_core::ops::math;
+use tract_core::ops::nn::{Reduce, Reducer, Softmax, SoftmaxKind};
 
 use super::super::attrs::{Node, axes, axis};
 use super::super::error::{Result, refused};

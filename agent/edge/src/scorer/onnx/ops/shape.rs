@@ -1,7 +1,7 @@
 //! Operators that move values and compute nothing.
 
-use tract_onnx::tract_core::internal::{AxisOp, ToDim, perm_to_ops};
-use tract_onnx::tract_core::ops::array::{Slice, TypedConcat};
+use tract_core::internal::{AxisOp, ToDim, perm_to_ops};
+use tract_core::ops::array::{Slice, TypedConcat};
 
 use super::super::attrs::{Node, axes, axis};
 use super::super::error::{Result, refused};

@@ -1,0 +1,50 @@
+//! Why a connection ended, as far as it decides what to do next.
+
+use rumqttc::v5::mqttbytes::Error as MqttError;
+use rumqttc::v5::mqttbytes::v5::{ConnectReturnCode, DisconnectReasonCode};
+use rumqttc::v5::{ConnectionError, StateError};
+
+/// What kind of end that was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fault {
+    /// The network, the broker.
+    Other,
+    /// We are not wanted, or do not trust the broker: trying often does not help.
+    Refused,
+    /// Another client uses our name.
+    TakenOver,
+    /// What came could not be read. It would come again.
+    Poison,
+}
+
+impl Fault {
+    /// The kind of an error of the client.
+    pub(super) fn of(e: &ConnectionError) -> Self {
+        match e {
+            ConnectionError::ConnectionRefused(
+                ConnectReturnCode::BadUserNamePassword
+                | ConnectReturnCode::NotAuthorized
+                | ConnectReturnCode::Banned
+                | ConnectReturnCode::BadAuthenticationMethod
+                | ConnectReturnCode::BadClientId
+                | ConnectReturnCode::ClientIdentifierNotValid
+                | ConnectReturnCode::RefusedProtocolVersion
+                | ConnectReturnCode::UnsupportedProtocolVersion,
+            ) => Fault::Refused,
+            ConnectionError::Tls(rumqttc::TlsError::Io(e)) if e.kind() == std::io::ErrorKind::InvalidData => {
+                Fault::Refused
+            }
+            ConnectionError::Tls(rumqttc::TlsError::TLS(_) | rumqttc::TlsError::DNSName(_)) => Fault::Refused,
+            ConnectionError::MqttState(StateError::ServerDisconnect { reason_code, .. }) => match reason_code
+            {
+                DisconnectReasonCode::SessionTakenOver => Fault::TakenOver,
+                DisconnectReasonCode::NotAuthorized => Fault::Refused,
+                _ => Fault::Other,
+            },
+            ConnectionError::MqttState(StateError::Deserialization(e)) if !matches!(e, MqttError::Io(_)) => {
+                Fault::Poison
+            }
+            _ => Fault::Other,
+        }
+    }
+}

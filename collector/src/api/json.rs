@@ -1,0 +1,479 @@
+//! How answers look. Times are milliseconds since 1970; identities of 64 bits are strings, because JavaScript would
+//! round them.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
+
+use fieldmouse_core::explain;
+use fieldmouse_core::metric::Group;
+use fieldmouse_core::quality::Verdict;
+use fieldmouse_core::shape::Shape;
+use fieldmouse_core::wire;
+use serde::Serialize;
+
+use super::State;
+use crate::clock;
+use crate::counters::Counters;
+use crate::store::{self, Closing};
+use crate::words;
+
+#[derive(Debug, Serialize)]
+pub(super) struct Status {
+    id: String,
+    version: &'static str,
+    root: String,
+    broker: String,
+    connected: bool,
+    connection_changed_ms: Option<u64>,
+    store_failing: bool,
+    started_ms: u64,
+    now_ms: u64,
+    devices: BTreeMap<&'static str, u64>,
+    episodes: BTreeMap<&'static str, u64>,
+    events_stored: u64,
+    missing_numbers: u64,
+    lost_events: u64,
+    dead_letters: u64,
+}
+
+pub(super) fn status(state: &State, t: &store::Totals) -> Status {
+    let c = &state.counters;
+    Status {
+        id: state.id.clone(),
+        version: env!("CARGO_PKG_VERSION"),
+        root: state.root.clone(),
+        broker: state.broker.clone(),
+        connected: c.connected.load(Ordering::Relaxed),
+        connection_changed_ms: known(c.connection_changed_ms.load(Ordering::Relaxed)),
+        store_failing: c.store_failing.load(Ordering::Relaxed),
+        started_ms: state.started_ms,
+        now_ms: clock::wall_ms(),
+        devices: BTreeMap::from([
+            ("online", t.online),
+            ("offline", t.offline),
+            ("lost", t.lost),
+            ("unknown", t.unknown),
+        ]),
+        episodes: BTreeMap::from([("open", t.open_episodes), ("closed", t.closed_episodes)]),
+        events_stored: t.events,
+        missing_numbers: t.missing_numbers,
+        lost_events: t.lost_events,
+        dead_letters: t.dead_letters,
+    }
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct Health {
+    pub(super) ok: bool,
+    broker_connected: bool,
+    store_failing: bool,
+}
+
+pub(super) fn health(c: &Counters) -> Health {
+    let (broker_connected, store_failing) =
+        (c.connected.load(Ordering::Relaxed), c.store_failing.load(Ordering::Relaxed));
+    Health { ok: broker_connected && !store_failing, broker_connected, store_failing }
+}
+
+fn known(ms: u64) -> Option<u64> {
+    (ms > 0).then_some(ms)
+}
+
+fn model(bytes: &[u8], name: &str) -> Option<Model> {
+    bytes.iter().any(|b| *b != 0).then(|| Model { hash: words::hex(bytes), name: name.to_owned() })
+}
+
+#[derive(Debug, Serialize)]
+struct Model {
+    hash: String,
+    name: String,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct Device {
+    site: String,
+    node: String,
+    state: &'static str,
+    state_ms: Option<u64>,
+    seen_ms: Option<u64>,
+    first_seen_ms: u64,
+    epoch: String,
+    version: String,
+    platform: String,
+    os: String,
+    host: String,
+    cpus: u32,
+    memory_bytes: u64,
+    model: Option<Model>,
+    tick_ms: u32,
+    labels: BTreeMap<String, String>,
+    series_count: usize,
+    beat: Option<Beat>,
+    highest_seq: u64,
+    missing: u64,
+    lost: u64,
+    open_episodes: u32,
+}
+
+#[derive(Debug, Serialize)]
+struct Beat {
+    at_ms: u64,
+    seq: u64,
+    acked: u64,
+    waiting: u32,
+    outbox_bytes: u32,
+    lost: u32,
+    outbox_in_memory: bool,
+    model_off: bool,
+    series: u16,
+    no_data: u16,
+    open: u8,
+    uptime_s: u32,
+    cpu_us_per_s: u32,
+    rss_kib: u32,
+    late_ticks: u32,
+}
+
+fn series_of(d: &store::Device) -> Vec<String> {
+    serde_json::from_str(&d.series).unwrap_or_default()
+}
+
+pub(super) fn device(d: &store::Device) -> Device {
+    let beat = d.beat.as_ref().map(|b| Beat {
+        at_ms: d.beat_at.unwrap_or(0),
+        seq: b.seq,
+        acked: b.acked,
+        waiting: b.waiting,
+        outbox_bytes: b.outbox_bytes,
+        lost: b.lost,
+        outbox_in_memory: b.flags & 1 != 0,
+        model_off: b.flags & 2 != 0,
+        series: b.series,
+        no_data: b.no_data,
+        open: b.open,
+        uptime_s: b.uptime_s,
+        cpu_us_per_s: b.cpu_us,
+        rss_kib: b.rss_kib,
+        late_ticks: b.late,
+    });
+    let labels = d.labels.split(',').filter_map(|pair| pair.split_once('='));
+    Device {
+        site: d.site.clone(),
+        node: d.node.clone(),
+        state: wire::state::word(d.state),
+        state_ms: known(d.state_at),
+        seen_ms: known(d.seen_at),
+        first_seen_ms: d.first_seen,
+        epoch: d.epoch.to_string(),
+        version: d.version.clone(),
+        platform: d.platform.clone(),
+        os: d.os.clone(),
+        host: d.host.clone(),
+        cpus: d.cpus,
+        memory_bytes: d.memory,
+        model: model(&d.model, &d.model_name),
+        tick_ms: d.tick_ms,
+        labels: labels.map(|(k, v)| (k.to_owned(), v.to_owned())).collect(),
+        series_count: beat.as_ref().map_or_else(|| series_of(d).len(), |b| usize::from(b.series)),
+        beat,
+        highest_seq: d.high,
+        missing: d.missing,
+        lost: d.lost,
+        open_episodes: d.open_episodes,
+    }
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct DeviceInFull {
+    #[serde(flatten)]
+    device: Device,
+    series: Vec<String>,
+    gaps: Vec<Gap>,
+    losses: Vec<Loss>,
+}
+
+#[derive(Debug, Serialize)]
+struct Gap {
+    epoch: String,
+    first: u64,
+    last: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct Loss {
+    epoch: String,
+    first: u64,
+    count: u64,
+    arrived: u64,
+    reason: &'static str,
+    declared_ms: u64,
+}
+
+pub(super) fn device_in_full(d: &store::Device, gaps: &[store::Gap], losses: &[store::Loss]) -> DeviceInFull {
+    DeviceInFull {
+        device: device(d),
+        series: series_of(d),
+        gaps: gaps.iter().map(|g| Gap { epoch: g.epoch.to_string(), first: g.first, last: g.last }).collect(),
+        losses: losses
+            .iter()
+            .map(|l| Loss {
+                epoch: l.epoch.to_string(),
+                first: l.first,
+                count: l.count,
+                arrived: l.arrived,
+                reason: words::loss_word(l.reason),
+                declared_ms: l.declared_at,
+            })
+            .collect(),
+    }
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct Episode {
+    site: String,
+    node: String,
+    epoch: String,
+    id: String,
+    state: &'static str,
+    end_told: Option<bool>,
+    phase: &'static str,
+    onset_ms: u64,
+    opened_ms: u64,
+    updated_ms: u64,
+    closed_ms: Option<u64>,
+    severity: &'static str,
+    group: &'static str,
+    shape: &'static str,
+    score: f32,
+    confidence: u8,
+    recurred: u32,
+    moved: u32,
+    sentence: String,
+}
+
+pub(super) fn episode(e: &store::Episode) -> Episode {
+    Episode {
+        site: e.site.clone(),
+        node: e.node.clone(),
+        epoch: e.epoch.to_string(),
+        id: e.id.to_string(),
+        state: if e.closing == Closing::Open { "open" } else { "closed" },
+        end_told: (e.closing != Closing::Open).then_some(e.closing == Closing::Told),
+        phase: wire::phase::word(e.phase),
+        onset_ms: e.onset_at,
+        opened_ms: e.opened_at,
+        updated_ms: e.updated_at,
+        closed_ms: e.closed_at,
+        severity: words::severity_word(e.severity),
+        group: Group::word(e.group),
+        shape: Shape::word(e.shape),
+        score: e.score,
+        confidence: e.confidence,
+        recurred: e.recurred,
+        moved: e.moved,
+        sentence: e.body.as_ref().map(|b| explain::sentence(b).to_string()).unwrap_or_default(),
+    }
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct EpisodeInFull {
+    #[serde(flatten)]
+    episode: Episode,
+    contributors: Vec<Contributor>,
+    culprit: Option<Culprit>,
+    model: Option<String>,
+    spark: Option<Spark>,
+    phases: Vec<Phase>,
+}
+
+#[derive(Debug, Serialize)]
+struct Contributor {
+    series: String,
+    unit: &'static str,
+    actual: f32,
+    expected: f32,
+    low: f32,
+    high: f32,
+    share: u8,
+}
+
+#[derive(Debug, Serialize)]
+struct Culprit {
+    name: String,
+    pid: Option<u32>,
+    count: u16,
+    amount: f32,
+    unit: &'static str,
+}
+
+#[derive(Debug, Serialize)]
+struct Spark {
+    series: String,
+    unit: &'static str,
+    step_ms: u32,
+    onset_ms: u64,
+    expected: f32,
+    low: f32,
+    high: f32,
+    points: Vec<Point>,
+}
+
+#[derive(Debug, Serialize)]
+struct Point {
+    at_ms: u64,
+    value: Option<f32>,
+}
+
+#[derive(Debug, Serialize)]
+struct Phase {
+    seq: u64,
+    phase: &'static str,
+    at_ms: u64,
+    received_ms: u64,
+    severity: &'static str,
+    score: f32,
+    moved: u16,
+    sentence: String,
+}
+
+pub(super) fn episode_in_full(e: &store::Episode, events: &[store::EpisodeEvent]) -> EpisodeInFull {
+    let body = e.body.as_ref();
+    // A later event may leave out what an earlier one told.
+    let culprit = events.iter().rev().find_map(|event| event.body.culprit.as_ref());
+    EpisodeInFull {
+        episode: episode(e),
+        contributors: body.map(|b| b.contributors.iter().map(contributor).collect()).unwrap_or_default(),
+        culprit: culprit.or_else(|| body?.culprit.as_ref()).map(|c| Culprit {
+            name: c.name.as_str().to_owned(),
+            pid: (c.pid > 0).then_some(c.pid),
+            count: c.count,
+            amount: c.amount,
+            unit: culprit_unit(e.group),
+        }),
+        model: body.and_then(|b| model(&b.model, "")).map(|m| m.hash),
+        spark: events.iter().rev().find_map(spark),
+        phases: events.iter().map(phase).collect(),
+    }
+}
+
+fn contributor(c: &wire::Contributor) -> Contributor {
+    Contributor {
+        series: c.key.to_string(),
+        unit: c.key.metric().unit,
+        actual: c.actual,
+        expected: c.expected,
+        low: c.low,
+        high: c.high,
+        share: c.share,
+    }
+}
+
+fn culprit_unit(group: u8) -> &'static str {
+    let is = |g: Group| g as u8 == group;
+    match group {
+        _ if is(Group::Memory) => "By",
+        _ if is(Group::Disk) || is(Group::Network) => "By/s",
+        _ => "{cpu}",
+    }
+}
+
+fn spark(event: &store::EpisodeEvent) -> Option<Spark> {
+    let spark = event.body.spark.as_ref()?;
+    let first = event.body.contributors.first()?;
+    let last = spark.points.len().checked_sub(1)?;
+    let points = spark.points.iter().enumerate().map(|(i, byte)| Point {
+        at_ms: event.at.saturating_sub((last - i) as u64 * u64::from(spark.step_ms)),
+        value: (*byte < 255).then(|| spark.low + (spark.high - spark.low) * f32::from(*byte) / 254.0),
+    });
+    Some(Spark {
+        series: first.key.to_string(),
+        unit: first.key.metric().unit,
+        step_ms: spark.step_ms,
+        onset_ms: event.at.saturating_sub(spark.onset_ms.into()),
+        expected: first.expected,
+        low: first.low,
+        high: first.high,
+        points: points.collect(),
+    })
+}
+
+fn phase(event: &store::EpisodeEvent) -> Phase {
+    Phase {
+        seq: event.seq,
+        phase: wire::phase::word(event.body.phase),
+        at_ms: event.at,
+        received_ms: event.received_at,
+        severity: words::severity_word(event.severity),
+        score: event.body.score,
+        moved: event.body.moved,
+        sentence: explain::sentence(&event.body).to_string(),
+    }
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct Fact {
+    site: String,
+    node: String,
+    at_ms: u64,
+    severity: &'static str,
+    kind: String,
+    text: String,
+}
+
+pub(super) fn fact(f: &store::Fact) -> Fact {
+    Fact {
+        site: f.site.clone(),
+        node: f.node.clone(),
+        at_ms: f.at,
+        severity: words::severity_word(f.severity),
+        kind: f.kind.clone(),
+        text: f.text.clone(),
+    }
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct Trouble {
+    site: String,
+    node: String,
+    at_ms: u64,
+    severity: &'static str,
+    source: Option<String>,
+    series: Option<String>,
+    verdict: &'static str,
+    why: Option<&'static str>,
+    text: String,
+}
+
+pub(super) fn trouble(t: &store::Trouble) -> Trouble {
+    let some = |text: &String| (!text.is_empty()).then(|| text.clone());
+    Trouble {
+        site: t.site.clone(),
+        node: t.node.clone(),
+        at_ms: t.at,
+        severity: words::severity_word(t.severity),
+        source: some(&t.source),
+        series: some(&t.series),
+        verdict: Verdict::word(t.verdict),
+        why: Some(words::no_data_word(t.why)).filter(|w| !w.is_empty()),
+        text: t.text.clone(),
+    }
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct DeadLetter {
+    received_ms: u64,
+    topic: String,
+    reason: String,
+    size: u64,
+    payload_hex: String,
+}
+
+pub(super) fn dead_letter(d: &store::DeadLetter) -> DeadLetter {
+    DeadLetter {
+        received_ms: d.received_at,
+        topic: d.topic.clone(),
+        reason: d.reason.clone(),
+        size: d.size,
+        payload_hex: words::hex(&d.payload),
+    }
+}

@@ -1,0 +1,290 @@
+//! The page, the API, the metrics: everything that can be asked over HTTP. Nothing here changes anything.
+
+mod json;
+mod metrics;
+mod page;
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Path, Query, Request, State as Get};
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{MethodRouter, get};
+use axum::{Json, Router};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+
+use crate::counters::Counters;
+use crate::store::{EpisodeFilter, Store, StoreError};
+
+/// What answers are made of.
+#[derive(Clone)]
+#[expect(missing_debug_implementations, reason = "a store has nothing to show")]
+pub struct State {
+    /// The store.
+    pub store: Arc<dyn Store>,
+    /// What the process did.
+    pub counters: Arc<Counters>,
+    /// Name of this collector.
+    pub id: String,
+    /// First part of every topic.
+    pub root: String,
+    /// Where agents should connect.
+    pub broker: String,
+    /// When the process began.
+    pub started_ms: u64,
+}
+
+/// Serves until `shutdown` is ready, and then as long as open requests take, within reason.
+///
+/// # Errors
+/// If the listener fails.
+pub async fn serve(
+    listener: TcpListener,
+    state: State,
+    shutdown: impl Future<Output = ()>,
+) -> anyhow::Result<()> {
+    let (stop, stopped) = oneshot::channel::<()>();
+    let server = axum::serve(listener, router(state)).with_graceful_shutdown(async {
+        // Either way it is over.
+        let _stop = stopped.await;
+    });
+    let mut task = tokio::spawn(server.into_future());
+    tokio::select! {
+        served = &mut task => return Ok(served??),
+        () = shutdown => {}
+    }
+    drop(stop);
+    if tokio::time::timeout(Duration::from_secs(2), &mut task).await.is_err() {
+        task.abort();
+    }
+    Ok(())
+}
+
+/// Every route, with the very words of the description in `/openapi.json`.
+fn routes() -> Vec<(&'static str, MethodRouter<State>)> {
+    vec![
+        ("/", get(page::index)),
+        ("/app.css", get(page::css)),
+        ("/app.js", get(page::js)),
+        ("/plot.js", get(page::plot_js)),
+        ("/icon.svg", get(page::icon)),
+        ("/openapi.json", get(page::openapi)),
+        ("/healthz", get(healthz)),
+        ("/metrics", get(metrics::text)),
+        ("/api/v1/status", get(status)),
+        ("/api/v1/devices", get(devices)),
+        ("/api/v1/devices/{site}/{node}", get(device)),
+        ("/api/v1/episodes", get(episodes)),
+        ("/api/v1/episodes/{site}/{node}/{epoch}/{id}", get(episode)),
+        ("/api/v1/facts", get(facts)),
+        ("/api/v1/troubles", get(troubles)),
+        ("/api/v1/dead-letters", get(dead_letters)),
+    ]
+}
+
+fn router(state: State) -> Router {
+    routes()
+        .into_iter()
+        .fold(Router::new(), |router, (path, method)| router.route(path, method))
+        .fallback(|| async { ApiError::NotFound })
+        .method_not_allowed_fallback(|| async { ApiError::Method })
+        .layer(middleware::from_fn(headers))
+        .with_state(state)
+}
+
+/// What a request can fail of. The answer is `{"error": …}`.
+#[derive(Debug)]
+enum ApiError {
+    NotFound,
+    Method,
+    Question(String),
+    Store(String),
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let (status, error) = match self {
+            Self::NotFound => (StatusCode::NOT_FOUND, "there is nothing here".to_owned()),
+            Self::Method => (StatusCode::METHOD_NOT_ALLOWED, "only GET is answered".to_owned()),
+            Self::Question(what) => (StatusCode::BAD_REQUEST, what),
+            Self::Store(what) => (StatusCode::SERVICE_UNAVAILABLE, what),
+        };
+        (status, Json(json!({ "error": error }))).into_response()
+    }
+}
+
+type Answer = Result<Response, ApiError>;
+
+/// Asks the store on a thread that may block.
+async fn ask<T: Send + 'static>(
+    state: &State,
+    question: impl FnOnce(&dyn Store) -> Result<T, StoreError> + Send + 'static,
+) -> Result<T, ApiError> {
+    let store = Arc::clone(&state.store);
+    match tokio::task::spawn_blocking(move || question(&*store)).await {
+        Ok(Ok(found)) => Ok(found),
+        Ok(Err(e)) => Err(ApiError::Store(e.to_string())),
+        Err(e) => Err(ApiError::Store(e.to_string())),
+    }
+}
+
+fn list<T, V: Serialize>(name: &str, found: &[T], view: impl Fn(&T) -> V) -> Answer {
+    let items: Vec<V> = found.iter().map(view).collect();
+    Ok(Json(BTreeMap::from([(name, items)])).into_response())
+}
+
+/// `?state=&node=&limit=`
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Which {
+    state: Option<String>,
+    node: Option<String>,
+    limit: Option<u32>,
+}
+
+type Question = Result<Query<Which>, QueryRejection>;
+
+fn which(question: Question, has_state: bool) -> Result<Which, ApiError> {
+    let Query(which) = question.map_err(|e| ApiError::Question(e.body_text()))?;
+    if which.state.is_some() && !has_state {
+        return Err(ApiError::Question("state: is no parameter here".to_owned()));
+    }
+    if !(1..=1000).contains(&which.limit.unwrap_or(100)) {
+        return Err(ApiError::Question("limit: 1 to 1000".to_owned()));
+    }
+    Ok(which)
+}
+
+async fn status(Get(state): Get<State>) -> Answer {
+    let totals = ask(&state, |s| s.totals()).await?;
+    Ok(Json(json::status(&state, &totals)).into_response())
+}
+
+async fn healthz(Get(state): Get<State>) -> Answer {
+    ask(&state, |s| s.totals()).await?;
+    let health = json::health(&state.counters);
+    let code = if health.ok { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    Ok((code, Json(health)).into_response())
+}
+
+async fn devices(Get(state): Get<State>) -> Answer {
+    let found = ask(&state, |s| s.devices()).await?;
+    list("devices", &found, json::device)
+}
+
+async fn device(Get(state): Get<State>, Path((site, node)): Path<(String, String)>) -> Answer {
+    let found = ask(&state, move |s| {
+        let Some(device) = s.device(&site, &node)? else { return Ok(None) };
+        Ok(Some((device, s.gaps(&site, &node)?, s.losses(&site, &node)?)))
+    })
+    .await?;
+    let (device, gaps, losses) = found.ok_or(ApiError::NotFound)?;
+    Ok(Json(json::device_in_full(&device, &gaps, &losses)).into_response())
+}
+
+async fn episodes(Get(state): Get<State>, question: Question) -> Answer {
+    let which = which(question, true)?;
+    let open = match which.state.as_deref() {
+        None | Some("all") => None,
+        Some("open") => Some(true),
+        Some("closed") => Some(false),
+        Some(_) => return Err(ApiError::Question("state: open, closed or all".to_owned())),
+    };
+    let filter = EpisodeFilter { open, node: which.node, limit: which.limit.unwrap_or(100) };
+    let found = ask(&state, move |s| s.episodes(&filter)).await?;
+    list("episodes", &found, json::episode)
+}
+
+async fn episode(
+    Get(state): Get<State>,
+    Path((site, node, epoch, id)): Path<(String, String, String, String)>,
+) -> Answer {
+    let (Ok(epoch), Ok(id)) = (epoch.parse(), id.parse()) else { return Err(ApiError::NotFound) };
+    let found = ask(&state, move |s| {
+        let Some(episode) = s.episode(&site, &node, epoch, id)? else { return Ok(None) };
+        let events = s.episode_events(&episode)?;
+        Ok(Some((episode, events)))
+    })
+    .await?;
+    let (episode, events) = found.ok_or(ApiError::NotFound)?;
+    Ok(Json(json::episode_in_full(&episode, &events)).into_response())
+}
+
+async fn facts(Get(state): Get<State>, question: Question) -> Answer {
+    let which = which(question, false)?;
+    let found = ask(&state, move |s| s.facts(which.node.as_deref(), which.limit.unwrap_or(100))).await?;
+    list("facts", &found, json::fact)
+}
+
+async fn troubles(Get(state): Get<State>, question: Question) -> Answer {
+    let which = which(question, false)?;
+    let found = ask(&state, move |s| s.troubles(which.node.as_deref(), which.limit.unwrap_or(100))).await?;
+    list("troubles", &found, json::trouble)
+}
+
+async fn dead_letters(Get(state): Get<State>, question: Question) -> Answer {
+    let which = which(question, false)?;
+    if which.node.is_some() {
+        return Err(ApiError::Question("node: is no parameter here".to_owned()));
+    }
+    let found = ask(&state, move |s| s.dead_letters(which.limit.unwrap_or(100))).await?;
+    list("dead_letters", &found, json::dead_letter)
+}
+
+/// The page loads nothing from elsewhere, runs nothing that stands inside it, and sits in nobody's frame.
+async fn headers(request: Request, next: Next) -> Response {
+    const ALWAYS: [(HeaderName, &str); 6] = [
+        (
+            header::CONTENT_SECURITY_POLICY,
+            "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; \
+             base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+        ),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::X_FRAME_OPTIONS, "DENY"),
+        (header::REFERRER_POLICY, "no-referrer"),
+        (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+        (header::CACHE_CONTROL, "no-store"),
+    ];
+    let mut response = next.run(request).await;
+    for (name, value) in ALWAYS {
+        response.headers_mut().insert(name, HeaderValue::from_static(value));
+    }
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn the_description_names_exactly_the_routes() {
+        let document: serde_json::Value = serde_json::from_str(page::OPENAPI).unwrap();
+        let described: BTreeSet<&str> =
+            document["paths"].as_object().unwrap().keys().map(String::as_str).collect();
+        let served: BTreeSet<&str> = routes().iter().map(|r| r.0).collect();
+        assert_eq!(described, served);
+        for (path, item) in document["paths"].as_object().unwrap() {
+            let methods: Vec<&String> = item.as_object().unwrap().keys().collect();
+            assert_eq!(methods, ["get"], "{path}");
+            let named: BTreeSet<&str> = item["get"]["parameters"]
+                .as_array()
+                .map(|all| {
+                    all.iter().filter(|p| p["in"] == "path").map(|p| p["name"].as_str().unwrap()).collect()
+                })
+                .unwrap_or_default();
+            let wanted: BTreeSet<&str> =
+                path.split('/').filter_map(|p| p.strip_prefix('{')?.strip_suffix('}')).collect();
+            assert_eq!(named, wanted, "{path}");
+        }
+    }
+}

@@ -1,0 +1,18 @@
+//! The one place where time is read. Everything else is told `now`.
+#![expect(clippy::disallowed_methods, reason = "the one place where time enters")]
+
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+/// Milliseconds since 1970.
+#[must_use]
+pub fn wall_ms() -> u64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX))
+}
+
+/// A point for measuring spans of this process.
+#[must_use]
+pub fn instant() -> Instant {
+    Instant::now()
+}

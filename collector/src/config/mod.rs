@@ -1,0 +1,423 @@
+//! What is configured: read as written, checked once, and from there on meant.
+
+mod written;
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use fieldmouse_core::wire;
+use serde::{Serialize, Serializer};
+pub use written::Written;
+
+/// Where the configuration is looked for unless told.
+pub const DEFAULT_FILE: &str = "/etc/fieldmouse/collector.toml";
+
+/// The configuration, complete and consistent.
+#[derive(Debug, Clone, Serialize)]
+pub struct Config {
+    /// First part of every topic.
+    pub root: String,
+    /// Name of this collector.
+    pub id: String,
+    /// Which broker.
+    pub broker: Broker,
+    /// Page and API.
+    pub http: Http,
+    /// Database.
+    pub store: Store,
+}
+
+/// The broker: its own, or somebody's.
+#[derive(Debug, Clone, Serialize)]
+#[serde(untagged)]
+pub enum Broker {
+    /// Inside this program.
+    Embedded(Embedded),
+    /// Elsewhere.
+    Remote(Remote),
+}
+
+/// The broker inside this program.
+#[derive(Debug, Clone, Serialize)]
+pub struct Embedded {
+    embedded: True,
+    /// Where devices connect.
+    pub listen: SocketAddr,
+    /// Whether listening beyond this machine without TLS was asked for.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub allow_plain: bool,
+    /// Certificate and key, if devices connect by TLS.
+    #[serde(flatten)]
+    pub tls: Option<Identity>,
+    /// Authority of the devices' certificates; with it, devices without one are refused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ca_file: Option<PathBuf>,
+}
+
+/// A broker elsewhere.
+#[derive(Debug, Clone, Serialize)]
+pub struct Remote {
+    /// As written.
+    pub url: String,
+    /// Host name or address.
+    #[serde(skip)]
+    pub host: String,
+    /// Port.
+    #[serde(skip)]
+    pub port: u16,
+    /// Whether by TLS.
+    #[serde(skip)]
+    pub tls: bool,
+    /// Authority of the broker's certificate; the system's if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ca_file: Option<PathBuf>,
+    /// Certificate and key of this collector.
+    #[serde(flatten)]
+    pub identity: Option<Identity>,
+    /// User name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
+    /// File with the password. The password itself is never in the configuration.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub password_file: Option<PathBuf>,
+}
+
+impl Remote {
+    /// The embedded broker, seen from inside.
+    #[must_use]
+    pub fn own(at: SocketAddr) -> Self {
+        Self {
+            url: format!("mqtt://{at}"),
+            host: at.ip().to_string(),
+            port: at.port(),
+            tls: false,
+            ca_file: None,
+            identity: None,
+            user: None,
+            password_file: None,
+        }
+    }
+}
+
+/// A certificate with its key.
+#[derive(Debug, Clone, Serialize)]
+pub struct Identity {
+    /// Certificate chain, PEM.
+    pub cert_file: PathBuf,
+    /// Private key, PEM.
+    pub key_file: PathBuf,
+}
+
+/// Page and API.
+#[derive(Debug, Clone, Serialize)]
+pub struct Http {
+    /// Where they are served.
+    pub listen: SocketAddr,
+}
+
+/// Database.
+#[derive(Debug, Clone, Serialize)]
+pub struct Store {
+    /// The file.
+    pub path: PathBuf,
+    /// How long what arrived is kept.
+    #[serde(serialize_with = "as_written")]
+    pub retention: Duration,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct True;
+
+impl Serialize for True {
+    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        s.serialize_bool(true)
+    }
+}
+
+fn as_written<S: Serializer>(d: &Duration, s: S) -> Result<S::Ok, S::Error> {
+    let seconds = d.as_secs();
+    let (n, unit) = [(86_400, "d"), (3600, "h"), (60, "m")]
+        .into_iter()
+        .find(|(unit, _)| seconds.is_multiple_of(*unit))
+        .map_or((seconds, "s"), |(unit, word)| (seconds / unit, word));
+    s.serialize_str(&format!("{n}{unit}"))
+}
+
+/// What is wrong with the configuration: where, which key, what is allowed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfigError {
+    /// File and line, or the environment variable; empty if no place is at fault.
+    pub place: String,
+    /// `broker.url`
+    pub key: String,
+    /// What is wrong, and what is allowed.
+    pub what: String,
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for part in [&self.place, &self.key] {
+            if !part.is_empty() {
+                write!(f, "{part}: ")?;
+            }
+        }
+        f.write_str(&self.what)
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+impl Config {
+    /// Reads the file (the default one may be absent) and the variables of the environment, and checks the whole.
+    ///
+    /// # Errors
+    /// Names file, line, key and the allowed values.
+    pub fn load(
+        file: Option<&Path>,
+        env: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Self, ConfigError> {
+        let path = file.unwrap_or(Path::new(DEFAULT_FILE));
+        let text = match std::fs::read_to_string(path) {
+            Ok(text) => text,
+            Err(e) if file.is_none() && e.kind() == std::io::ErrorKind::NotFound => String::new(),
+            Err(e) => {
+                let place = path.display().to_string();
+                return Err(ConfigError { place, key: String::new(), what: format!("cannot read: {e}") });
+            }
+        };
+        let mut written = Written::parse(&path.display().to_string(), &text)?;
+        written.overlay(Written::from_env(env)?);
+        Self::mean(written)
+    }
+
+    /// From TOML text alone, for programs that carry a collector inside.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    pub fn from_toml(text: &str) -> Result<Self, ConfigError> {
+        Self::mean(Written::parse("configuration", text)?)
+    }
+
+    fn mean(w: Written) -> Result<Self, ConfigError> {
+        let root = w.root.unwrap_or_else(|| "fieldmouse".to_owned());
+        let id = w.id.unwrap_or_else(|| "collector".to_owned());
+        for (key, name) in [("root", &root), ("id", &id)] {
+            if !wire::is_name(name) {
+                return wrong(key, &format!("\"{name}\" is not a name: [a-z0-9-], 1 to 48 characters"));
+            }
+        }
+        let http = w.http.unwrap_or_default();
+        let store = w.store.unwrap_or_default();
+        let retention = store.retention.as_deref().unwrap_or("90d");
+        let Some(retention) = duration(retention).filter(|d| d.as_secs() >= 3600) else {
+            return wrong(
+                "store.retention",
+                &format!("\"{retention}\" is not a duration of an hour or more: 90d, 12h"),
+            );
+        };
+        Ok(Self {
+            root,
+            id,
+            broker: broker(w.broker.unwrap_or_default())?,
+            http: Http { listen: address("http.listen", http.listen.as_deref(), "127.0.0.1:8080")? },
+            store: Store {
+                path: store.path.unwrap_or_else(|| "/var/lib/fieldmouse-collector/collector.db".into()),
+                retention,
+            },
+        })
+    }
+}
+
+fn wrong<T>(key: &str, what: &str) -> Result<T, ConfigError> {
+    Err(ConfigError { place: String::new(), key: key.to_owned(), what: what.to_owned() })
+}
+
+fn broker(w: written::Broker) -> Result<Broker, ConfigError> {
+    let identity = match (w.cert_file, w.key_file) {
+        (Some(cert_file), Some(key_file)) => Some(Identity { cert_file, key_file }),
+        (None, None) => None,
+        (Some(_), None) => return wrong("broker.key_file", "is needed beside broker.cert_file"),
+        (None, Some(_)) => return wrong("broker.cert_file", "is needed beside broker.key_file"),
+    };
+    if w.embedded == Some(true) {
+        for (key, given) in [
+            ("broker.url", w.url.is_some()),
+            ("broker.user", w.user.is_some()),
+            ("broker.password_file", w.password_file.is_some()),
+        ] {
+            if given {
+                return wrong(key, "cannot stand beside broker.embedded = true");
+            }
+        }
+        let listen = address("broker.listen", w.listen.as_deref(), "127.0.0.1:1883")?;
+        // Whoever reaches an open broker can speak for any device.
+        if !listen.ip().is_loopback() && identity.is_none() && w.allow_plain != Some(true) {
+            return wrong(
+                "broker.listen",
+                "is not on this machine alone: give broker.cert_file and broker.key_file (and broker.ca_file to \
+                 demand certificates of devices), or say broker.allow_plain = true",
+            );
+        }
+        if w.ca_file.is_some() && identity.is_none() {
+            return wrong("broker.ca_file", "needs broker.cert_file and broker.key_file");
+        }
+        return Ok(Broker::Embedded(Embedded {
+            embedded: True,
+            listen,
+            allow_plain: w.allow_plain == Some(true),
+            tls: identity,
+            ca_file: w.ca_file,
+        }));
+    }
+    for (key, given) in
+        [("broker.listen", w.listen.is_some()), ("broker.allow_plain", w.allow_plain.is_some())]
+    {
+        if given {
+            return wrong(key, "only has a meaning beside broker.embedded = true");
+        }
+    }
+    let Some(url) = w.url else {
+        return wrong(
+            "broker.url",
+            "is missing: say which broker (mqtt://host:1883 or mqtts://host:8883), or broker.embedded = true",
+        );
+    };
+    let (tls, rest) = match url.split_once("://") {
+        Some(("mqtt", rest)) => (false, rest),
+        Some(("mqtts", rest)) => (true, rest),
+        _ => return wrong("broker.url", &format!("\"{url}\" does not begin with mqtt:// or mqtts://")),
+    };
+    let Some((host, port)) = host_and_port(rest.trim_end_matches('/'), if tls { 8883 } else { 1883 }) else {
+        return wrong("broker.url", &format!("\"{url}\" is not mqtt://host:port or mqtts://host:port"));
+    };
+    if !tls && (w.ca_file.is_some() || identity.is_some()) {
+        return wrong("broker.url", "certificates need mqtts://");
+    }
+    if w.password_file.is_some() && w.user.is_none() {
+        return wrong("broker.user", "is needed beside broker.password_file");
+    }
+    Ok(Broker::Remote(Remote {
+        host,
+        port,
+        tls,
+        url,
+        ca_file: w.ca_file,
+        identity,
+        user: w.user,
+        password_file: w.password_file,
+    }))
+}
+
+fn host_and_port(text: &str, default: u16) -> Option<(String, u16)> {
+    let (host, port) = match text.strip_prefix('[') {
+        Some(rest) => {
+            let (host, rest) = rest.split_once(']')?;
+            (host, if rest.is_empty() { None } else { Some(rest.strip_prefix(':')?) })
+        }
+        None => text.split_once(':').map_or((text, None), |(host, port)| (host, Some(port))),
+    };
+    let bad = |c: char| c.is_whitespace() || matches!(c, '/' | '@' | '?' | '#');
+    if host.is_empty() || host.contains(bad) {
+        return None;
+    }
+    Some((host.to_owned(), port.map_or(Some(default), |p| p.parse().ok())?))
+}
+
+fn address(key: &str, text: Option<&str>, default: &str) -> Result<SocketAddr, ConfigError> {
+    let text = text.unwrap_or(default);
+    text.parse().or_else(|_| wrong(key, &format!("\"{text}\" is not address:port, such as {default}")))
+}
+
+fn duration(text: &str) -> Option<Duration> {
+    let split = text.len() - text.chars().last()?.len_utf8();
+    let (number, unit) = text.split_at(split);
+    let unit = match unit {
+        "s" => 1,
+        "m" => 60,
+        "h" => 3600,
+        "d" => 86_400,
+        "w" => 7 * 86_400,
+        _ => return None,
+    };
+    number.parse::<u64>().ok()?.checked_mul(unit).map(Duration::from_secs)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn says(text: &str) -> String {
+        Config::from_toml(text).map_or_else(|e| e.to_string(), |c| toml::to_string(&c).unwrap())
+    }
+
+    #[test]
+    fn mistakes_are_named_with_line_key_and_what_is_allowed() {
+        let check = |text: &str, parts: &[&str]| {
+            let said = says(text);
+            assert!(parts.iter().all(|p| said.contains(p)), "{text:?} said {said:?}, not {parts:?}");
+        };
+        check("", &["broker.url", "is missing", "mqtt://host:1883", "embedded = true"]);
+        check("[broker]\nurl = \"mqtt://b\"\nusr = \"x\"", &["configuration:3", "broker.usr", "`user`"]);
+        check("[broker]\n\nembedded = 1", &["configuration:3", "broker.embedded", "boolean"]);
+        check("[brokr]\nurl = \"x\"", &["configuration:1", "brokr", "`broker`"]);
+        check("root = \n", &["configuration:1"]);
+        check("[broker]\nurl = \"http://b\"", &["broker.url", "mqtts://"]);
+        check("[broker]\nurl = \"mqtt://a b\"", &["broker.url"]);
+        check("[broker]\nurl = \"mqtt://b:99999\"", &["broker.url"]);
+        check("[broker]\nurl = \"mqtt://b\"\nca_file = \"x\"", &["mqtts://"]);
+        check("[broker]\nembedded = true\nurl = \"mqtt://b\"", &["broker.url", "embedded"]);
+        check("[broker]\nembedded = true\nlisten = \"0.0.0.0:1883\"", &["broker.listen", "allow_plain"]);
+        check("[broker]\nembedded = true\ncert_file = \"c\"", &["broker.key_file"]);
+        check("[broker]\nembedded = true\n[http]\nlisten = \"8080\"", &["http.listen", "127.0.0.1:8080"]);
+        check("[broker]\nembedded = true\n[store]\nretention = \"soon\"", &["store.retention", "90d"]);
+        check("root = \"a/b\"\n[broker]\nembedded = true", &["root", "[a-z0-9-]"]);
+    }
+
+    #[test]
+    fn what_is_printed_can_be_read_again() {
+        for text in [
+            "[broker]\nembedded = true",
+            "[broker]\nembedded = true\nlisten = \"0.0.0.0:1883\"\nallow_plain = true",
+            "root = \"r\"\nid = \"two\"\n[broker]\nurl = \"mqtts://[::1]:8884\"\nca_file = \"ca\"\ncert_file = \"c\"\n\
+             key_file = \"k\"\nuser = \"u\"\npassword_file = \"p\"\n[store]\nretention = \"36h\"\npath = \"x.db\"",
+        ] {
+            let printed = says(text);
+            assert_eq!(says(&printed), printed);
+        }
+        assert!(says("[broker]\nembedded = true").contains("retention = \"90d\""));
+    }
+
+    #[test]
+    fn the_environment_comes_last() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("c.toml");
+        std::fs::write(&path, "id = \"one\"\n[broker]\nurl = \"mqtt://a\"\n").unwrap();
+        let load = |key: &str, value: &str| {
+            Config::load(Some(&path), [(format!("FIELDMOUSE_COLLECTOR__{key}"), value.to_owned())])
+        };
+        assert_eq!(load("ID", "two").unwrap().id, "two");
+        let Broker::Remote(remote) = load("BROKER__URL", "mqtt://b:1884").unwrap().broker else { panic!() };
+        assert_eq!((remote.host.as_str(), remote.port, remote.tls), ("b", 1884, false));
+        let said = load("BROKER__URI", "x").unwrap_err().to_string();
+        assert!(said.contains("FIELDMOUSE_COLLECTOR__BROKER__URI") && said.contains("`url`"), "{said}");
+        let absent = Config::load(Some(&dir.path().join("no.toml")), []).unwrap_err().to_string();
+        assert!(absent.contains("no.toml"), "{absent}");
+    }
+
+    #[test]
+    fn the_example_holds_every_key_and_is_right() {
+        let example = include_str!("../../../packaging/collector.toml");
+        Config::from_toml(example).expect("the example as it stands");
+        // With every key switched on, each alternative of the broker on its own.
+        let keys: Vec<&str> = example
+            .lines()
+            .filter_map(|line| line.trim_start_matches("# ").split_once(" = "))
+            .map(|(key, _)| key)
+            .collect();
+        for key in Written::KEYS {
+            assert!(keys.contains(key), "{key} is not in the example");
+        }
+    }
+}

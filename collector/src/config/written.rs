@@ -1,0 +1,154 @@
+//! The configuration as written: closed, every key optional.
+
+use std::path::PathBuf;
+
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+use super::ConfigError;
+
+const ENV: &str = "FIELDMOUSE_COLLECTOR__";
+
+/// All keys there are.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "the keys are described in the example configuration")]
+pub struct Written {
+    pub root: Option<String>,
+    pub id: Option<String>,
+    pub broker: Option<Broker>,
+    pub http: Option<Http>,
+    pub store: Option<Store>,
+}
+
+/// `[broker]`
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Broker {
+    pub url: Option<String>,
+    pub embedded: Option<bool>,
+    pub listen: Option<String>,
+    pub allow_plain: Option<bool>,
+    pub ca_file: Option<PathBuf>,
+    pub cert_file: Option<PathBuf>,
+    pub key_file: Option<PathBuf>,
+    pub user: Option<String>,
+    pub password_file: Option<PathBuf>,
+}
+
+/// `[http]`
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Http {
+    pub listen: Option<String>,
+}
+
+/// `[store]`
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Store {
+    pub path: Option<PathBuf>,
+    pub retention: Option<String>,
+}
+
+impl Written {
+    /// Every key, for the test of the example.
+    #[cfg(test)]
+    pub(super) const KEYS: &[&str] = &[
+        "root",
+        "id",
+        "url",
+        "embedded",
+        "listen",
+        "allow_plain",
+        "ca_file",
+        "cert_file",
+        "key_file",
+        "user",
+        "password_file",
+        "path",
+        "retention",
+    ];
+
+    /// Reads one file's text.
+    ///
+    /// # Errors
+    /// Names the place as `file:line`.
+    pub fn parse(file: &str, text: &str) -> Result<Self, ConfigError> {
+        read(text).map_err(|(key, what, offset)| {
+            let line = offset.map(|at| text[..at.min(text.len())].matches('\n').count() + 1);
+            let place = line.map_or_else(|| file.to_owned(), |line| format!("{file}:{line}"));
+            ConfigError { place, key, what }
+        })
+    }
+
+    /// Reads the variables that begin with `FIELDMOUSE_COLLECTOR__`; sections and keys are parted by `__`.
+    ///
+    /// # Errors
+    /// Names the variable.
+    pub fn from_env(vars: impl IntoIterator<Item = (String, String)>) -> Result<Self, ConfigError> {
+        let mut all = Self::default();
+        for (name, value) in vars {
+            let Some(path) = name.strip_prefix(ENV) else { continue };
+            // A value that is no TOML is meant as text; a number or truth for a text key is refused by its type.
+            let literal = match value.as_str() {
+                "true" | "false" => value.clone(),
+                _ => toml::Value::String(value.clone()).to_string(),
+            };
+            let text = format!("{} = {literal}", path.to_ascii_lowercase().replace("__", "."));
+            let one = read(&text).map_err(|(key, what, _)| ConfigError { place: name.clone(), key, what })?;
+            all.overlay(one);
+        }
+        Ok(all)
+    }
+
+    /// What `later` says wins.
+    pub fn overlay(&mut self, later: Self) {
+        let Self { root, id, broker, http, store } = later;
+        over(&mut self.root, root);
+        over(&mut self.id, id);
+        if let Some(b) = broker {
+            let to = self.broker.get_or_insert_default();
+            // How the broker is found is one decision: a later url replaces an embedded broker, and the reverse.
+            if b.url.is_some() && b.embedded.is_none() {
+                to.embedded = None;
+                to.listen = None;
+            }
+            over(&mut to.url, b.url);
+            over(&mut to.embedded, b.embedded);
+            over(&mut to.listen, b.listen);
+            over(&mut to.allow_plain, b.allow_plain);
+            over(&mut to.ca_file, b.ca_file);
+            over(&mut to.cert_file, b.cert_file);
+            over(&mut to.key_file, b.key_file);
+            over(&mut to.user, b.user);
+            over(&mut to.password_file, b.password_file);
+        }
+        if let Some(h) = http {
+            over(&mut self.http.get_or_insert_default().listen, h.listen);
+        }
+        if let Some(s) = store {
+            let to = self.store.get_or_insert_default();
+            over(&mut to.path, s.path);
+            over(&mut to.retention, s.retention);
+        }
+    }
+}
+
+fn over<T>(to: &mut Option<T>, later: Option<T>) {
+    if later.is_some() {
+        *to = later;
+    }
+}
+
+/// Key, what is wrong, and where in the text.
+fn read<T: DeserializeOwned>(text: &str) -> Result<T, (String, String, Option<usize>)> {
+    let at = |e: &toml::de::Error| e.span().map(|s| s.start);
+    let document = toml::Deserializer::parse(text)
+        .map_err(|e| (String::new(), e.message().trim().to_owned(), at(&e)))?;
+    serde_path_to_error::deserialize(document).map_err(|e| {
+        let key = e.path().to_string();
+        let e = e.into_inner();
+        (if key == "." { String::new() } else { key }, e.message().trim().to_owned(), at(&e))
+    })
+}

@@ -1,0 +1,97 @@
+//! What this process did since it started.
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use crate::store::Committed;
+
+/// Upper ends of the histogram of commits, in seconds.
+pub const COMMIT_BOUNDS: [f64; 8] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5, 2.5];
+
+/// Counts of the process. They only rise.
+#[derive(Debug, Default)]
+#[expect(missing_docs, reason = "described where they are shown, in api::metrics")]
+pub struct Counters {
+    pub messages: AtomicU64,
+    pub stored: AtomicU64,
+    pub duplicates: AtomicU64,
+    pub refused: AtomicU64,
+    pub lost: AtomicU64,
+    pub newer: AtomicU64,
+    pub stale: AtomicU64,
+    pub acks: AtomicU64,
+    pub acks_dropped: AtomicU64,
+    pub connections: AtomicU64,
+    pub commit_failures: AtomicU64,
+    /// Whether the broker has confirmed the subscriptions.
+    pub connected: AtomicBool,
+    /// Whether the last commit failed and is being tried again.
+    pub store_failing: AtomicBool,
+    /// When the broker was last gained or lost, in milliseconds since 1970.
+    pub connection_changed_ms: AtomicU64,
+    commits: Mutex<Commits>,
+    malformed: Mutex<BTreeMap<&'static str, u64>>,
+}
+
+/// How long commits took.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct Commits {
+    /// How many were at most as long as the bound of the same index.
+    pub buckets: [u64; COMMIT_BOUNDS.len()],
+    /// How many.
+    pub count: u64,
+    /// Seconds in all.
+    pub seconds: f64,
+}
+
+/// Adds to a counter.
+pub fn add(counter: &AtomicU64, n: u64) {
+    counter.fetch_add(n, Ordering::Relaxed);
+}
+
+impl Counters {
+    /// Takes in what a commit did.
+    pub fn committed(&self, done: &Committed, took: Duration) {
+        add(&self.stored, done.stored);
+        add(&self.duplicates, done.duplicates);
+        add(&self.refused, done.refused);
+        add(&self.lost, done.lost);
+        add(&self.newer, done.newer);
+        add(&self.stale, done.stale);
+        // A poisoned lock still holds numbers.
+        let mut malformed = self.malformed.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        for reason in &done.malformed {
+            *malformed.entry(reason).or_default() += 1;
+        }
+        drop(malformed);
+        let seconds = took.as_secs_f64();
+        let mut commits = self.commits.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        commits.count += 1;
+        commits.seconds += seconds;
+        for (bucket, bound) in commits.buckets.iter_mut().zip(COMMIT_BOUNDS) {
+            *bucket += u64::from(seconds <= bound);
+        }
+    }
+
+    /// How long commits took so far.
+    #[must_use]
+    pub fn commits(&self) -> Commits {
+        *self.commits.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// What could not be read, by reason.
+    #[must_use]
+    pub fn malformed(&self) -> BTreeMap<&'static str, u64> {
+        self.malformed.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+    }
+
+    /// Notes that the broker was gained or lost.
+    pub fn connection(&self, connected: bool, now_ms: u64) {
+        if self.connected.swap(connected, Ordering::Relaxed) != connected {
+            self.connection_changed_ms.store(now_ms, Ordering::Relaxed);
+            add(&self.connections, u64::from(connected));
+        }
+    }
+}

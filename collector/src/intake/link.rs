@@ -1,0 +1,277 @@
+//! The connection to the broker: what comes in goes to the intake, acknowledgements go out.
+//!
+//! The event loop runs in a task of its own that is never cancelled: a poll that is dropped half-way can lose what it
+//! had read. The client answers the broker at once and on its own. To hold that answer back until the commit would
+//! gain nothing, because the agent keeps every event until it hears of the commit; and it would cost much: brokers
+//! count unanswered messages differently (mosquitto 2.0 sends two for every answer), and one lost answer blocks a
+//! place for good. When the intake falls behind, this task waits for it, and TCP holds the broker back.
+
+use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use anyhow::Context;
+use fieldmouse_core::wire;
+use rumqttc::v5::mqttbytes::QoS;
+use rumqttc::v5::mqttbytes::v5::{
+    Filter, LastWill, LastWillProperties, Packet, Publish, PublishProperties, SubscribeReasonCode,
+};
+use rumqttc::v5::{AsyncClient, ConnectionError, Event, EventLoop, MqttOptions};
+use rumqttc::{Outgoing, TlsConfiguration, Transport};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+
+use super::decode::Leaf;
+use super::presence;
+use super::tls;
+use crate::broker::MAX_PACKET;
+use crate::clock;
+use crate::config::Remote;
+use crate::counters::{Counters, add};
+use crate::store::Acknowledged;
+
+/// Messages under way from the broker at once.
+const RECEIVE_MAX: u16 = 256;
+/// Messages that wait for the intake.
+const ROOM: usize = 512;
+/// Acknowledgements that wait for the broker. What does not fit is dropped: the next one says more.
+const REQUESTS: usize = 1024;
+/// Acknowledgements under way to the broker at once.
+const INFLIGHT: u16 = 64;
+const KEEP_ALIVE: Duration = Duration::from_secs(30);
+/// The broker keeps what comes while the collector restarts; what it forgets, agents send again.
+const SESSION_S: u32 = 3600;
+
+/// What arrived, and when.
+#[derive(Debug)]
+pub(super) struct Inbound {
+    pub(super) publish: Publish,
+    pub(super) received_ms: u64,
+}
+
+/// The way back to the broker.
+#[derive(Debug)]
+pub struct Link {
+    client: AsyncClient,
+    names: Names,
+    counters: Arc<Counters>,
+    stop: watch::Sender<bool>,
+    task: JoinHandle<()>,
+}
+
+/// Root of the topics and name of the collector.
+#[derive(Debug, Clone)]
+pub struct Names {
+    /// First part of every topic.
+    pub root: String,
+    /// Name of this collector.
+    pub id: String,
+}
+
+impl Link {
+    /// Begins to connect, and goes on trying until stopped.
+    ///
+    /// # Errors
+    /// If a file of the configuration cannot be used.
+    pub(super) fn start(
+        remote: &Remote,
+        names: Names,
+        counters: Arc<Counters>,
+    ) -> anyhow::Result<(Self, mpsc::Receiver<Inbound>)> {
+        let (client, events) = AsyncClient::new(options(remote, &names)?, REQUESTS);
+        let (to, from) = mpsc::channel(ROOM);
+        let (stop, stopped) = watch::channel(false);
+        let pump = Pump {
+            events,
+            client: client.clone(),
+            names: names.clone(),
+            to,
+            counters: Arc::clone(&counters),
+            stopped,
+            broker: remote.url.clone(),
+            failures: 0,
+        };
+        let task = tokio::spawn(pump.run());
+        Ok((Self { client, names, counters, stop, task }, from))
+    }
+
+    /// Tells an agent what is safe.
+    pub(super) fn acknowledge(&self, ack: &Acknowledged) {
+        let topic = format!("{}/1/{}/{}/ack", self.names.root, ack.site, ack.node);
+        let payload = presence::ack(ack);
+        let sent = self.client.try_publish_with_properties(
+            topic,
+            QoS::AtLeastOnce,
+            false,
+            payload,
+            PublishProperties {
+                content_type: Some(wire::CONTENT_TYPE.to_owned()),
+                // An older acknowledgement is worthless: the agent asks again by sending again.
+                message_expiry_interval: Some(60),
+                ..PublishProperties::default()
+            },
+        );
+        match sent {
+            Ok(()) => add(&self.counters.acks, 1),
+            Err(_) => add(&self.counters.acks_dropped, 1),
+        }
+    }
+
+    /// Says goodbye, and waits for it to be on its way.
+    pub async fn stop(self) {
+        let goodbye = presence::status(&self.names.id, wire::state::OFFLINE, clock::wall_ms());
+        let deadline = Duration::from_secs(3);
+        if self.counters.connected.load(Ordering::Relaxed) {
+            let topic = status_topic(&self.names);
+            // One stream, in order: the broker reads the message before the disconnect that cancels the will.
+            let said = async {
+                self.client.publish(topic, QoS::AtLeastOnce, true, goodbye).await?;
+                self.client.disconnect().await
+            };
+            if !matches!(tokio::time::timeout(deadline, said).await, Ok(Ok(()))) {
+                log::warn!("could not say goodbye to the broker");
+            }
+        }
+        self.stop.send_replace(true);
+        let mut task = self.task;
+        if tokio::time::timeout(deadline, &mut task).await.is_err() {
+            task.abort();
+        }
+    }
+}
+
+struct Pump {
+    events: EventLoop,
+    client: AsyncClient,
+    names: Names,
+    to: mpsc::Sender<Inbound>,
+    counters: Arc<Counters>,
+    stopped: watch::Receiver<bool>,
+    broker: String,
+    failures: u32,
+}
+
+impl Pump {
+    async fn run(mut self) {
+        loop {
+            match self.events.poll().await {
+                Ok(Event::Incoming(packet)) => self.incoming(packet).await,
+                Ok(Event::Outgoing(Outgoing::Disconnect)) | Err(ConnectionError::RequestsDone) => break,
+                Ok(Event::Outgoing(_)) => {}
+                Err(e) => {
+                    self.lost(&e);
+                    if self.wait().await {
+                        break;
+                    }
+                }
+            }
+        }
+        self.counters.connection(false, clock::wall_ms());
+    }
+
+    async fn incoming(&mut self, packet: Packet) {
+        match packet {
+            Packet::ConnAck(ack) => {
+                if !ack.session_present {
+                    // Else the client waits for ever for an answer that belonged to the lost session.
+                    self.events.state.collision = None;
+                }
+                self.greet();
+            }
+            Packet::SubAck(ack) => {
+                let refused = ack.return_codes.iter().find(|c| !matches!(c, SubscribeReasonCode::Success(_)));
+                match refused {
+                    None => {
+                        log::info!("connected to {}", self.broker);
+                        self.failures = 0;
+                        self.counters.connection(true, clock::wall_ms());
+                    }
+                    Some(code) => log::error!("{} refused a subscription: {code:?}", self.broker),
+                }
+            }
+            Packet::Publish(publish) => {
+                let inbound = Inbound { publish, received_ms: clock::wall_ms() };
+                // It fails only when the intake is gone, and then what arrives no longer matters.
+                let _gone = self.to.send(inbound).await;
+            }
+            Packet::Disconnect(d) => log::warn!("{} ended the connection: {:?}", self.broker, d.reason_code),
+            _ => {}
+        }
+    }
+
+    /// Subscribes and announces this collector. Never waits: this task itself empties the queue it writes to.
+    fn greet(&self) {
+        let filters = Leaf::ALL.map(|leaf| {
+            let path = format!("{}/1/+/+/{}", self.names.root, leaf.word());
+            Filter::new(path, QoS::AtLeastOnce)
+        });
+        let online = presence::status(&self.names.id, wire::state::ONLINE, clock::wall_ms());
+        let subscribed = self.client.try_subscribe_many(filters);
+        let announced = self.client.try_publish(status_topic(&self.names), QoS::AtLeastOnce, true, online);
+        if let Err(e) = subscribed.and(announced) {
+            log::error!("could not subscribe: {e}");
+        }
+    }
+
+    fn lost(&mut self, error: &ConnectionError) {
+        self.counters.connection(false, clock::wall_ms());
+        // At each doubling, so that a broker that is away for a week does not fill the log.
+        if self.failures.is_power_of_two() || self.failures == 0 {
+            log::warn!("{}: {error}", self.broker);
+        }
+        self.failures = self.failures.saturating_add(1);
+    }
+
+    /// Waits before the next attempt, longer each time; true if it is time to stop.
+    async fn wait(&mut self) -> bool {
+        let longest = 250 << self.failures.min(7);
+        let jitter = RandomState::new().hash_one(self.failures) % longest;
+        let pause = Duration::from_millis(longest / 2 + jitter / 2);
+        tokio::select! {
+            () = tokio::time::sleep(pause) => false,
+            _ = self.stopped.wait_for(|stop| *stop) => true,
+        }
+    }
+}
+
+fn status_topic(names: &Names) -> String {
+    format!("{}/1/_collector/{}/status", names.root, names.id)
+}
+
+fn options(remote: &Remote, names: &Names) -> anyhow::Result<MqttOptions> {
+    // No node can have this name: nodes have no underscore.
+    let mut options = MqttOptions::new(format!("collector_{}", names.id), &remote.host, remote.port);
+    options
+        .set_keep_alive(KEEP_ALIVE)
+        .set_clean_start(false)
+        .set_session_expiry_interval(Some(SESSION_S))
+        .set_receive_maximum(Some(RECEIVE_MAX))
+        .set_max_packet_size(Some(u32::try_from(MAX_PACKET)?))
+        .set_outgoing_inflight_upper_limit(INFLIGHT)
+        .set_connection_timeout(20);
+    let lost = presence::status(&names.id, wire::state::LOST, clock::wall_ms());
+    let properties = LastWillProperties {
+        delay_interval: None,
+        payload_format_indicator: None,
+        message_expiry_interval: None,
+        content_type: Some(wire::CONTENT_TYPE.to_owned()),
+        response_topic: None,
+        correlation_data: None,
+        user_properties: Vec::new(),
+    };
+    options.set_last_will(LastWill::new(status_topic(names), lost, QoS::AtLeastOnce, true, Some(properties)));
+    if let Some(user) = &remote.user {
+        let password = match &remote.password_file {
+            Some(path) => std::fs::read_to_string(path)
+                .with_context(|| format!("broker.password_file {}", path.display()))?,
+            None => String::new(),
+        };
+        options.set_credentials(user, password.trim_end_matches(['\r', '\n']));
+    }
+    if remote.tls {
+        let config = tls::client(remote.ca_file.as_deref(), remote.identity.as_ref())?;
+        options.set_transport(Transport::tls_with_config(TlsConfiguration::Rustls(config)));
+    }
+    Ok(options)
+}

@@ -1,0 +1,52 @@
+//! TLS towards a broker elsewhere.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context, bail};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ClientConfig, RootCertStore};
+
+use crate::config::Identity;
+
+/// Where distributions keep the authorities they trust.
+const SYSTEM: [&str; 3] =
+    ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem"];
+
+/// What is trusted, and who we are.
+///
+/// # Errors
+/// If a file cannot be read or holds no certificate or key.
+pub(super) fn client(ca: Option<&Path>, identity: Option<&Identity>) -> anyhow::Result<Arc<ClientConfig>> {
+    let ca = match ca {
+        Some(path) => path.to_owned(),
+        None => match SYSTEM.iter().map(PathBuf::from).find(|p| p.exists()) {
+            Some(path) => path,
+            None => bail!("broker.ca_file: none is given, and the system has no list of authorities"),
+        },
+    };
+    let mut roots = RootCertStore::empty();
+    let (added, _bad) = roots.add_parsable_certificates(certificates(&ca)?);
+    if added == 0 {
+        bail!("{}: no authority in it can be used", ca.display());
+    }
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(roots);
+    Ok(Arc::new(match identity {
+        None => builder.with_no_client_auth(),
+        Some(identity) => {
+            let key = PrivateKeyDer::from_pem_file(&identity.key_file)
+                .with_context(|| format!("broker.key_file {}", identity.key_file.display()))?;
+            builder.with_client_auth_cert(certificates(&identity.cert_file)?, key)?
+        }
+    }))
+}
+
+fn certificates(path: &Path) -> anyhow::Result<Vec<CertificateDer<'static>>> {
+    let context = || format!("certificates in {}", path.display());
+    let all = CertificateDer::pem_file_iter(path).with_context(context)?;
+    all.collect::<Result<Vec<_>, _>>().with_context(context)
+}

@@ -1,0 +1,25 @@
+//! The central program: takes in the events of a fleet, keeps them, and shows them.
+//!
+//! `broker → intake (decode) → store → api`. Nothing flows back but acknowledgements, and those only after a commit.
+#![warn(missing_docs)]
+
+pub mod api;
+pub mod broker;
+mod cli;
+pub mod clock;
+pub mod config;
+pub mod counters;
+pub mod intake;
+pub mod numbers;
+mod run;
+#[cfg(test)]
+mod sample;
+mod stderr;
+pub mod store;
+#[cfg(test)]
+mod whole;
+pub mod words;
+
+pub use cli::main;
+pub use config::{Config, ConfigError};
+pub use run::{Bound, run, run_and_tell};

@@ -1,0 +1,124 @@
+//! The collector as a whole: what is started in which order, and stopped in the reverse.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use tokio::sync::oneshot;
+
+use crate::api::{self, State};
+use crate::broker::Broker;
+use crate::clock;
+use crate::config::{self, Config, Remote};
+use crate::counters::Counters;
+use crate::intake::{Intake, Names};
+use crate::store::{Sqlite, Store};
+
+/// Where the collector listens, once it does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bound {
+    /// Page and API.
+    pub http: SocketAddr,
+    /// The embedded broker, if there is one.
+    pub broker: Option<SocketAddr>,
+}
+
+/// Runs until `shutdown` is ready, then stops cleanly.
+///
+/// # Errors
+/// If an address, the database or a file of the configuration cannot be used.
+pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> anyhow::Result<()> {
+    run_and_tell(config, shutdown, None).await
+}
+
+/// As [`run`], and tells where it listens as soon as it does: for tests and programs that bind port 0.
+///
+/// # Errors
+/// As [`run`].
+pub async fn run_and_tell(
+    config: Config,
+    shutdown: impl Future<Output = ()>,
+    tell: Option<oneshot::Sender<Bound>>,
+) -> anyhow::Result<()> {
+    let path = config.store.path.clone();
+    let store: Arc<dyn Store> = Arc::new(
+        tokio::task::spawn_blocking(move || Sqlite::open(&path))
+            .await?
+            .with_context(|| format!("store {}", config.store.path.display()))?,
+    );
+    let http = tokio::net::TcpListener::bind(config.http.listen)
+        .await
+        .with_context(|| format!("http.listen {}", config.http.listen))?;
+    let (broker, remote) = match &config.broker {
+        config::Broker::Embedded(embedded) => {
+            let broker = Broker::start(embedded).await?;
+            let own = Remote::own(broker.own);
+            (Some(broker), own)
+        }
+        config::Broker::Remote(remote) => (None, remote.clone()),
+    };
+    let bound = Bound { http: http.local_addr()?, broker: broker.as_ref().map(|b| b.listen) };
+    let counters = Arc::new(Counters::default());
+    let names = Names { root: config.root.clone(), id: config.id.clone() };
+    let intake = Intake::start(&remote, &names, Arc::clone(&store), Arc::clone(&counters))?;
+    let retention = tokio::spawn(forget(Arc::clone(&store), config.store.retention));
+    let state = State {
+        store,
+        counters,
+        id: config.id.clone(),
+        root: config.root.clone(),
+        broker: bound.broker.map_or_else(|| remote.url.clone(), |at| format!("mqtt://{at}")),
+        started_ms: clock::wall_ms(),
+    };
+    log::info!("page and API on http://{}", bound.http);
+    if let Some(at) = bound.broker {
+        log::info!("embedded broker on {at}");
+    }
+    if !bound.http.ip().is_loopback() {
+        log::warn!("the page is open to the network and has no login");
+    }
+    if let Some(tell) = tell {
+        // Whoever asked may have left.
+        let _told = tell.send(bound);
+    }
+    let served = api::serve(http, state, shutdown).await;
+    retention.abort();
+    intake.stop().await;
+    if let Some(broker) = broker {
+        broker.stop().await;
+    }
+    served
+}
+
+/// Forgets what is too old, in pieces, every hour.
+async fn forget(store: Arc<dyn Store>, keep: Duration) {
+    let mut hours = tokio::time::interval(Duration::from_secs(3600));
+    let keep_ms = u64::try_from(keep.as_millis()).unwrap_or(u64::MAX);
+    loop {
+        hours.tick().await;
+        let mut gone = 0;
+        loop {
+            let store = Arc::clone(&store);
+            let before = clock::wall_ms().saturating_sub(keep_ms);
+            match tokio::task::spawn_blocking(move || store.expire(before)).await {
+                Ok(Ok(0)) => break,
+                Ok(Ok(n)) => gone += n,
+                Ok(Err(e)) => {
+                    log::error!("retention: {e}");
+                    break;
+                }
+                Err(e) => {
+                    log::error!("retention: {e}");
+                    break;
+                }
+            }
+            // Between two pieces the intake has its turn.
+            tokio::task::yield_now().await;
+        }
+        if gone > 0 {
+            log::info!("retention: {gone} rows forgotten");
+        }
+    }
+}

@@ -1,0 +1,273 @@
+//! Where what arrived is kept, and what can be asked of it.
+//!
+//! What is *not* here: what bytes mean (`intake::decode`) and how answers look (`api`).
+
+mod read;
+mod sqlite;
+#[cfg(test)]
+mod tests;
+mod write;
+
+use fieldmouse_core::wire;
+
+use crate::intake::decode::Arrival;
+#[cfg(test)]
+use crate::words;
+pub use sqlite::Sqlite;
+
+/// Why the store could not do it.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The database refused.
+    #[error("database: {0}")]
+    Sqlite(#[from] rusqlite::Error),
+    /// The file was written by a newer collector.
+    #[error("{path}: schema version {found} is newer than this program's {known}")]
+    Newer {
+        /// The file.
+        path: String,
+        /// Its version.
+        found: i64,
+        /// Ours.
+        known: i64,
+    },
+    /// A read that panicked left the connection locked.
+    #[error("database: a connection is unusable after a panic")]
+    Poisoned,
+}
+
+/// The store: one way in, few ways out. Every method blocks.
+pub trait Store: Send + Sync {
+    /// Keeps a batch in one transaction. When it returns, the batch survives a power cut.
+    ///
+    /// # Errors
+    /// If nothing of the batch was kept.
+    fn commit(&self, batch: &[Arrival]) -> Result<Committed, StoreError>;
+    /// Every device, by site and node.
+    ///
+    /// # Errors
+    /// If the database refuses. The same holds for all that follow.
+    fn devices(&self) -> Result<Vec<Device>, StoreError>;
+    /// One device.
+    fn device(&self, site: &str, node: &str) -> Result<Option<Device>, StoreError>;
+    /// Missing numbers of a device, every epoch, newest epoch first.
+    fn gaps(&self, site: &str, node: &str) -> Result<Vec<Gap>, StoreError>;
+    /// Losses of a device, newest first.
+    fn losses(&self, site: &str, node: &str) -> Result<Vec<Loss>, StoreError>;
+    /// Episodes, those changed last first.
+    fn episodes(&self, filter: &EpisodeFilter) -> Result<Vec<Episode>, StoreError>;
+    /// One episode.
+    fn episode(&self, site: &str, node: &str, epoch: u64, id: u64) -> Result<Option<Episode>, StoreError>;
+    /// What was told of an episode, in the order of its numbers.
+    fn episode_events(&self, episode: &Episode) -> Result<Vec<EpisodeEvent>, StoreError>;
+    /// Facts, newest first.
+    fn facts(&self, node: Option<&str>, limit: u32) -> Result<Vec<Fact>, StoreError>;
+    /// Troubles, newest first.
+    fn troubles(&self, node: Option<&str>, limit: u32) -> Result<Vec<Trouble>, StoreError>;
+    /// Dead letters, newest first.
+    fn dead_letters(&self, limit: u32) -> Result<Vec<DeadLetter>, StoreError>;
+    /// Sums for the status and the metrics.
+    fn totals(&self) -> Result<Totals, StoreError>;
+    /// Forgets what arrived before `before_ms`, a bounded piece at a time; returns how many rows went. Zero: done.
+    fn expire(&self, before_ms: u64) -> Result<usize, StoreError>;
+}
+
+/// What a commit did.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Committed {
+    /// What may now be acknowledged: one per device and epoch heard of.
+    pub acks: Vec<Acknowledged>,
+    /// Events stored.
+    pub stored: u64,
+    /// Events that were stored before.
+    pub duplicates: u64,
+    /// Events not taken because of too many gaps; they come again.
+    pub refused: u64,
+    /// Numbers newly declared lost.
+    pub lost: u64,
+    /// Events of kinds or revisions from the future, kept raw.
+    pub newer: u64,
+    /// Wills of an epoch that is over.
+    pub stale: u64,
+    /// Reason of every message or body that could not be read.
+    pub malformed: Vec<&'static str>,
+}
+
+/// Everything up to `seq` of the epoch is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Acknowledged {
+    /// Site.
+    pub site: String,
+    /// Node.
+    pub node: String,
+    /// Epoch.
+    pub epoch: u64,
+    /// Highest number without a gap below it.
+    pub seq: u64,
+}
+
+/// A device as last heard of. Times are milliseconds since 1970.
+#[derive(Debug, Clone)]
+#[expect(missing_docs, reason = "the names are those of wire::Birth and the schema")]
+pub struct Device {
+    pub site: String,
+    pub node: String,
+    pub epoch: u64,
+    pub state: u8,
+    pub state_at: u64,
+    pub first_seen: u64,
+    pub seen_at: u64,
+    pub version: String,
+    pub platform: String,
+    pub os: String,
+    pub host: String,
+    pub cpus: u32,
+    pub memory: u64,
+    pub model: Vec<u8>,
+    pub model_name: String,
+    pub tick_ms: u32,
+    pub labels: String,
+    /// JSON array of names.
+    pub series: String,
+    pub beat_at: Option<u64>,
+    pub beat: Option<wire::Beat>,
+    pub high: u64,
+    /// Missing numbers of the current epoch.
+    pub missing: u64,
+    /// Events declared lost, all epochs, without those that came after all.
+    pub lost: u64,
+    pub open_episodes: u32,
+}
+
+/// A range of numbers that is missing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(missing_docs, reason = "a range")]
+pub struct Gap {
+    pub epoch: u64,
+    pub first: u64,
+    pub last: u64,
+}
+
+/// Numbers that never come.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names are those of wire::Loss")]
+pub struct Loss {
+    pub epoch: u64,
+    pub first: u64,
+    pub count: u64,
+    pub reason: u8,
+    pub declared_at: u64,
+    pub arrived: u64,
+}
+
+/// Which episodes.
+#[derive(Debug, Clone, Default)]
+pub struct EpisodeFilter {
+    /// Only open (true) or only closed (false) ones.
+    pub open: Option<bool>,
+    /// Only of this node.
+    pub node: Option<String>,
+    /// At most so many.
+    pub limit: u32,
+}
+
+/// How an episode ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Closing {
+    /// It has not.
+    Open,
+    /// The device said so.
+    Told,
+    /// The device began anew without saying so.
+    NotTold,
+}
+
+/// An episode as last told.
+#[derive(Debug, Clone)]
+#[expect(missing_docs, reason = "the names are those of wire::Episode and the schema")]
+pub struct Episode {
+    pub site: String,
+    pub node: String,
+    pub epoch: u64,
+    pub id: u64,
+    pub onset_at: u64,
+    pub opened_at: u64,
+    pub updated_at: u64,
+    pub closed_at: Option<u64>,
+    pub closing: Closing,
+    pub phase: u8,
+    pub severity: u8,
+    pub group: u8,
+    pub shape: u8,
+    pub score: f32,
+    pub confidence: u8,
+    pub recurred: u32,
+    pub moved: u32,
+    /// The latest body that names contributors.
+    pub body: Option<wire::Episode>,
+}
+
+/// One event of an episode.
+#[derive(Debug, Clone)]
+#[expect(missing_docs, reason = "as in Episode")]
+pub struct EpisodeEvent {
+    pub seq: u64,
+    pub at: u64,
+    pub received_at: u64,
+    pub severity: u8,
+    pub body: wire::Episode,
+}
+
+/// Something that happened.
+#[derive(Debug, Clone)]
+#[expect(missing_docs, reason = "the names are those of wire::Fact")]
+pub struct Fact {
+    pub site: String,
+    pub node: String,
+    pub at: u64,
+    pub severity: u8,
+    pub kind: String,
+    pub text: String,
+}
+
+/// A source or series that failed or works again.
+#[derive(Debug, Clone)]
+#[expect(missing_docs, reason = "the names are those of wire::Trouble")]
+pub struct Trouble {
+    pub site: String,
+    pub node: String,
+    pub at: u64,
+    pub severity: u8,
+    pub source: String,
+    pub series: String,
+    pub verdict: u8,
+    pub why: u8,
+    pub text: String,
+}
+
+/// Bytes that could not be read.
+#[derive(Debug, Clone)]
+#[expect(missing_docs, reason = "as in intake::decode::DeadLetter")]
+pub struct DeadLetter {
+    pub received_at: u64,
+    pub topic: String,
+    pub reason: String,
+    pub size: u64,
+    pub payload: Vec<u8>,
+}
+
+/// Sums over the database.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[expect(missing_docs, reason = "they say what they count")]
+pub struct Totals {
+    pub online: u64,
+    pub offline: u64,
+    pub lost: u64,
+    pub unknown: u64,
+    pub events: u64,
+    pub open_episodes: u64,
+    pub closed_episodes: u64,
+    pub missing_numbers: u64,
+    pub lost_events: u64,
+    pub dead_letters: u64,
+}

@@ -1,0 +1,402 @@
+// The page. It asks the collector every two seconds and shows what it says. All text goes in as text, never as markup.
+
+import { legend, plot } from "/plot.js";
+
+const EVERY_MS = 2000;
+const main = document.getElementById("main");
+let shown = "";
+let answeredMs = 0;
+let skewMs = 0;
+
+// ---- small tools ----
+
+function el(name, attributes = {}, ...children) {
+  const node = document.createElement(name);
+  for (const [key, value] of Object.entries(attributes)) if (value !== null && value !== undefined) node.setAttribute(key, value);
+  node.append(...children.filter((c) => c !== null && c !== undefined));
+  return node;
+}
+
+const now = () => Date.now() + skewMs;
+
+async function ask(path) {
+  const answer = await fetch(path, { headers: { accept: "application/json" } });
+  const body = await answer.json();
+  if (!answer.ok) throw Object.assign(new Error(body.error ?? answer.statusText), { status: answer.status });
+  return body;
+}
+
+function quantity(value, unit) {
+  if (value === null || value === undefined) return "unknown";
+  const scaled = (names, by) => {
+    let [v, i] = [value, 0];
+    while (Math.abs(v) >= by && i + 1 < names.length) [v, i] = [v / by, i + 1];
+    return `${+v.toPrecision(3)} ${names[i]}`;
+  };
+  const plain = (v) => (Math.abs(v) >= 1000 ? Math.round(v).toLocaleString("en") : String(+v.toPrecision(3)));
+  switch (unit) {
+    case "1": return `${+(value * 100).toPrecision(3)} %`;
+    case "By": return scaled(["B", "kB", "MB", "GB", "TB"], 1000);
+    case "By/s": return scaled(["B/s", "kB/s", "MB/s", "GB/s"], 1000);
+    case "Cel": return `${value.toFixed(1)} °C`;
+    case "s": return Math.abs(value) < 1 ? `${+(value * 1000).toPrecision(3)} ms` : `${plain(value)} s`;
+    case "{cpu}": return `${+value.toPrecision(2)} ${value === 1 ? "core" : "cores"}`;
+    default: return `${plain(value)} ${unit.replace(/[{}]/g, "").replace(/_/g, " ")}`.trim();
+  }
+}
+
+function span(ms) {
+  const s = Math.max(0, Math.round(ms / 1000));
+  if (s < 60) return `${s} s`;
+  if (s < 3600) return `${Math.floor(s / 60)} min`;
+  if (s < 86400) return `${Math.floor(s / 3600)} h ${Math.floor((s % 3600) / 60)} min`;
+  return `${Math.floor(s / 86400)} d ${Math.floor((s % 86400) / 3600)} h`;
+}
+
+const ago = (ms) => (now() - ms < 3000 ? "just now" : `${span(now() - ms)} ago`);
+
+function clock(ms) {
+  const today = new Date(now()).toDateString() === new Date(ms).toDateString();
+  const options = { hour: "2-digit", minute: "2-digit", second: "2-digit", hour12: false };
+  return new Intl.DateTimeFormat(undefined, today ? options : { ...options, day: "numeric", month: "short" }).format(ms);
+}
+
+// A time that keeps itself up to date.
+function time(ms, form = "ago") {
+  if (!ms) return document.createTextNode("never");
+  const node = el("time", { datetime: new Date(ms).toISOString(), title: new Date(ms).toString(), "data-ms": ms, "data-form": form });
+  node.textContent = { ago, span: (t) => span(now() - t), clock }[form](ms);
+  return node;
+}
+
+function refreshTimes() {
+  for (const node of document.querySelectorAll("time[data-ms]")) {
+    const ms = Number(node.dataset.ms);
+    const text = { ago, span: (t) => span(now() - t), clock }[node.dataset.form](ms);
+    if (node.textContent !== text) node.textContent = text;
+  }
+}
+
+const plural = (n, one, many = `${one}s`) => `${n.toLocaleString("en")} ${n === 1 ? one : many}`;
+
+const SHAPES = {
+  fatal: "M4 1h6l3 3v6l-3 3H4l-3-3V4z",
+  error: "M4 1h6l3 3v6l-3 3H4l-3-3V4z",
+  warning: "M7 1l6.5 12H.5z",
+  info: "M7 1a6 6 0 1 0 0 12A6 6 0 0 0 7 1z",
+  debug: "M7 1a6 6 0 1 0 0 12A6 6 0 0 0 7 1z",
+  ok: "M7 1a6 6 0 1 0 0 12A6 6 0 0 0 7 1zm-1 9L3 7l1.2-1.2L6 7.6l3.8-3.8L11 5z",
+  quiet: "M7 1a6 6 0 1 0 0 12A6 6 0 0 0 7 1zm0 2a4 4 0 1 1 0 8 4 4 0 0 1 0-8z",
+};
+
+function mark(kind, word) {
+  const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
+  svg.setAttribute("viewBox", "0 0 14 14");
+  svg.setAttribute("aria-hidden", "true");
+  const path = document.createElementNS("http://www.w3.org/2000/svg", "path");
+  path.setAttribute("d", SHAPES[kind] ?? SHAPES.quiet);
+  path.setAttribute("fill-rule", "evenodd");
+  svg.append(path);
+  return el("span", { class: `sev ${kind}` }, svg, word);
+}
+
+function section(title, count, ...content) {
+  return el("section", {}, el("header", {}, el("h2", {}, title), count ? el("span", { class: "count" }, count) : null), ...content);
+}
+
+// ---- overview ----
+
+const hashOf = (e) => `#/episode/${[e.site, e.node, e.epoch, e.id].map(encodeURIComponent).join("/")}`;
+const hashOfDevice = (d) => `#/device/${encodeURIComponent(d.site)}/${encodeURIComponent(d.node)}`;
+const start = (text) => text.charAt(0).toUpperCase() + text.slice(1);
+
+function episodeCard(e) {
+  const open = e.state === "open";
+  const line = el("div", { class: "line" }, mark(open ? e.severity : "quiet", open ? e.severity : "closed"), el("span", { class: "where" }, e.node), el("span", {}, e.site));
+  const when = open
+    ? el("span", {}, "for ", time(e.onset_ms, "span"))
+    : el("span", {}, "ended ", time(e.closed_ms), `, lasted ${span(e.closed_ms - e.onset_ms)}`);
+  const tail = el("div", { class: "line" }, when, el("span", {}, e.shape), el("span", {}, `${plural(e.moved, "series", "series")} moved`));
+  return el("li", {}, el("a", { class: open ? "episode card" : "episode", href: hashOf(e) }, line, el("p", { class: "sentence" }, start(e.sentence)), tail));
+}
+
+function stateOf(d) {
+  // Two and a half beats at the usual pace: what is silent for longer is not told by its last word alone.
+  if (d.state === "online" && now() - (d.seen_ms ?? 0) > 750000) return mark("warning", "silent");
+  if (d.state === "online") return mark("ok", "online");
+  if (d.state === "lost") return mark("error", "lost");
+  return mark("quiet", d.state);
+}
+
+function deviceRow(d) {
+  const cell = (label, content, cls) => el("td", { "data-label": label, class: cls }, ...[content].flat());
+  const missing = d.missing > 0;
+  return el("tr", {},
+    el("td", {}, el("a", { class: "name", href: hashOfDevice(d) }, d.node), el("span", { class: "sub" }, [d.site, d.os].filter(Boolean).join(" · "))),
+    cell("State", stateOf(d)),
+    cell("Last seen", time(d.seen_ms)),
+    cell("Series", [d.series_count.toLocaleString("en"), d.beat?.no_data ? el("span", { class: "sub" }, `${d.beat.no_data} without data`) : null], "num"),
+    cell("Waiting", [d.beat ? d.beat.waiting.toLocaleString("en") : "–", d.beat?.outbox_in_memory ? el("span", { class: "sub" }, "in memory only") : null], "num"),
+    cell("Lost", d.lost.toLocaleString("en"), d.lost > 0 ? "num bad" : "num"),
+    cell("Missing", d.missing.toLocaleString("en"), missing ? "num bad" : "num"),
+    cell("Version", d.version || "–"),
+    cell("Model", d.model ? [d.model.name, el("span", { class: "sub mono" }, d.model.hash.slice(0, 8))] : "robust scorer"),
+  );
+}
+
+function devicesTable(devices) {
+  const heads = [["Device"], ["State"], ["Last seen"], ["Series", "num"], ["Waiting", "num", "Events in the device's outbox"], ["Lost", "num", "Events the device declared lost"], ["Missing", "num", "Event numbers that have not arrived yet"], ["Version"], ["Model"]];
+  return el("div", { class: "card" }, el("table", {},
+    el("thead", {}, el("tr", {}, ...heads.map(([word, cls, title]) => el("th", { scope: "col", class: cls, title }, word)))),
+    el("tbody", {}, ...devices.map(deviceRow))));
+}
+
+function headline(status, devices) {
+  const open = status.episodes.open;
+  const reachable = devices.filter((d) => d.state === "online").length;
+  const gone = devices.filter((d) => d.state === "lost").length;
+  const count = (n) => ["No", "One", "Two", "Three", "Four", "Five", "Six", "Seven", "Eight", "Nine"][n] ?? n;
+  const things = (n, one, many) => `${count(n)} ${n === 1 ? one : many}.`;
+  const title = devices.length === 0 ? "Listening."
+    : open ? things(open, "thing needs a look", "things need a look")
+    : gone ? things(gone, "device is lost", "devices are lost") : "All quiet.";
+  const parts = [`${reachable} of ${plural(devices.length, "device")} online`];
+  if (gone) parts.push(`${gone} lost`);
+  parts.push(plural(open, "open episode"));
+  return el("div", { class: "hero" }, el("h1", {}, title), devices.length ? el("p", {}, parts.join(" · ")) : null);
+}
+
+function note(n) {
+  const fact = n.kind !== undefined;
+  const what = fact ? n.kind : n.verdict;
+  const about = fact ? "" : (n.series ?? n.source ?? "");
+  return el("li", {}, time(n.at_ms), el("div", {},
+    el("div", { class: "text" }, mark(fact ? "info" : n.verdict === "good" ? "ok" : "warning", what), " ", n.text || about),
+    el("div", { class: "sub" }, [n.node, n.site, n.text ? about : "", n.why].filter(Boolean).join(" · "))));
+}
+
+async function overview() {
+  const [status, { devices }, open, closed, { facts }, { troubles }] = await Promise.all([
+    ask("/api/v1/status"), ask("/api/v1/devices"), ask("/api/v1/episodes?state=open&limit=50"),
+    ask("/api/v1/episodes?state=closed&limit=8"), ask("/api/v1/facts?limit=8"), ask("/api/v1/troubles?limit=8"),
+  ]);
+  const { now_ms: _now, ...steady } = status;
+  const notes = [...facts, ...troubles].sort((a, b) => b.at_ms - a.at_ms).slice(0, 8);
+  const draw = () => {
+    const parts = [headline(status, devices)];
+    if (devices.length === 0) {
+      parts.push(el("p", { class: "empty" }, el("strong", {}, "No device has reported yet."), "Point an agent at ", el("code", {}, status.broker), ` with the root “${status.root}”, and it appears here within seconds.`));
+      return parts;
+    }
+    if (open.episodes.length) parts.push(section("Open now", null, el("ul", { class: "episodes" }, ...open.episodes.map(episodeCard))));
+    parts.push(section("Devices", String(devices.length), devicesTable(devices)));
+    parts.push(section("Recently closed", null, closed.episodes.length
+      ? el("ul", { class: "episodes small card" }, ...closed.episodes.map(episodeCard))
+      : el("p", { class: "empty" }, "No episode has been closed yet.")));
+    if (notes.length) parts.push(section("Also told", null, el("ul", { class: "notes card" }, ...notes.map(note))));
+    return parts;
+  };
+  return { status, key: [steady, devices, open, closed, notes], draw, title: status.episodes.open ? `(${status.episodes.open}) Fieldmouse` : "Fieldmouse" };
+}
+
+// ---- one episode ----
+
+const panel = (title, ...content) => el("div", { class: "card panel" }, el("h2", {}, title), ...content);
+const pairs = (cls, ...rows) => el("dl", { class: cls }, ...rows.filter(Boolean).flatMap(([word, value]) => [el("dt", {}, word), el("dd", {}, value)]));
+
+function figures(first) {
+  const figure = (word, value, cls) => el("div", { class: cls }, el("dt", {}, word), el("dd", {}, value));
+  return el("dl", { class: "figures" },
+    figure("Read", quantity(first.actual, first.unit), "actual"),
+    figure("Expected", quantity(first.expected, first.unit)),
+    figure("Usual", `${quantity(first.low, first.unit)} – ${quantity(first.high, first.unit)}`));
+}
+
+function contributors(list) {
+  return el("ol", { class: "bars" }, ...list.map((c) => {
+    const bar = el("i");
+    bar.style.width = `${Math.min(c.share, 100)}%`;
+    return el("li", {},
+      el("div", { class: "label" }, el("span", { class: "mono" }, c.series), el("span", { class: "share" }, `${c.share} %`)),
+      el("div", { class: "bar", "aria-hidden": "true" }, bar),
+      el("div", { class: "sub" }, `${quantity(c.actual, c.unit)} where ${quantity(c.low, c.unit)} to ${quantity(c.high, c.unit)} is usual`));
+  }));
+}
+
+function timeline(e) {
+  const item = (cls, word, ms, sub) => el("li", { class: cls }, word, " ", time(ms, "clock"), sub ? el("span", { class: "sub" }, sub) : null);
+  const rows = [item("onset", "Began", e.onset_ms, "as estimated by the device")];
+  for (const p of e.phases) rows.push(item("", start(p.phase), p.at_ms, `${plural(p.moved, "series", "series")} moved, surprise ${p.score?.toFixed(2) ?? "unknown"}`));
+  if (e.state === "open") rows.push(el("li", { class: "now" }, "Still open"));
+  else if (!e.end_told) rows.push(item("now", "Taken as over", e.closed_ms, "the device began anew without saying so"));
+  return el("ol", { class: "timeline" }, ...rows);
+}
+
+function sparkFigure(spark) {
+  const figure = el("figure");
+  const caption = el("figcaption", { class: "legend" }, ...legend().map(([sample, word]) => el("span", {}, sample, word)));
+  let width = 0;
+  const draw = () => {
+    const wanted = Math.round(figure.clientWidth);
+    if (wanted < 1 || wanted === width) return;
+    width = wanted;
+    figure.replaceChildren(plot(spark, width, quantity), caption);
+  };
+  new ResizeObserver(draw).observe(figure);
+  return figure;
+}
+
+async function episode(parts) {
+  const path = parts.map((p) => encodeURIComponent(decodeURIComponent(p))).join("/");
+  const [status, e] = await Promise.all([ask("/api/v1/status"), ask(`/api/v1/episodes/${path}`)]);
+  const { now_ms: _now, ...steady } = status;
+  const open = e.state === "open";
+  const first = e.contributors[0];
+  const draw = () => [el("article", { class: "detail" },
+    el("a", { class: "back", href: "#/" }, "← Overview"),
+    el("div", { class: "chips" }, mark(open ? e.severity : "quiet", open ? e.severity : "closed"), el("a", { class: "name", href: hashOfDevice(e) }, e.node), el("span", {}, e.site),
+      el("span", {}, open ? "open for " : "lasted ", open ? time(e.onset_ms, "span") : span(e.closed_ms - e.onset_ms))),
+    el("h1", {}, `${start(e.sentence)}.`),
+    el("div", { class: "grid" },
+      el("div", { class: "stack" },
+        first ? panel("How much", figures(first), e.spark ? sparkFigure(e.spark) : el("p", { class: "count" }, "The device sent no plot with it.")) : null,
+        e.contributors.length ? panel("What moved", contributors(e.contributors)) : null),
+      el("div", { class: "stack" },
+        panel("When", timeline(e)),
+        e.culprit ? panel("Who was at work", pairs("facts",
+          ["Process", e.culprit.name], e.culprit.pid ? ["Number", String(e.culprit.pid)] : null,
+          e.culprit.count > 1 ? ["How many", String(e.culprit.count)] : null, ["Its part", quantity(e.culprit.amount, e.culprit.unit)])) : null,
+        panel("How it was judged", pairs("facts",
+          ["Shape", e.shape], ["Part", e.group], ["Surprise", `${e.score.toFixed(2)} (0.50 is the threshold)`], ["Confidence", `${e.confidence} %`],
+          ["Series moved", String(e.moved)], e.recurred ? ["Came back", plural(e.recurred, "time")] : null,
+          ["Model", e.model ? el("span", { class: "mono" }, e.model) : "robust scorer"]))))
+  )];
+  return { status, key: [steady, e], draw, title: `${e.node}: ${e.sentence}` };
+}
+
+// ---- one device ----
+
+function lossItem(l) {
+  const late = l.arrived ? el("span", { class: "sub" }, `${plural(l.arrived, "number")} of ${l.count.toLocaleString("en")} had arrived or came after all`) : null;
+  return el("li", {}, `${plural(l.count - l.arrived, "event")} lost: ${l.reason}`, el("span", { class: "sub" }, `from number ${l.first.toLocaleString("en")}, told `, time(l.declared_ms)), late);
+}
+
+function gapItem(g, d) {
+  const range = g.first === g.last ? `Number ${g.first}` : `Numbers ${g.first} to ${g.last}`;
+  const n = g.last - g.first + 1;
+  return el("li", {}, `${range} ${n === 1 ? "has" : "have"} not arrived`, g.epoch === d.epoch ? null : el("span", { class: "sub" }, "of an outbox the device no longer has"));
+}
+
+async function device(parts) {
+  const [site, node] = parts.map((p) => encodeURIComponent(decodeURIComponent(p)));
+  const [status, d, { episodes }] = await Promise.all([
+    ask("/api/v1/status"), ask(`/api/v1/devices/${site}/${node}`), ask(`/api/v1/episodes?node=${node}&limit=20`)]);
+  const { now_ms: _now, ...steady } = status;
+  const own = episodes.filter((e) => e.site === d.site);
+  const b = d.beat;
+  const labels = Object.entries(d.labels).map(([k, v]) => `${k}=${v}`).join(", ");
+  const items = (list, none) => (list.length ? el("ul", { class: "list" }, ...list) : el("p", { class: "count" }, none));
+  const draw = () => [el("article", { class: "detail" },
+    el("a", { class: "back", href: "#/" }, "← Overview"),
+    el("div", { class: "chips" }, stateOf(d), el("span", {}, d.site), el("span", {}, "last seen ", time(d.seen_ms))),
+    el("h1", {}, d.node),
+    el("div", { class: "grid" },
+      el("div", { class: "stack" },
+        panel("Episodes", own.length ? el("ul", { class: "episodes small" }, ...own.map(episodeCard)) : el("p", { class: "count" }, "None is known.")),
+        panel("Lost", items(d.losses.map(lossItem), "The device has lost no event.")),
+        panel("Missing", items(d.gaps.map((g) => gapItem(g, d)), "Every number up to the highest has arrived.")),
+        d.series.length ? el("div", { class: "card panel" }, el("details", {}, el("summary", {}, plural(d.series.length, "series", "series")), el("ul", { class: "list" }, ...d.series.map((s) => el("li", { class: "mono" }, s))))) : null),
+      el("div", { class: "stack" },
+        panel("What it is", pairs("facts",
+          ["Agent", d.version || "unknown"], ["System", d.os || "unknown"], ["Platform", d.platform || "unknown"], ["Host", d.host || "unknown"],
+          ["Processors", String(d.cpus)], ["Memory", quantity(d.memory_bytes, "By")], labels ? ["Labels", labels] : null,
+          ["Model", d.model ? d.model.name : "robust scorer"], d.model ? ["Hash", el("span", { class: "mono" }, d.model.hash)] : null)),
+        b ? panel("How it is", pairs("facts",
+          ["Told", time(b.at_ms)], ["Running for", span(b.uptime_s * 1000)], ["Waiting to be sent", plural(b.waiting, "event")],
+          ["Outbox", b.outbox_in_memory ? "in memory only" : quantity(b.outbox_bytes, "By")], ["Judged by", b.model_off ? "robust scorer, the model is off" : "as above"],
+          ["Series without data", `${b.no_data} of ${b.series}`], ["Processor", `${+(b.cpu_us_per_s / 10000).toPrecision(2)} % of a core`],
+          ["Memory in use", quantity(b.rss_kib * 1024, "By")], ["Late ticks", b.late_ticks.toLocaleString("en")])) : null)))];
+  return { status, key: [steady, d, own], draw, title: `${d.node}: Fieldmouse` };
+}
+
+// ---- going round ----
+
+function view() {
+  const parts = location.hash.replace(/^#\/?/, "").split("/").filter(Boolean);
+  if (parts[0] === "episode" && parts.length === 5) return () => episode(parts.slice(1));
+  if (parts[0] === "device" && parts.length === 3) return () => device(parts.slice(1));
+  return overview;
+}
+
+function banner(text) {
+  const node = document.getElementById("banner");
+  node.hidden = !text;
+  if (node.textContent !== text) node.textContent = text;
+}
+
+function live(ok, text) {
+  document.getElementById("live").classList.toggle("off", !ok);
+  const node = document.getElementById("live-text");
+  if (node.textContent !== text) node.textContent = text;
+}
+
+function footer(s) {
+  document.getElementById("foot").replaceChildren(
+    el("span", {}, `Collector “${s.id}”, version ${s.version}`), el("span", {}, `broker ${s.broker}`), el("span", {}, `${s.events_stored.toLocaleString("en")} events stored`),
+    ...(s.dead_letters ? [el("span", {}, el("a", { href: "/api/v1/dead-letters" }, plural(s.dead_letters, "unreadable message")))] : []),
+    el("a", { href: "/openapi.json" }, "API"), el("a", { href: "/metrics" }, "Metrics"));
+}
+
+// Replaces the content, and keeps the keyboard where it was.
+function replace(nodes) {
+  const focused = document.activeElement?.getAttribute?.("href");
+  const inside = main.contains(document.activeElement);
+  main.replaceChildren(...nodes);
+  if (inside && focused) [...main.querySelectorAll("a")].find((a) => a.getAttribute("href") === focused)?.focus({ preventScroll: true });
+}
+
+async function refresh() {
+  const asked = location.hash;
+  try {
+    const found = await view()();
+    if (asked !== location.hash) return;
+    const s = found.status;
+    skewMs = s.now_ms - Date.now();
+    answeredMs = Date.now();
+    const key = JSON.stringify([asked, found.key]);
+    if (key !== shown) {
+      replace(found.draw());
+      footer(s);
+      shown = key;
+    }
+    document.title = found.title;
+    const since = s.connection_changed_ms ? ` since ${clock(s.connection_changed_ms)}` : "";
+    banner(s.store_failing ? "The database takes nothing: devices keep their events until it does. See the collector's log."
+      : s.connected ? "" : `Not connected to the broker ${s.broker}${since}: nothing new can arrive.`);
+    live(s.connected && !s.store_failing, s.connected ? "Live" : "No broker");
+  } catch (error) {
+    if (asked !== location.hash) return;
+    if (error.status === 404) {
+      shown = "";
+      replace([el("a", { class: "back", href: "#/" }, "← Overview"), el("p", { class: "empty" }, el("strong", {}, "There is nothing here."), "It may be older than what the collector keeps.")]);
+      return;
+    }
+    const since = answeredMs ? ` What you see is from ${clock(answeredMs + skewMs)}.` : "";
+    banner(error.status ? `The collector cannot answer: ${error.message}` : `The collector does not answer.${since}`);
+    live(false, "No answer");
+  }
+}
+
+async function round() {
+  if (!document.hidden) await refresh();
+  setTimeout(round, EVERY_MS);
+}
+
+addEventListener("hashchange", async () => {
+  await refresh();
+  scrollTo(0, 0);
+  main.focus({ preventScroll: true });
+});
+document.addEventListener("visibilitychange", () => document.hidden || refresh());
+setInterval(refreshTimes, 1000);
+round();

@@ -1,0 +1,106 @@
+//! How often a steady tick asks for memory: none in core, few in edge. A program of its own, because it counts for the
+//! whole process and tests beside it would be counted too.
+#![expect(unsafe_code, reason = "a global allocator is unsafe by its trait; this one only counts")]
+#![expect(clippy::print_stdout, reason = "the figure is what it is for")]
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use fieldmouse::budget::Budget;
+use fieldmouse::pipeline::Pipeline;
+use fieldmouse::sampler::{Sampler, default_sources};
+use fieldmouse::scorer::{Forecaster, SHIPPED};
+use fieldmouse_core::episode::{Episodes, Times};
+use fieldmouse_core::judge::{Rules, Series};
+use fieldmouse_core::metric;
+use fieldmouse_core::series::SeriesKey;
+use fieldmouse_core::surprise::Threshold;
+
+struct Counting;
+
+static COUNT: AtomicU64 = AtomicU64::new(0);
+
+// SAFETY: every call is handed to the system's allocator unchanged.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        COUNT.fetch_add(1, Ordering::Relaxed);
+        unsafe { System.alloc(layout) }
+    }
+    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
+        unsafe { System.dealloc(at, layout) }
+    }
+    unsafe fn realloc(&self, at: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        COUNT.fetch_add(1, Ordering::Relaxed);
+        unsafe { System.realloc(at, layout, size) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+const TICKS: u64 = 20;
+
+fn per_tick(mut tick: impl FnMut(u64)) -> f64 {
+    for t in 0..100 {
+        tick(t);
+    }
+    let before = COUNT.load(Ordering::Relaxed);
+    for t in 100..100 + TICKS {
+        tick(t);
+    }
+    (COUNT.load(Ordering::Relaxed) - before) as f64 / TICKS as f64
+}
+
+fn core() -> f64 {
+    let keys: Vec<SeriesKey> =
+        (0..200).map(|i: u32| SeriesKey::new(metric::CPU_CORE, &[&i.to_string()])).collect();
+    let mut series = vec![Series::default(); keys.len()];
+    let rules = Rules { threshold: Threshold::of_budget(1.0, 604_800e3, 200, 1000.0, 5000.0) };
+    let mut episodes = Episodes::new(Times::for_tick(1000), 1);
+    per_tick(|t| {
+        for (i, (s, key)) in series.iter_mut().zip(&keys).enumerate() {
+            let x = (t * 31 + i as u64 * 17) % 100;
+            s.observe(key.metric(), &rules, 1000 * t, Ok(x as f64 / 1000.0));
+        }
+        episodes.step(1000 * t, &keys, &series, &mut |_| {});
+    })
+}
+
+fn edge() -> (f64, usize) {
+    let runtime = fieldmouse::once::runtime().expect("a runtime");
+    let forecaster = Forecaster::new(SHIPPED.into()).expect("the shipped model");
+    let mut pipeline = Pipeline::new(Budget::default(), Some(forecaster), 1);
+    // Only the sources that run at every tick: the others would show as noise.
+    let sources = default_sources().into_iter().filter(|s| s.every_ms <= 1000).collect::<Vec<_>>();
+    let deadline = Duration::from_millis(800);
+    let mut sampler = Sampler::new(&sources, Path::new("/"), deadline, 1000).expect("the default sources");
+    let mut told = Vec::new();
+    let count = per_tick(|t| {
+        let now = 1000 * (t + 1);
+        let readings = runtime.block_on(sampler.sample(now, &mut pipeline)).to_vec();
+        pipeline.tick(now, &readings, &mut told);
+        told.clear();
+    });
+    // The copy of the readings is this test's own.
+    (count - 1.0, pipeline.keys().len())
+}
+
+fn main() {
+    // What a test runner asks first.
+    if std::env::args().any(|a| a == "--list") {
+        if !std::env::args().any(|a| a == "--ignored") {
+            println!("allocations: test");
+        }
+        return;
+    }
+    let core = core();
+    let (edge, series) = edge();
+    println!("allocations_core_per_tick {core} count");
+    println!("allocations_edge_per_tick {edge} count");
+    println!("series {series} count");
+    assert!(core == 0.0, "core asked for memory in a steady tick");
+    // Figures are those of what is shipped.
+    assert!(cfg!(debug_assertions) || edge <= 50.0, "edge asked for memory {edge} times in a steady tick");
+}

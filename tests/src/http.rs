@@ -1,0 +1,21 @@
+//! The little of HTTP that asking the collector takes.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::Duration;
+
+use serde_json::Value;
+
+/// The JSON at a path.
+///
+/// # Errors
+/// If nobody answers, or not with JSON.
+pub fn get(at: &str, path: &str) -> std::io::Result<Value> {
+    let mut stream = TcpStream::connect(at)?;
+    stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+    write!(stream, "GET {path} HTTP/1.0\r\nHost: {at}\r\n\r\n")?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    let (_, body) = answer.split_once("\r\n\r\n").unwrap_or(("", ""));
+    Ok(serde_json::from_str(body)?)
+}
