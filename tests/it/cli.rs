@@ -67,7 +67,7 @@ fn once_shows_readings_with_their_quality() {
         found.unwrap_or_else(|| panic!("no {series} in\n{}", ran.out))
     };
     let used = find("system.memory.utilization");
-    assert_eq!((used["unit"].as_str(), used["quality"].as_str()), (Some("1"), Some("ok")));
+    assert_eq!((used["unit"].as_str(), used["quality"].as_str()), (Some("1"), Some("good")));
     assert!((0.0..=1.0).contains(&used["value"].as_f64().unwrap()));
     // The captured machine stands still, so there is no share of time to tell; but the series is there.
     assert_eq!(find("system.cpu.utilization")["unit"], "1");

@@ -3,6 +3,8 @@
 
 /// A running agent and a real broker: comings, goings, refusals.
 mod agent;
+/// Agent, broker and collector together.
+mod chain;
 /// Exit codes and every command that needs no running agent.
 mod cli;
 /// The corpus of configurations, and the example file.
@@ -11,6 +13,7 @@ mod config;
 mod invariants;
 /// Unit files, users and code name the same paths.
 mod packaging;
+/// The replay is the agent.
 mod replay;
 /// Golden bytes of every message.
 mod wire;

@@ -4,7 +4,8 @@
 #![allow(
     clippy::unwrap_used,
     clippy::missing_panics_doc,
-    reason = "a harness fails by panicking, like the tests it serves"
+    clippy::print_stderr,
+    reason = "a harness fails by panicking, like the tests it serves, and then tells what it saw"
 )]
 
 pub mod broker;

@@ -26,13 +26,12 @@ fn binary(name: &str, variable: &str) -> PathBuf {
     if let Some(path) = std::env::var_os(variable) {
         return path.into();
     }
-    // This is target/PROFILE/deps/it-… or target/PROFILE/endtoend; Cargo does not build other packages' programs for
-    // it.
+    // This is target/PROFILE/deps/it-… or target/PROFILE/…; Cargo does not build other packages' programs for a test.
     let here = std::env::current_exe().unwrap();
-    let near = here.ancestors().skip(1).take(2).map(|dir| dir.join(name)).find(|path| path.exists());
-    near.unwrap_or_else(|| {
-        panic!("{name} is absent beside {}; build first: cargo build --workspace", here.display())
-    })
+    let folder = here.ancestors().skip(1).find(|a| !a.ends_with("deps")).unwrap();
+    let path = folder.join(name);
+    assert!(path.exists(), "{}: absent; build first: cargo build --workspace", path.display());
+    path
 }
 
 /// A command of the agent, run to its end.
@@ -124,7 +123,7 @@ impl Drop for Running {
     }
 }
 
-/// A running agent over the captured machine `server`.
+/// A running agent.
 #[derive(Debug)]
 pub struct Agent {
     /// The program.
@@ -133,9 +132,25 @@ pub struct Agent {
 }
 
 impl Agent {
-    /// Starts an agent that keeps everything in `dir`, and waits until it answers.
+    /// Starts an agent over the captured machine `server` that keeps everything in `dir`, and waits until it answers.
     #[must_use]
     pub fn start(dir: &Path, config: &str) -> Self {
+        let machine = crate::repository().join("tests/machines/server");
+        Self::with(dir, config, |command| {
+            command
+                .env("FIELDMOUSE__AGENT__ROOT", machine)
+                .env("FIELDMOUSE__AGENT__TICK", "100ms")
+                .env("FIELDMOUSE__AGENT__DEADLINE", "90ms")
+        })
+    }
+
+    /// Starts an agent over this very machine, as it is shipped.
+    #[must_use]
+    pub fn on_host(dir: &Path, broker: &str) -> Self {
+        Self::with(dir, &format!("[broker]\nurl = \"{broker}\"\n"), |command| command)
+    }
+
+    fn with(dir: &Path, config: &str, more: impl FnOnce(&mut Command) -> &mut Command) -> Self {
         std::fs::write(dir.join("fieldmouse.toml"), config).unwrap();
         let mut command = Command::new(agent_binary());
         command
@@ -143,28 +158,8 @@ impl Agent {
             .current_dir(dir)
             // The environment wins over the file, so a test's file says only what the test is about.
             .env("FIELDMOUSE__AGENT__STATE_DIR", dir.join("state"))
-            .env("FIELDMOUSE__AGENT__SOCKET", dir.join("agent.sock"))
-            .env("FIELDMOUSE__AGENT__ROOT", crate::repository().join("tests/machines/server"))
-            .env("FIELDMOUSE__AGENT__TICK", "\"100ms\"")
-            .env("FIELDMOUSE__AGENT__DEADLINE", "\"90ms\"");
-        let mut agent = Self { run: Running::start("fieldmouse", command), dir: dir.to_owned() };
-        wait_for(LIMIT, "the agent's socket", || {
-            agent.run.check_alive();
-            agent.ask()
-        });
-        agent
-    }
-
-    /// Starts an agent over this very machine, at its ordinary pace.
-    #[must_use]
-    pub fn on_host(dir: &Path, url: &str) -> Self {
-        let config = format!(
-            "[agent]\nstate_dir = \"{0}/state\"\nsocket = \"{0}/agent.sock\"\n[broker]\nurl = \"{url}\"\n",
-            dir.display()
-        );
-        std::fs::write(dir.join("fieldmouse.toml"), config).unwrap();
-        let mut command = Command::new(agent_binary());
-        command.args(["run", "--config", "fieldmouse.toml"]).current_dir(dir);
+            .env("FIELDMOUSE__AGENT__SOCKET", dir.join("agent.sock"));
+        more(&mut command);
         let mut agent = Self { run: Running::start("fieldmouse", command), dir: dir.to_owned() };
         wait_for(LIMIT, "the agent's socket", || {
             agent.run.check_alive();
