@@ -43,17 +43,3 @@ pub fn timed<T>(act: impl FnOnce() -> T) -> (T, Duration) {
     let answer = act();
     (answer, start.elapsed())
 }
-
-/// Whether something comes true within `limit`: for measuring, where a failure is a figure too.
-pub fn wait_until(limit: Duration, mut ask: impl FnMut() -> bool) -> bool {
-    let start = now();
-    loop {
-        if ask() {
-            return true;
-        }
-        if start.elapsed() >= limit {
-            return false;
-        }
-        std::thread::park_timeout(PAUSE);
-    }
-}
