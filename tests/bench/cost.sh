@@ -3,12 +3,12 @@
 #
 #   tests/bench/cost.sh [--warm 60] [--seconds 120] [--bin FILE] [--no-peers] [--work "COMMAND" --every 300]
 #
-# The agent runs in a network namespace of its own with so many dummy interfaces that it sees about 200 series, all of
+# The agent runs in a network namespace of its own with so many interfaces that it sees about 200 series, all of
 # them from the kernel; it speaks TLS over a veth pair, whose counters are the bytes on the wire. Prints
 # `name value unit`. Needs root, mosquitto, openssl; peers: collectd-core, prometheus-node-exporter, curl.
 set -euo pipefail
 root=$(cd "$(dirname "$0")/../.." && pwd)
-warm=60 seconds=120 bin=$root/target/release/fieldmouse peers=1 work="" every=300 dummies=14
+warm=60 seconds=120 bin=$root/target/release/fieldmouse peers=1 work="" every=300 pairs=7
 while [ $# -gt 0 ]; do
   case $1 in
     --warm) warm=$2; shift ;;
@@ -17,7 +17,7 @@ while [ $# -gt 0 ]; do
     --no-peers) peers=0 ;;
     --work) work=$2; shift ;;
     --every) every=$2; shift ;;
-    --dummies) dummies=$2; shift ;;
+    --pairs) pairs=$2; shift ;;
     *) echo "cost.sh: \`$1\` is not understood" >&2; exit 2 ;;
   esac
   shift
@@ -56,9 +56,10 @@ ip link set fm$$a up
 ip -n $ns addr add 10.213.0.2/30 dev uplink
 ip -n $ns link set uplink up
 ip -n $ns link set lo up
-for i in $(seq "$dummies"); do
-  ip -n $ns link add lan"$i" type dummy
+for i in $(seq "$pairs"); do
+  ip -n $ns link add lan"$i" type veth peer name wan"$i"
   ip -n $ns link set lan"$i" up
+  ip -n $ns link set wan"$i" up
 done
 
 cat > "$dir/mosquitto.conf" <<EOF

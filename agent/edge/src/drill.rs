@@ -95,15 +95,13 @@ pub fn run(name: &str, socket: &Path, config: &Config) -> anyhow::Result<()> {
     let text = format!("{}: {}", drill.name, drill.about);
     ask(socket, &Ask::Event { kind: "drill".into(), text: text.clone(), severity: 9 })?;
     writeln!(out, "injecting {text}")?;
+    // The culprit of a drill should be known for one. The first thread's name is the process's.
+    let name = format!("drill-{}", drill.name);
+    let _unnamed = std::ffi::CString::new(name).map(|n| rustix::thread::set_name(&n));
     let stop = AtomicBool::new(false);
     let start = clock::instant();
     std::thread::scope(|scope| {
-        let fault = scope.spawn(|| {
-            // The culprit of a drill should be known for one.
-            let name = format!("drill-{}", drill.name);
-            let _unnamed = std::ffi::CString::new(name).map(|n| rustix::thread::set_name(&n));
-            (drill.fault)(config, &stop)
-        });
+        let fault = scope.spawn(|| (drill.fault)(config, &stop));
         let seen = wait(drill.patience, || {
             if fault.is_finished() {
                 bail!("the fault ended before it was seen");

@@ -176,6 +176,13 @@ impl Agent {
         self.blamed.get(&(e.id, e.group)).cloned()
     }
 
+    /// What there is to say of every open episode now.
+    pub(super) fn open_episodes(&self, now: Millis) -> Vec<wire::Episode> {
+        let mut open = self.pipeline.open_episodes(now);
+        open.iter_mut().for_each(|e| e.culprit = self.blamed.get(&(e.id, e.group)).cloned());
+        open
+    }
+
     fn tell_troubled_sources(&mut self) {
         let mut told = Vec::new();
         for (name, health) in self.sampler.health() {

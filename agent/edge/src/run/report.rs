@@ -153,7 +153,7 @@ pub(super) fn status(agent: &mut Agent, now: Millis, traffic: &Traffic) -> Value
         "model": (model != [0; 8]).then(|| json!({"id": decode::hex(&model), "name": agent.pipeline.model_name()})),
         "cost": {"cpu_us": cpu_us, "rss_kib": rss_kib},
         "sources": sources,
-        "episodes": agent.pipeline.open_episodes(now).iter().map(decode::episode).collect::<Vec<_>>(),
+        "episodes": agent.open_episodes(now).iter().map(decode::episode).collect::<Vec<_>>(),
     })
 }
 
