@@ -1,3 +1,3 @@
 #!/usr/bin/env bash
-# Memory asked for in a steady tick, of what is shipped.
-exec cargo test --locked --release -p fieldmouse-tests --test allocations
+# Memory asked for in a steady tick, by what is shipped.
+exec cargo run --locked --release --quiet --package fieldmouse-tests --bin allocations

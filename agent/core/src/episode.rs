@@ -397,11 +397,16 @@ fn join(episode: &mut Open, i: usize, series: &[Series]) {
     episode.score = episode.score.max(now.score);
 }
 
+/// Another explanation must be so much better to take the place of the one that was told.
+const STEADY: f32 = 1.25;
+
 /// Puts the best explanation first; headlines come before symptoms.
 fn settle(episode: &mut Open, keys: &[SeriesKey]) {
+    let told = episode.members.first().map(|m| m.series);
     let value = |m: &Member| {
         let key = &keys[m.series];
-        (judge::may_open(key.metric()) && !m.late, rank(key, m.peak))
+        let steady = if told == Some(m.series) { STEADY } else { 1.0 };
+        (judge::may_open(key.metric()) && !m.late, steady * rank(key, m.peak))
     };
     episode.members.sort_unstable_by(|a, b| {
         let ((ha, ra), (hb, rb)) = (value(a), value(b));

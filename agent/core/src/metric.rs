@@ -141,9 +141,9 @@ const CUSTOM_METRIC: Metric = Metric {
 
 // Floors are the judgement of people who run machines: below them, nobody would get up.
 metrics! {
-    CPU_MODE = 1, "system.cpu.utilization" ["cpu.mode"] "1", Gauge Cpu Headline Linear, floor 0.2, range SHARE, weight 0.7, "processor time in {} mode";
+    CPU_MODE = 1, "system.cpu.utilization" ["cpu.mode"] "1", Gauge Cpu Headline Linear, floor 0.2, range SHARE, weight 0.5, "processor time in {} mode";
     CPU_CORE = 2, "system.cpu.utilization" ["cpu.logical_number"] "1", Gauge Cpu Symptom Linear, floor 0.4, range SHARE, weight 0.4, "busy time of core {}";
-    CPU_BUSY = 3, "system.cpu.utilization" [] "1", Gauge Cpu Headline Linear, floor 0.25, range SHARE, weight 0.75, "busy processor time";
+    CPU_BUSY = 3, "system.cpu.utilization" [] "1", Gauge Cpu Headline Linear, floor 0.25, range SHARE, weight 0.55, "busy processor time";
     CPU_FREQUENCY = 4, "system.cpu.frequency" ["cpu.logical_number"] "Hz", Gauge Cpu Symptom Linear, floor 1e9, range COUNT, weight 0.1, "clock frequency of core {}";
     LOAD_1M = 5, "system.cpu.load_average.1m" [] "{thread}", Gauge Cpu Symptom Linear, floor 1.0, range COUNT, weight 0.3, "load average over 1 minute";
     LOAD_5M = 6, "system.cpu.load_average.5m" [] "{thread}", Gauge Cpu Symptom Linear, floor 1.0, range COUNT, weight 0.1, "load average over 5 minutes";

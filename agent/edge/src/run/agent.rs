@@ -36,7 +36,8 @@ pub(super) struct Agent {
     pub(super) delivery: Delivery,
     pub(super) machine: Machine,
     culprits: Culprits,
-    blamed: HashMap<u64, wire::Culprit>,
+    /// By episode and group: amounts of different parts of the device cannot be compared.
+    blamed: HashMap<(u64, u8), wire::Culprit>,
     pub(super) link: LinkState,
     pub(super) cost: report::Cost,
     pub(super) started: Millis,
@@ -158,15 +159,21 @@ impl Agent {
     /// Who was at work. Asked anew while it lasts; at the end the last answer stands.
     fn blame(&mut self, now: Millis, e: &wire::Episode) -> Option<wire::Culprit> {
         if e.phase == phase::CLOSED {
-            return self.blamed.remove(&e.id);
+            let culprit = self.blamed.remove(&(e.id, e.group));
+            self.blamed.retain(|(id, _), _| *id != e.id);
+            return culprit;
         }
         const GROUPS: [Group; 5] =
             [Group::Cpu, Group::Memory, Group::Disk, Group::Filesystem, Group::Process];
         let group = GROUPS.into_iter().find(|g| *g as u8 == e.group)?;
         if let Some(culprit) = self.culprits.blame(group, now) {
-            self.blamed.insert(e.id, culprit);
+            // Who did most of it is at fault, not who happens to be busy at the latest look.
+            let told = self.blamed.entry((e.id, e.group)).or_insert_with(|| culprit.clone());
+            if culprit.amount > told.amount {
+                *told = culprit;
+            }
         }
-        self.blamed.get(&e.id).cloned()
+        self.blamed.get(&(e.id, e.group)).cloned()
     }
 
     fn tell_troubled_sources(&mut self) {
