@@ -25,23 +25,21 @@ pub fn wait_for<T>(limit: Duration, what: &str, mut ask: impl FnMut() -> Option<
     }
 }
 
-/// What `act` returns, and how long it took.
-pub fn timed<T>(act: impl FnOnce() -> T) -> (T, Duration) {
+/// Whether it came true before `limit`.
+pub fn wait_until(limit: Duration, mut is_so: impl FnMut() -> bool) -> bool {
     let start = now();
-    let answer = act();
-    (answer, start.elapsed())
-}
-
-/// Whether something comes true within `limit`: for measuring, where a failure is a figure too.
-pub fn wait_until(limit: Duration, mut ask: impl FnMut() -> bool) -> bool {
-    let start = now();
-    loop {
-        if ask() {
-            return true;
-        }
+    while !is_so() {
         if start.elapsed() >= limit {
             return false;
         }
         std::thread::park_timeout(PAUSE);
     }
+    true
+}
+
+/// What `act` returns, and how long it took.
+pub fn timed<T>(act: impl FnOnce() -> T) -> (T, Duration) {
+    let start = now();
+    let answer = act();
+    (answer, start.elapsed())
 }
