@@ -88,13 +88,6 @@ fn edge() -> (f64, usize) {
 }
 
 fn main() {
-    // What a test runner asks first.
-    if std::env::args().any(|a| a == "--list") {
-        if !std::env::args().any(|a| a == "--ignored") {
-            println!("allocations: test");
-        }
-        return;
-    }
     let core = core();
     let (edge, series) = edge();
     println!("allocations_core_per_tick {core} count");

@@ -16,7 +16,7 @@ pub const KIND: Kind = Kind {
     about: "sensors that scripts write: one number a file, in one directory",
     every_ms: 1000,
     build: |keys, root| {
-        let config: Config = keys.try_into()?;
+        let config: Config = super::config(KIND.name, keys)?;
         Ok(Box::new(Files { dir: below(root, &config.dir) }))
     },
 };
