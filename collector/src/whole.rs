@@ -175,7 +175,11 @@ async fn an_episode_goes_in_is_acknowledged_and_comes_out() {
         (Some(NOON - 65_000), Some("opened"))
     );
     assert_eq!((e["shape"].as_str(), e["culprit"]["name"].as_str()), (Some("step"), Some("label-printer")));
-    assert!(e["sentence"].as_str().unwrap().contains("94 % where 5 % to 22 %"), "{}", e["sentence"]);
+    assert!(
+        e["sentence"].as_str().unwrap().contains("94.0 %; usual is 5.00 % to 22.0 %"),
+        "{}",
+        e["sentence"]
+    );
     let points = e["spark"]["points"].as_array().unwrap();
     assert_eq!((points.len(), points[31]["at_ms"].as_u64()), (wire::SPARK, Some(NOON)));
     assert_eq!((points[28]["value"].is_null(), e["spark"]["onset_ms"].as_u64()), (true, Some(NOON - 60_000)));

@@ -6,7 +6,6 @@ for peer in collectd-core:collectd prometheus-node-exporter:prometheus-node-expo
   command -v "${peer##*:}" >/dev/null || apt-get install -y -q --no-install-recommends "${peer%%:*}"
 done
 cargo build --release --locked --workspace
-# Asserts its budget in a release build alone.
 target/release/allocations
 target/release/endtoend --calm 300 --fault 30
 tests/bench/cost.sh --warm 60 --seconds 300
