@@ -153,7 +153,12 @@ impl Config {
     ///
     /// # Errors
     /// If a name may not be used, a source is unknown, or a span is impossible.
-    pub fn new(written: Written, host: &str) -> Result<Self, KeyError> {
+    pub fn new(mut written: Written, host: &str) -> Result<Self, KeyError> {
+        // Whoever sets a short tick need not set the deadline too.
+        let (tick, deadline) = (written.agent.tick, &mut written.agent.deadline);
+        if *deadline == AgentKeys::default().deadline && *deadline > tick {
+            *deadline = Span(tick.0 * 4 / 5);
+        }
         let node = written.node.name.clone().unwrap_or_else(|| name_of_host(host));
         let site = written.node.site.clone().unwrap_or_else(|| "default".into());
         for (key, name) in [("node.name", &node), ("node.site", &site), ("broker.root", &written.broker.root)]
@@ -249,10 +254,10 @@ fn source_configs(tables: &BTreeMap<String, toml::Table>) -> Result<Vec<SourceCo
                 value.try_into::<Span>().map_err(|e| KeyError::new(&key("every"), e.message().to_owned()))?.0
             }
         };
+        // The source itself refuses keys it does not know, also while it is off.
+        (kind.build)(keys.clone(), std::path::Path::new("/"))
+            .map_err(|e| source_error(kind.name, &keys, &format!("{e:#}")))?;
         if enabled {
-            // The source itself refuses keys it does not know.
-            (kind.build)(keys.clone(), std::path::Path::new("/"))
-                .map_err(|e| source_error(kind.name, &keys, &format!("{e:#}")))?;
             on.push(SourceConfig { kind, every_ms, keys });
         }
     }
