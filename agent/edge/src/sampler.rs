@@ -195,3 +195,76 @@ pub fn default_sources() -> Vec<SourceConfig> {
         .map(|kind| SourceConfig { kind, every_ms: Millis::from(kind.every_ms), keys: toml::Table::new() })
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Condvar, Mutex};
+
+    use fieldmouse_core::metric;
+
+    use super::*;
+    use crate::budget::Budget;
+    use crate::sources::Kind;
+
+    /// A source that answers at once, and one that answers only when the gate is open.
+    struct Answers;
+    struct Hangs;
+
+    static GATE: (Mutex<bool>, Condvar) = (Mutex::new(true), Condvar::new());
+
+    fn open_gate(open: bool) {
+        *GATE.0.lock().unwrap() = open;
+        GATE.1.notify_all();
+    }
+
+    impl Source for Answers {
+        fn sample(&mut self, _: Millis, out: &mut Readings) -> Result<(), SourceError> {
+            let slot = out.slot(metric::CPU_BUSY, &[]);
+            out.set(slot, 0.5);
+            Ok(())
+        }
+    }
+
+    impl Source for Hangs {
+        fn sample(&mut self, _: Millis, out: &mut Readings) -> Result<(), SourceError> {
+            let slot = out.slot(metric::MEMORY_USED, &[]);
+            out.set(slot, 0.5);
+            drop(GATE.1.wait_while(GATE.0.lock().unwrap(), |open| !*open).unwrap());
+            Ok(())
+        }
+    }
+
+    static ANSWERS: Kind =
+        Kind { name: "answers", about: "", every_ms: 1000, build: |_, _| Ok(Box::new(Answers)) };
+    static HANGS: Kind = Kind { name: "hangs", about: "", every_ms: 1000, build: |_, _| Ok(Box::new(Hangs)) };
+
+    #[test]
+    fn a_hung_source_delays_nobody_and_comes_back() {
+        let config = |kind| SourceConfig { kind, every_ms: 1000, keys: toml::Table::new() };
+        let configs = [config(&HANGS), config(&ANSWERS)];
+        let runtime = crate::once::runtime().unwrap();
+        let mut pipeline = Pipeline::new(Budget::default(), None, 1);
+        let mut sampler = Sampler::new(&configs, Path::new("/"), Duration::from_secs(2), 1000).unwrap();
+        let mut check = |second: Millis, hanging: Option<Reading>, health: Health| {
+            let readings = runtime.block_on(sampler.sample(1000 * second, &mut pipeline)).to_vec();
+            let at = |code| pipeline.keys().iter().position(|k| k.code == code);
+            let of = |code| at(code).and_then(|i| readings[i]);
+            assert_eq!(of(metric::CPU_BUSY), Some(Ok(0.5)), "second {second}");
+            assert_eq!(of(metric::MEMORY_USED), hanging, "second {second}");
+            assert_eq!(*sampler.health().next().unwrap().1, health, "second {second}");
+        };
+        check(1, Some(Ok(0.5)), Health::Good);
+        open_gate(false);
+        check(2, Some(Err(NoData::Timeout)), Health::Hung);
+        check(3, Some(Err(NoData::Timeout)), Health::Hung);
+        open_gate(true);
+        // Its late answer comes back some time during these, and no tick waits for it.
+        let mut second = 4;
+        let mut back = || {
+            second += 1;
+            let readings = runtime.block_on(sampler.sample(1000 * second, &mut pipeline)).to_vec();
+            readings.iter().all(|r| *r == Some(Ok(0.5)))
+        };
+        assert!((0..100).any(|_| back()), "it answers again");
+    }
+}

@@ -58,6 +58,14 @@ pub fn in_words(s: &Value) -> String {
     );
     let c = &s["cost"];
     line("cost", format!("{} us of processor a second, {} KiB resident", c["cpu_us"], c["rss_kib"]));
+    let users = |part: &str, shown: &dyn Fn(f64) -> String| {
+        let all = s["top"][part].as_array().into_iter().flatten();
+        let each =
+            all.map(|u| format!("{} {}", text_of(&u["name"]), shown(u["amount"].as_f64().unwrap_or(0.0))));
+        each.collect::<Vec<_>>().join(", ")
+    };
+    line("top cpu", users("cpu", &|cores| format!("{cores:.2}")));
+    line("memory", users("memory", &|bytes| format!("{:.0} MB", bytes / 1e6)));
     for source in s["sources"].as_array().into_iter().flatten() {
         line(
             "source",

@@ -35,7 +35,7 @@ pub(super) struct Agent {
     pub(super) outbox: Outbox,
     pub(super) delivery: Delivery,
     pub(super) machine: Machine,
-    culprits: Culprits,
+    pub(super) culprits: Culprits,
     /// By episode and group: amounts of different parts of the device cannot be compared.
     blamed: HashMap<(u64, u8), wire::Culprit>,
     pub(super) link: LinkState,

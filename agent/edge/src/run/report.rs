@@ -152,9 +152,15 @@ pub(super) fn status(agent: &mut Agent, now: Millis, traffic: &Traffic) -> Value
         },
         "model": (model != [0; 8]).then(|| json!({"id": decode::hex(&model), "name": agent.pipeline.model_name()})),
         "cost": {"cpu_us": cpu_us, "rss_kib": rss_kib},
+        "top": {"cpu": top(agent.culprits.top(3).cpu), "memory": top(agent.culprits.top(3).memory)},
         "sources": sources,
         "episodes": agent.open_episodes(now).iter().map(decode::episode).collect::<Vec<_>>(),
     })
+}
+
+/// The processes that use most, by name.
+fn top(users: Vec<wire::Culprit>) -> Vec<Value> {
+    users.iter().map(|u| json!({"name": u.name.as_str(), "count": u.count, "amount": u.amount})).collect()
 }
 
 /// What the agent itself uses.
