@@ -5,18 +5,19 @@
 //! same part of the device acts up again soon after, it is the same episode come back; and if it keeps coming back,
 //! it is a habit, which is told no more until it outgrows itself.
 
+mod open;
+
 use heapless::Vec;
 
 use crate::judge::{self, Series};
 use crate::metric::Group;
 use crate::series::{Millis, SeriesKey};
-use crate::shape::{self, Shape};
 use crate::wire::{self, phase};
+
+use open::{Open, rank, severity};
 
 /// Episodes open at once; a fifth cause joins the oldest.
 const OPEN: usize = 4;
-/// Series remembered per episode.
-const MEMBERS: usize = 24;
 /// Closed episodes remembered for coming back.
 const HABITS: usize = 8;
 
@@ -55,32 +56,6 @@ pub struct Notice {
     pub body: wire::Episode,
     /// OpenTelemetry severity number.
     pub severity: u8,
-}
-
-#[derive(Debug, Clone, Copy)]
-struct Member {
-    series: usize,
-    peak: f32,
-    actual: f32,
-    expected: (f32, f32, f32),
-    /// It began when the episode was well under way: a consequence, whatever its size.
-    late: bool,
-}
-
-#[derive(Debug, Clone)]
-struct Open {
-    id: u64,
-    onset: Millis,
-    late: Millis,
-    joined: Millis,
-    hot: Millis,
-    told: Millis,
-    updates: u32,
-    recurred: u16,
-    muted: bool,
-    score: f32,
-    members: Vec<Member, MEMBERS>,
-    group: Group,
 }
 
 /// What is remembered of an episode that closed.
@@ -134,7 +109,7 @@ impl Episodes {
         keys: &[SeriesKey],
         series: &[Series],
     ) -> impl Iterator<Item = wire::Episode> {
-        self.open.iter().filter(|e| !e.muted).map(move |e| self.body(e, phase::UPDATED, now, keys, series))
+        self.open.iter().filter(|e| !e.muted).map(move |e| e.body(phase::UPDATED, now, keys, series))
     }
 
     /// Takes the judgements of one tick and tells what changed.
@@ -153,8 +128,7 @@ impl Episodes {
         tell: &mut dyn FnMut(Notice),
     ) {
         let hot = |i: &usize| series[*i].now.hot && judge::may_open(keys[*i].metric());
-        let is_placed =
-            |open: &[Open], i: usize| open.iter().any(|e| e.members.iter().any(|m| m.series == i));
+        let is_placed = |open: &[Open], i: usize| open.iter().any(|e| e.holds(i));
         while let Some(lead) = (0..series.len().min(keys.len()))
             .filter(hot)
             .filter(|i| !is_placed(&self.open, *i))
@@ -174,12 +148,12 @@ impl Episodes {
             match home {
                 Some(at) => {
                     let episode = &mut self.open[at];
-                    join(episode, lead, series);
+                    episode.join(lead, series);
                     // Only its own kind carries it on; a late stranger does not.
                     episode.joined = began.max(episode.joined).min(episode.onset + 2 * near);
                 }
                 None if self.open.is_full() => {
-                    join(&mut self.open[0], lead, series);
+                    self.open[0].join(lead, series);
                 }
                 None => self.begin(now, lead, group, began, keys, series, tell),
             }
@@ -222,32 +196,26 @@ impl Episodes {
             members: Vec::new(),
             group,
         };
-        join(&mut episode, lead, series);
+        episode.join(lead, series);
         // What moves with it is part of it from the start.
-        follow(&mut episode, &self.open, self.times.near_ms, keys, series);
-        settle(&mut episode, keys);
+        episode.follow(&self.open, &[], self.times.near_ms, keys, series);
+        episode.settle(keys);
         if muted {
             self.muted += 1;
         } else {
             self.opened += u64::from(recurred == 0);
             let phase = if recurred == 0 { phase::OPENED } else { phase::REOPENED };
-            tell(self.notice(&episode, phase, now, keys, series));
+            tell(notice(&episode, phase, now, keys, series));
         }
         // There is room: the caller looked.
         let _pushed = self.open.push(episode);
     }
 
     fn follow_members(&mut self, now: Millis, keys: &[SeriesKey], series: &[Series]) {
-        let near = self.times.near_ms;
-        for episode in &mut self.open {
-            for i in 0..series.len().min(keys.len()) {
-                let began = series[i].now.since;
-                let new = series[i].now.warm
-                    && began.is_some_and(|b| b + near >= episode.onset && b <= episode.onset + near);
-                if new && !episode.members.iter().any(|m| m.series == i) {
-                    join(episode, i, series);
-                }
-            }
+        for at in 0..self.open.len() {
+            let (before, rest) = self.open.split_at_mut(at);
+            let Some((episode, after)) = rest.split_first_mut() else { break };
+            episode.follow(before, after, self.times.near_ms, keys, series);
             for m in &mut episode.members {
                 let s = &series[m.series];
                 if s.now.deviation.abs() > m.peak.abs() {
@@ -259,7 +227,7 @@ impl Episodes {
                 }
                 episode.score = episode.score.max(s.now.score);
             }
-            settle(episode, keys);
+            episode.settle(keys);
         }
     }
 
@@ -273,7 +241,7 @@ impl Episodes {
                 if lasted > (2 * usual).max(self.times.update_ms) {
                     self.open[at].muted = false;
                     self.open[at].told = now;
-                    let notice = self.notice(&self.open[at], phase::REOPENED, now, keys, series);
+                    let notice = notice(&self.open[at], phase::REOPENED, now, keys, series);
                     tell(notice);
                 }
                 continue;
@@ -281,7 +249,7 @@ impl Episodes {
             // First when consequences are plain, then ever more rarely.
             let wait = self.times.update_ms << (3 * e.updates).min(12);
             if now.saturating_sub(e.told) >= wait {
-                let notice = self.notice(e, phase::UPDATED, now, keys, series);
+                let notice = notice(e, phase::UPDATED, now, keys, series);
                 self.open[at].told = now;
                 self.open[at].updates += 1;
                 tell(notice);
@@ -304,7 +272,7 @@ impl Episodes {
             }
             let e = self.open.swap_remove(at);
             if !e.muted {
-                tell(self.notice(&e, phase::CLOSED, now, keys, series));
+                tell(notice(&e, phase::CLOSED, now, keys, series));
             }
             let lasted = e.hot.saturating_sub(e.onset);
             let old = self.habits.iter().position(|h| h.id == e.id).map(|i| self.habits.swap_remove(i));
@@ -320,111 +288,12 @@ impl Episodes {
             });
         }
     }
-
-    fn notice(&self, e: &Open, phase: u8, now: Millis, keys: &[SeriesKey], series: &[Series]) -> Notice {
-        let body = self.body(e, phase, now, keys, series);
-        let severity = if phase == phase::CLOSED { 9 } else { severity(&body) };
-        Notice { body, severity }
-    }
-
-    fn body(&self, e: &Open, phase: u8, now: Millis, keys: &[SeriesKey], series: &[Series]) -> wire::Episode {
-        let lead = e.members.first().map_or(0, |m| m.series);
-        let over = phase == phase::CLOSED;
-        // A closed episode lasted until it was last hot, not until it was sure to be over.
-        let until = if over { e.hot } else { now };
-        let total: f32 = e.members.iter().map(|m| rank(&keys[m.series], m.peak)).sum();
-        let contributors = e
-            .members
-            .iter()
-            .take(wire::CONTRIBUTORS)
-            .map(|m| wire::Contributor {
-                key: keys[m.series].clone(),
-                actual: m.actual,
-                expected: m.expected.0,
-                low: m.expected.1,
-                high: m.expected.2,
-                share: (100.0 * rank(&keys[m.series], m.peak) / total.max(f32::MIN_POSITIVE)) as u8,
-            })
-            .collect();
-        let shape = series.get(lead).map_or(Shape::Step, |s| {
-            shape::of(s, keys[lead].metric(), over.then_some(until.saturating_sub(e.onset)))
-        });
-        wire::Episode {
-            id: e.id,
-            phase,
-            since_ms: u32::try_from(now.saturating_sub(e.onset)).unwrap_or(u32::MAX),
-            lasted_ms: u32::try_from(until.saturating_sub(e.onset)).unwrap_or(u32::MAX),
-            shape: shape as u8,
-            group: e.group as u8,
-            score: e.score,
-            confidence: series.get(lead).map_or(0, |s| (100.0 * s.confidence()) as u8),
-            recurred: e.recurred,
-            moved: e.members.len() as u16,
-            contributors,
-            culprit: None,
-            model: [0; 8],
-            spark: None,
-        }
-    }
 }
 
-/// How well a series explains the anomaly: how far it strayed, and how much that says about the cause.
-fn rank(key: &SeriesKey, deviation: f32) -> f32 {
-    key.metric().weight * libm::log1pf(deviation.abs())
-}
-
-/// Joins what is moving, began near the episode's onset, and is nobody else's.
-fn follow(episode: &mut Open, others: &[Open], near_ms: Millis, keys: &[SeriesKey], series: &[Series]) {
-    for i in 0..series.len().min(keys.len()) {
-        let near = series[i].now.since.is_some_and(|began| began.abs_diff(episode.onset) <= near_ms);
-        let is_member = |e: &Open| e.members.iter().any(|m| m.series == i);
-        if series[i].now.warm && near && !is_member(episode) && !others.iter().any(is_member) {
-            join(episode, i, series);
-        }
-    }
-}
-
-fn join(episode: &mut Open, i: usize, series: &[Series]) {
-    let now = &series[i].now;
-    let late = !episode.members.is_empty() && now.since.is_some_and(|began| began > episode.late);
-    let (peak, actual) = (now.deviation, now.value.unwrap_or(0.0));
-    let member = Member { series: i, peak, actual, expected: now.expected, late };
-    if episode.members.is_full() {
-        // The list is ranked: the last says least.
-        episode.members.pop();
-    }
-    let _pushed = episode.members.push(member);
-    episode.score = episode.score.max(now.score);
-}
-
-/// Another explanation must be so much better to take the place of the one that was told.
-const STEADY: f32 = 1.25;
-
-/// Puts the best explanation first; headlines come before symptoms.
-fn settle(episode: &mut Open, keys: &[SeriesKey]) {
-    let told = episode.members.first().map(|m| m.series);
-    let value = |m: &Member| {
-        let key = &keys[m.series];
-        let steady = if told == Some(m.series) { STEADY } else { 1.0 };
-        (judge::may_open(key.metric()) && !m.late, steady * rank(key, m.peak))
-    };
-    episode.members.sort_unstable_by(|a, b| {
-        let ((ha, ra), (hb, rb)) = (value(a), value(b));
-        hb.cmp(&ha).then(rb.total_cmp(&ra)).then(a.series.cmp(&b.series))
-    });
-    if let Some(lead) = episode.members.first() {
-        episode.group = keys[lead.series].metric().group;
-    }
-}
-
-/// Error if a share is nearly used up, warning otherwise.
-fn severity(body: &wire::Episode) -> u8 {
-    const WARNING: u8 = 13;
-    const ERROR: u8 = 17;
-    let Some(first) = body.contributors.first() else { return WARNING };
-    let metric = first.key.metric();
-    let is_full = metric.range == (0.0, 1.0) && first.actual >= 0.9 && metric.group != Group::Cpu;
-    if is_full { ERROR } else { WARNING }
+fn notice(e: &Open, phase: u8, now: Millis, keys: &[SeriesKey], series: &[Series]) -> Notice {
+    let body = e.body(phase, now, keys, series);
+    let severity = if phase == phase::CLOSED { 9 } else { severity(&body) };
+    Notice { body, severity }
 }
 
 #[cfg(test)]

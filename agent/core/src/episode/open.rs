@@ -1,0 +1,159 @@
+//! One open episode: who belongs to it, which of them explains it best, and what is told of it.
+
+use heapless::Vec;
+
+use crate::judge::{self, Series};
+use crate::metric::Group;
+use crate::series::{Millis, SeriesKey};
+use crate::shape::{self, Shape};
+use crate::wire::{self, phase};
+
+/// Series remembered per episode.
+const MEMBERS: usize = 24;
+
+/// Another explanation must be so much better to take the place of the one that was told.
+const STEADY: f32 = 1.25;
+
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Member {
+    pub(super) series: usize,
+    pub(super) peak: f32,
+    pub(super) actual: f32,
+    pub(super) expected: (f32, f32, f32),
+    /// It began when the episode was well under way: a consequence, whatever its size.
+    pub(super) late: bool,
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct Open {
+    pub(super) id: u64,
+    pub(super) onset: Millis,
+    pub(super) late: Millis,
+    pub(super) joined: Millis,
+    pub(super) hot: Millis,
+    pub(super) told: Millis,
+    pub(super) updates: u32,
+    pub(super) recurred: u16,
+    pub(super) muted: bool,
+    pub(super) score: f32,
+    pub(super) members: Vec<Member, MEMBERS>,
+    pub(super) group: Group,
+}
+
+impl Open {
+    /// Whether the series belongs to it.
+    pub(super) fn holds(&self, i: usize) -> bool {
+        self.members.iter().any(|m| m.series == i)
+    }
+
+    /// Joins what is moving, began near the episode's onset, and is nobody else's.
+    pub(super) fn follow(
+        &mut self,
+        others: &[Open],
+        more: &[Open],
+        near_ms: Millis,
+        keys: &[SeriesKey],
+        series: &[Series],
+    ) {
+        for i in 0..series.len().min(keys.len()) {
+            let near = series[i].now.since.is_some_and(|began| began.abs_diff(self.onset) <= near_ms);
+            if series[i].now.warm && near && !self.holds(i) && !others.iter().chain(more).any(|e| e.holds(i))
+            {
+                self.join(i, series);
+            }
+        }
+    }
+
+    /// Takes a series in.
+    pub(super) fn join(&mut self, i: usize, series: &[Series]) {
+        let now = &series[i].now;
+        let late = !self.members.is_empty() && now.since.is_some_and(|began| began > self.late);
+        let (peak, actual) = (now.deviation, now.value.unwrap_or(0.0));
+        let member = Member { series: i, peak, actual, expected: now.expected, late };
+        if self.members.is_full() {
+            // The list is ranked: the last says least.
+            self.members.pop();
+        }
+        let _pushed = self.members.push(member);
+        self.score = self.score.max(now.score);
+    }
+
+    /// Puts the best explanation first; headlines come before symptoms.
+    pub(super) fn settle(&mut self, keys: &[SeriesKey]) {
+        let told = self.members.first().map(|m| m.series);
+        let value = |m: &Member| {
+            let key = &keys[m.series];
+            let steady = if told == Some(m.series) { STEADY } else { 1.0 };
+            (judge::may_open(key.metric()) && !m.late, steady * rank(key, m.peak))
+        };
+        self.members.sort_unstable_by(|a, b| {
+            let ((ha, ra), (hb, rb)) = (value(a), value(b));
+            hb.cmp(&ha).then(rb.total_cmp(&ra)).then(a.series.cmp(&b.series))
+        });
+        if let Some(lead) = self.members.first() {
+            self.group = keys[lead.series].metric().group;
+        }
+    }
+
+    /// What is told of it.
+    pub(super) fn body(
+        &self,
+        phase: u8,
+        now: Millis,
+        keys: &[SeriesKey],
+        series: &[Series],
+    ) -> wire::Episode {
+        let lead = self.members.first().map_or(0, |m| m.series);
+        let over = phase == phase::CLOSED;
+        // A closed episode lasted until it was last hot, not until it was sure to be over.
+        let until = if over { self.hot } else { now };
+        let total: f32 = self.members.iter().map(|m| rank(&keys[m.series], m.peak)).sum();
+        let contributors = self
+            .members
+            .iter()
+            .take(wire::CONTRIBUTORS)
+            .map(|m| wire::Contributor {
+                key: keys[m.series].clone(),
+                actual: m.actual,
+                expected: m.expected.0,
+                low: m.expected.1,
+                high: m.expected.2,
+                share: (100.0 * rank(&keys[m.series], m.peak) / total.max(f32::MIN_POSITIVE)) as u8,
+            })
+            .collect();
+        let shape = series.get(lead).map_or(Shape::Step, |s| {
+            shape::of(s, keys[lead].metric(), over.then_some(until.saturating_sub(self.onset)))
+        });
+        wire::Episode {
+            id: self.id,
+            phase,
+            since_ms: u32::try_from(now.saturating_sub(self.onset)).unwrap_or(u32::MAX),
+            lasted_ms: u32::try_from(until.saturating_sub(self.onset)).unwrap_or(u32::MAX),
+            shape: shape as u8,
+            group: self.group as u8,
+            score: self.score,
+            confidence: series.get(lead).map_or(0, |s| (100.0 * s.confidence()) as u8),
+            recurred: self.recurred,
+            moved: self.members.len() as u16,
+            contributors,
+            culprit: None,
+            model: [0; 8],
+            spark: None,
+        }
+    }
+}
+
+/// How well a series explains the anomaly: how far it strayed, and how much that says about the cause.
+pub(super) fn rank(key: &SeriesKey, deviation: f32) -> f32 {
+    key.metric().weight * libm::log1pf(deviation.abs())
+}
+
+/// Error if a share is nearly used up, warning otherwise.
+pub(super) fn severity(body: &wire::Episode) -> u8 {
+    const WARNING: u8 = 13;
+    const ERROR: u8 = 17;
+    let Some(first) = body.contributors.first() else { return WARNING };
+    let metric = first.key.metric();
+    let is_full = metric.range == (0.0, 1.0) && first.actual >= 0.9 && metric.group != Group::Cpu;
+    if is_full { ERROR } else { WARNING }
+}
