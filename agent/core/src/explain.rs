@@ -42,8 +42,10 @@ impl fmt::Display for Sentence<'_> {
             write!(f, "; most of it by {}", Who(culprit, e.group))?;
         }
         write!(f, "; for {}", Span(e.lasted_ms))?;
-        if e.recurred > 0 {
-            write!(f, ", come back {} times", e.recurred)?;
+        match e.recurred {
+            0 => {}
+            1 => f.write_str(", come back once")?,
+            n => write!(f, ", come back {n} times")?,
         }
         if e.moved > 1 {
             write!(f, ", with {} other series", e.moved - 1)?;
