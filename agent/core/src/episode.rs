@@ -14,7 +14,7 @@ use crate::metric::Group;
 use crate::series::{Millis, SeriesKey};
 use crate::wire::{self, phase};
 
-use open::{Open, rank, severity};
+use open::{Open, bit, rank, severity};
 
 /// Episodes open at once; a fifth cause joins the oldest.
 const OPEN: usize = 4;
@@ -62,7 +62,9 @@ pub struct Notice {
 #[derive(Debug, Clone, Copy)]
 struct Habit {
     id: u64,
-    group: Group,
+    /// A bit for each part of the device that had a good share in it: what keeps coming back does not always begin
+    /// with the same one.
+    groups: u8,
     closed: Millis,
     longest: Millis,
     times: u16,
@@ -173,7 +175,7 @@ impl Episodes {
     ) {
         let return_ms = self.times.return_ms;
         self.habits.retain(|h| now.saturating_sub(h.closed) <= return_ms);
-        let habit = self.habits.iter().find(|h| h.group == group).copied();
+        let habit = self.habits.iter().find(|h| h.groups & bit(group) != 0).copied();
         let (id, recurred) = match habit {
             Some(h) => (h.id, h.times),
             None => {
@@ -281,7 +283,7 @@ impl Episodes {
             }
             let _pushed = self.habits.push(Habit {
                 id: e.id,
-                group: e.group,
+                groups: e.groups(keys) | old.map_or(0, |h| h.groups),
                 closed: now,
                 longest: lasted.max(old.map_or(0, |h| h.longest)),
                 times: old.map_or(0, |h| h.times).saturating_add(1),
@@ -377,6 +379,12 @@ mod tests {
             outgrown,
             "opened 1 Cpu; closed 1 Cpu; reopened 1 Cpu; closed 1 Cpu; reopened 1 Cpu; closed 1 Cpu; reopened 1 Cpu",
         );
+        let build = |t: u32| match t {
+            300..340 => [0.95, 0.6, 0.01],
+            600..640 => [0.95, 0.2, 0.01],
+            _ => [0.05, 0.2, 0.01],
+        };
+        check(800, build, "opened 1 Memory; closed 1 Memory; reopened 1 Cpu; closed 1 Cpu");
         let later = |t: u32| {
             if [300, 5000].iter().any(|s| (*s..s + 40).contains(&t)) {
                 [0.95, 0.2, 0.01]

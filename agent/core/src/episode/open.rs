@@ -95,6 +95,18 @@ impl Open {
         }
     }
 
+    /// The parts of the device that had a good share in it.
+    pub(super) fn groups(&self, keys: &[SeriesKey]) -> u8 {
+        let share = |m: &Member| rank(&keys[m.series], m.peak);
+        let most = self.members.first().map_or(0.0, share);
+        let had_part =
+            |m: &&Member| judge::may_open(keys[m.series].metric()) && !m.late && share(m) >= most / 3.0;
+        self.members
+            .iter()
+            .filter(had_part)
+            .fold(bit(self.group), |bits, m| bits | bit(keys[m.series].metric().group))
+    }
+
     /// What is told of it.
     pub(super) fn body(
         &self,
@@ -141,6 +153,11 @@ impl Open {
             spark: None,
         }
     }
+}
+
+/// A group as a bit.
+pub(super) fn bit(group: Group) -> u8 {
+    1 << (group as u8 & 7)
 }
 
 /// How well a series explains the anomaly: how far it strayed, and how much that says about the cause.
