@@ -191,7 +191,8 @@ impl Episodes {
             joined: onset,
             hot: now,
             told: now,
-            updates: 0,
+            // What came back was explained before: the early update would only repeat it.
+            updates: u32::from(recurred > 0),
             recurred,
             muted,
             score: 0.0,
