@@ -143,7 +143,11 @@ impl Culprits {
 
     fn cores(&self, old: &Scan, new: &Scan) -> Vec<(Name, f64)> {
         let per_tick = self.tick_s / seconds(old, new);
-        sum(work(old, new).into_iter().map(|w| (w.name, w.cpu as f64 * per_tick)))
+        let mut cores = sum(work(old, new).into_iter().map(|w| (w.name, w.cpu as f64 * per_tick)));
+        // A parent inherits the time of a child that ended, all of it at once: more than there is was not just now.
+        let most = std::thread::available_parallelism().map_or(f64::INFINITY, |n| n.get() as f64 * 1.1);
+        cores.retain(|(_, amount)| *amount <= most);
+        cores
     }
 
     fn memory(&self, scan: &Scan) -> Vec<(Name, f64)> {

@@ -23,6 +23,18 @@ const FAULTS: [(&str, &str, &str); 4] = [
     ("fork_storm", "--fork 4", "process"),
 ];
 
+/// Asking the collector costs processor time, which must not show: so it is asked twice a second.
+fn patiently(limit: Duration, mut ask: impl FnMut() -> bool) -> bool {
+    let mut waited = Duration::ZERO;
+    while waited < limit {
+        if ask() {
+            return true;
+        }
+        waited += timed(|| wait_until(Duration::from_millis(500), || false)).1;
+    }
+    false
+}
+
 fn main() {
     let mut calm = 300;
     let mut fault = 30;
@@ -75,7 +87,7 @@ fn measure(name: &str, words: &str, group: &str, calm: u64, fault: u64) {
         .stderr(Stdio::null())
         .spawn()
         .expect("no stress-ng; apt-get install stress-ng");
-    let (seen, after) = timed(|| wait_until(Duration::from_secs(60), || episodes().len() > before));
+    let (seen, after) = timed(|| patiently(Duration::from_secs(60), || episodes().len() > before));
     if seen {
         println!("{name}_seen_after {:.1} s", after.as_secs_f64());
     } else {
@@ -86,7 +98,7 @@ fn measure(name: &str, words: &str, group: &str, calm: u64, fault: u64) {
     rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
     stress.wait().unwrap();
     let is_over = || episodes().iter().all(|e| e["state"] != "open");
-    let (closed, after) = timed(|| wait_until(Duration::from_secs(120), is_over));
+    let (closed, after) = timed(|| patiently(Duration::from_secs(120), is_over));
     println!(
         "{name}_closed_after_end {} s",
         if closed { format!("{:.1}", after.as_secs_f64()) } else { "never".into() }
