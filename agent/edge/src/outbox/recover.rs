@@ -10,6 +10,7 @@ use super::cursor::{self, Noted};
 use super::ranges::Range;
 use super::record::{self, Found, HEADER, SMALLEST};
 use super::segments::{TEMP, name, wire_item};
+use super::sending::Ahead;
 use super::store::Store;
 use super::{Cover, Lane, Options, Outbox, Rec, Seg, Sick, random};
 use crate::clock::Stamp;
@@ -302,6 +303,7 @@ fn lane_of(epoch: u64, noted: Option<&Noted>, mut seen: Seen, report: &mut Recov
     lane.opened = lane.next;
     lane.ready = lane.next - 1;
     lane.sent = lane.acked;
+    lane.ahead = Ahead::from(lane.ready);
     lane.lost = noted.map_or(0, |n| n.lost);
     // Every number without a record is covered by a loss record, or noted with its reason, or was damaged.
     let mut gaps = Vec::new();

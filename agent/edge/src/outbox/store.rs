@@ -1,21 +1,53 @@
-//! The folder with its account: how many bytes stand in it and how many were ever written to it.
+//! The folder with its account: how many bytes stand in it, how many were ever written to it, and what that wore off
+//! the flash.
 
 use std::collections::BTreeMap;
 use std::io;
 
+use fieldmouse_core::series::Millis;
+
 use crate::disk::Disk;
+
+/// What a device writes for the least byte.
+const PAGE: u64 = 4096;
+const HOUR_MS: Millis = 3_600_000;
+
+/// Bytes of flash written in each of the last hours. Pages are counted whole, and one more for the names and sizes that
+/// a file system writes with them.
+#[derive(Debug, Default)]
+struct Wear {
+    hours: [u64; 24],
+    hour: u64,
+}
+
+impl Wear {
+    /// Goes on to the hour of `now`.
+    fn settle(&mut self, now: Millis) {
+        let hour = now / HOUR_MS;
+        for gone in (self.hour + 1..=hour).take(24) {
+            self.hours[usize::try_from(gone % 24).unwrap_or(0)] = 0;
+        }
+        self.hour = self.hour.max(hour);
+    }
+
+    fn add(&mut self, from: u64, to: u64) {
+        let pages = to.div_ceil(PAGE) - from / PAGE;
+        self.hours[usize::try_from(self.hour % 24).unwrap_or(0)] += (pages + 1) * PAGE;
+    }
+}
 
 /// A [`Disk`] that is kept account of.
 pub(super) struct Store {
     disk: Box<dyn Disk>,
     sizes: BTreeMap<String, u64>,
     written: u64,
+    wear: Wear,
 }
 
 impl Store {
     /// Takes over a disk; [`Store::list`] comes first.
     pub(super) fn new(disk: Box<dyn Disk>) -> Self {
-        Self { disk, sizes: BTreeMap::new(), written: 0 }
+        Self { disk, sizes: BTreeMap::new(), written: 0, wear: Wear::default() }
     }
 
     /// Every file and its size.
@@ -38,6 +70,16 @@ impl Store {
     /// Bytes written since the start.
     pub(super) fn written(&self) -> u64 {
         self.written
+    }
+
+    /// What time it is for the account of the flash.
+    pub(super) fn settle(&mut self, now: Millis) {
+        self.wear.settle(now);
+    }
+
+    /// Bytes of flash written in the last 24 hours.
+    pub(super) fn worn(&self) -> u64 {
+        self.wear.hours.iter().sum()
     }
 
     /// Part of a file.
@@ -65,6 +107,7 @@ impl Store {
         match size {
             Some(size) => {
                 self.written += size.saturating_sub(known);
+                self.wear.add(known.min(size), size);
                 self.sizes.insert(name.to_owned(), size);
             }
             None => {

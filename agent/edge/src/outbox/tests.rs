@@ -195,7 +195,7 @@ impl Collector {
     fn deliver(&mut self, outbox: &mut Outbox, batches: usize) {
         for _ in 0..batches {
             let mut bytes = Vec::new();
-            let Some(b) = outbox.batch(600, &mut bytes) else { return };
+            let Some(b) = outbox.batch(600, true, &mut bytes) else { return };
             self.take(b.epoch, &bytes);
         }
     }
@@ -227,7 +227,7 @@ fn what_is_durable_survives_and_is_delivered_once() {
     for id in 1..=20 {
         assert_eq!(say(&mut o, 10, 9, id, 20), id);
     }
-    assert_eq!(o.batch(4096, &mut Vec::new()), None, "nothing is offered before it is durable");
+    assert_eq!(o.batch(4096, true, &mut Vec::new()), None, "nothing is offered before it is durable");
     assert_eq!(o.sync_due(10), Some(1010));
     o.sync(1010);
     say(&mut o, 2000, 17, 21, 0);
@@ -397,7 +397,7 @@ fn what_is_acknowledged_batch_by_batch_is_freed_to_the_last() {
     o.sync(2000);
     assert!(o.lost() > 0);
     let (mut bytes, mut n) = (Vec::new(), 0);
-    while let Some(b) = o.batch(900, &mut bytes) {
+    while let Some(b) = o.batch(900, false, &mut bytes) {
         o.acked(3000, b.epoch, b.last);
         n += b.items;
         bytes.clear();
