@@ -15,5 +15,7 @@ mod invariants;
 mod packaging;
 /// The replay is the agent.
 mod replay;
+/// Suspend and pauses.
+mod time;
 /// Golden bytes of every message.
 mod wire;
