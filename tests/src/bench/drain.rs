@@ -1,18 +1,16 @@
 //! How fast a day's backlog goes home, and how long what is new waits meanwhile: real broker, agent and collector.
-#![expect(clippy::print_stdout, reason = "the figures are what it is for")]
-#![allow(clippy::unwrap_used, reason = "a benchmark fails by panicking")]
 
 use std::time::Duration;
 
+use crate::broker::Mosquitto;
+use crate::http;
+use crate::program::{Agent, Collector};
+use crate::wait::{timed, wait_for};
 use fieldmouse::clock::{self, Stamp};
 use fieldmouse::disk::Folder;
 use fieldmouse::outbox::{self, Outbox};
 use fieldmouse_core::series::cut;
 use fieldmouse_core::wire::{self, Fact, Kind};
-use fieldmouse_tests::broker::Mosquitto;
-use fieldmouse_tests::http;
-use fieldmouse_tests::program::{Agent, Collector};
-use fieldmouse_tests::wait::{timed, wait_for};
 
 /// One event a second for a day.
 const BACKLOG: u64 = 86_400;
@@ -40,7 +38,8 @@ fn day_offline(state: &std::path::Path) -> u64 {
     outbox.bytes()
 }
 
-fn main() {
+/// Prints the figures.
+pub fn main() {
     let dir = tempfile::tempdir_in(".").unwrap();
     let bytes = day_offline(&dir.path().join("state"));
     let broker = Mosquitto::plain(dir.path());

@@ -1,16 +1,14 @@
 //! What a durable append costs: the outbox beside SQLite, redb and queue-file, each committing about 4 KiB at a time.
 //!
-//!   append [DIRECTORY]      on the disk of DIRECTORY, else of this working directory
-#![expect(clippy::print_stdout, reason = "the figures are what it is for")]
-#![allow(clippy::unwrap_used, reason = "a benchmark fails by panicking")]
+//! `bench append [DIRECTORY]`: on the disk of DIRECTORY, else of this working directory
 
 use std::path::Path;
 
+use crate::wait::timed;
 use fieldmouse::clock::{self, Stamp};
 use fieldmouse::disk::Folder;
 use fieldmouse::outbox::{self, Outbox};
 use fieldmouse_core::wire::Kind;
-use fieldmouse_tests::wait::timed;
 
 /// An ordinary event.
 const BYTES: usize = 200;
@@ -84,13 +82,14 @@ fn written() -> u64 {
     io.lines().find_map(|l| l.strip_prefix("write_bytes: ")).unwrap().parse().unwrap()
 }
 
-fn main() {
-    let place = std::env::args().nth(1).unwrap_or_else(|| ".".to_owned());
+/// Prints the figures.
+pub fn main(args: &[String]) {
+    let place = args.first().map_or(".", String::as_str);
     let groups: Vec<Vec<u8>> = (0..GROUP).map(|i| vec![u8::try_from(i).unwrap(); BYTES]).collect();
     let mut best = [(0.0_f64, f64::MAX); CONTESTANTS.len()];
     for _ in 0..ROUNDS {
         for ((_, open), best) in CONTESTANTS.iter().zip(&mut best) {
-            let dir = tempfile::tempdir_in(&place).unwrap();
+            let dir = tempfile::tempdir_in(place).unwrap();
             let mut commit = open(dir.path());
             let before = written();
             let ((), took) = timed(|| (0..GROUPS).for_each(|_| commit(&groups)));
