@@ -78,9 +78,10 @@ impl Options {
         o
     }
 
-    /// What segments may take: a temporary copy of one and of the cursor must fit beside them.
+    /// What segments may take: what is free in the active one, and a temporary copy of one and of the cursor, must fit
+    /// beside them.
     fn log_bytes(&self) -> u64 {
-        self.max_bytes - self.segment_bytes - self.quarantine_bytes - 2 * cursor::LARGEST
+        self.max_bytes - 2 * self.segment_bytes - self.quarantine_bytes - 2 * cursor::LARGEST
     }
 
     /// The largest payload of a record.
@@ -361,7 +362,9 @@ impl Outbox {
             let current = at + 1 == self.lanes.len();
             while let Some(lane) = self.lanes.get_mut(at).filter(|_| self.sick.is_none() || current) {
                 let Some(range) = lane.holes.pop() else { break };
-                let must = lane.covers.iter().all(|c| c.range.first > range.first);
+                // A cover that did its work, and waits for its own turn, helps nobody at this gap.
+                let helps = |c: &Cover| c.range.first <= range.first && c.range.last() > lane.acked;
+                let must = !lane.covers.iter().any(helps);
                 if !(must || self.has_room(LOSS_BYTES)) || !self.cover(at, range, stamp) {
                     if let Some(lane) = self.lanes.get_mut(at) {
                         lane.holes.add(range);

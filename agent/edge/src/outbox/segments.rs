@@ -49,7 +49,9 @@ impl Outbox {
         if fresh.is_empty() {
             return true;
         }
-        let done = match self.store.append(&file, fresh) {
+        let known = self.store.size(&file);
+        let made = if known == 0 { self.store.prepare(&file, self.options.segment_bytes) } else { Ok(()) };
+        let done = match made.and_then(|()| self.store.write(&file, self.flushed as u64, fresh)) {
             Ok(()) => Ok(()),
             Err(e) => {
                 log::warn!("outbox: {file}: {e}; writing it anew");
@@ -78,6 +80,9 @@ impl Outbox {
             && seg.filed
         {
             seg.buf = None;
+            if self.sick.is_none() {
+                self.store.cut(&name(self.active), seg.size);
+            }
         }
         self.active += 1;
         self.flushed = 0;
@@ -180,6 +185,8 @@ impl Outbox {
             return false;
         }
         for ord in waiting {
+            // What was free in it when the disk failed.
+            self.store.cut(&name(ord), self.segs.get(&ord).map_or(0, |s| s.size));
             let Some(seg) = self.segs.get_mut(&ord) else { continue };
             let Some(buf) = seg.buf.as_ref() else { continue };
             if !buf.is_empty() && self.store.replace(&name(ord), TEMP, buf).is_err() {
