@@ -241,7 +241,7 @@ impl Outbox {
             }
         });
         let begun = bytes.iter().any(|b| *b != 0 && *b != FILL);
-        if !begun && bad.len() > 0 {
+        if !begun && !bad.is_empty() {
             // Its making was cut short: it never held anything.
             survey.damaged.insert(ord);
             (end, tail) = (0, 0);
