@@ -185,6 +185,7 @@ pub struct Batch {
 pub struct Outbox {
     store: Store,
     options: Options,
+    entropy: Entropy,
     /// The last one is the current one; there is always one.
     lanes: Vec<Lane>,
     segs: BTreeMap<u64, Seg>,
@@ -216,19 +217,34 @@ impl std::fmt::Debug for Outbox {
     }
 }
 
+/// Where the numbers of epochs come from: each as good as never given before. Injected, so that a simulation replays.
+pub type Entropy = Box<dyn FnMut() -> u64 + Send>;
+
+/// The kernel's entropy.
+#[must_use]
+pub fn entropy() -> Entropy {
+    Box::new(random)
+}
+
 fn random() -> u64 {
     let mut bytes = [0; 8];
     if SystemRandom::new().fill(&mut bytes).is_err() {
         // No entropy at early boot: time is better than a constant.
         bytes = crate::clock::mono_ms().wrapping_mul(0x9E37_79B9_7F4A_7C15).to_le_bytes();
     }
-    u64::from_le_bytes(bytes).max(1)
+    u64::from_le_bytes(bytes)
 }
 
 impl Outbox {
+    /// A lane of a new epoch.
+    fn new_lane(&mut self) -> Lane {
+        Lane::new((self.entropy)().max(1))
+    }
+
     fn lane(&mut self) -> &mut Lane {
         if self.lanes.is_empty() {
-            self.lanes.push(Lane::new(random()));
+            let lane = self.new_lane();
+            self.lanes.push(lane);
         }
         let last = self.lanes.len() - 1;
         &mut self.lanes[last]
@@ -421,6 +437,12 @@ impl Outbox {
     #[must_use]
     pub fn bytes_written(&self) -> u64 {
         self.store.written()
+    }
+
+    /// Whether everything pushed so far would survive a power cut now.
+    #[must_use]
+    pub fn is_durable(&self) -> bool {
+        self.unsynced_since.is_none() && self.sick.is_none()
     }
 
     /// Whether new events stand in memory alone, as the folder cannot be written.

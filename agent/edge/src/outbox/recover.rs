@@ -11,7 +11,7 @@ use super::ranges::Range;
 use super::record::{self, Found, HEADER, SMALLEST};
 use super::segments::{TEMP, name, wire_item};
 use super::store::Store;
-use super::{Cover, Lane, Options, Outbox, Rec, Seg, Sick, random};
+use super::{Cover, Entropy, Lane, Options, Outbox, Rec, Seg, Sick};
 use crate::clock::Stamp;
 use crate::disk::Disk;
 
@@ -44,12 +44,13 @@ struct Seen {
 }
 
 impl Outbox {
-    /// Opens the outbox in a folder, whatever state that is in.
+    /// Opens the outbox in a folder, whatever state that is in. Epochs are drawn from `entropy`.
     #[must_use]
-    pub fn open(disk: Box<dyn Disk>, options: Options, stamp: Stamp) -> (Self, Recovery) {
+    pub fn open(disk: Box<dyn Disk>, options: Options, entropy: Entropy, stamp: Stamp) -> (Self, Recovery) {
         let mut outbox = Self {
             store: Store::new(disk),
             options,
+            entropy,
             lanes: Vec::new(),
             segs: BTreeMap::new(),
             // Above any file there may be, should the folder not be readable yet.
@@ -74,7 +75,8 @@ impl Outbox {
             }
         }
         if outbox.lanes.is_empty() {
-            outbox.lanes.push(Lane::new(random()));
+            let lane = outbox.new_lane();
+            outbox.lanes.push(lane);
             report.new_epoch = true;
         }
         if outbox.sick.is_none() {
@@ -92,7 +94,8 @@ impl Outbox {
             report.memory_only = Some("the folder cannot be written".to_owned());
             self.active = self.active.max(1 << 63);
             self.sick = Some(Sick::begin(now));
-            self.lanes.push(Lane::new(random()));
+            let lane = self.new_lane();
+            self.lanes.push(lane);
             return;
         }
         self.sweep(now);

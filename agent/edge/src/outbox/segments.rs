@@ -5,7 +5,7 @@ use fieldmouse_core::wire::{self, Item, loss};
 
 use super::cursor::{self, Noted};
 use super::record::HEADER;
-use super::{CURSOR_LOSS_MS, Lane, Outbox, Sick, random};
+use super::{CURSOR_LOSS_MS, Outbox, Sick};
 
 /// First and longest wait before a failed disk is tried again.
 const RETRY: (Millis, Millis) = (5_000, 60_000);
@@ -94,7 +94,7 @@ impl Outbox {
         seg.filed = false;
         self.active += 1;
         self.flushed = 0;
-        let mut moved = Lane::new(random());
+        let mut moved = self.new_lane();
         let current = self.lanes.len().saturating_sub(1);
         let mut again: Vec<(u8, Vec<u8>)> = Vec::new();
         for (i, lane) in self.lanes.iter_mut().enumerate() {

@@ -6,7 +6,7 @@ use fieldmouse_core::wire::{self, Item, loss};
 use super::ranges::Range;
 use super::record::{self, HEADER};
 use super::segments::{name, wire_item};
-use super::{Batch, CURSOR_MS, Lane, Outbox, Rec, Seg, cursor, random};
+use super::{Batch, CURSOR_MS, Lane, Outbox, Rec, Seg, cursor};
 
 impl Outbox {
     /// The collector has everything up to `seq` of `epoch`. True if that frees something.
@@ -72,7 +72,7 @@ impl Outbox {
         lane.sent = lane.sent.min(lane.ready);
         let gone = lane.holes.cut(opened);
         lane.lost -= gone.min(lane.lost);
-        let mut new = Lane::new(random());
+        let mut new = self.new_lane();
         if gone > 0 {
             new.next += gone;
             new.lose(1, gone, loss::FULL);
