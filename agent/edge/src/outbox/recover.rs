@@ -60,6 +60,7 @@ impl Outbox {
             urgent: false,
             sick: None,
             cursor_due: None,
+            unnoted: false,
             strange_acks: 0,
             scanned: false,
             orphans: Vec::new(),
@@ -137,17 +138,24 @@ impl Outbox {
         }
         report.cursor_lost = noted.is_none() && !files.is_empty();
         let current = noted.iter().flatten().last().map(|n| n.epoch);
-        if let Some(epoch) = last_epoch.or(current) {
+        // The cursor names every epoch that is not done with. Of others there is only what came back with a segment whose
+        // removal was lost: they are not gone on with.
+        if let Some(epoch) = current.or(last_epoch) {
             // Bytes at the very end that tell nothing: as many numbers as could have stood there are not given again.
             let junk = if tail == 0 { 0 } else { (tail / SMALLEST).max(1) as u64 };
             let next = seen.entry(epoch).or_default();
             let noted = noted.iter().flatten().find(|n| n.epoch == epoch);
             next.highest = next.highest.max(noted.map_or(0, |n| n.acked)) + junk;
         }
+        if current.is_some() {
+            order.sort_by_key(|e| noted.iter().flatten().any(|n| n.epoch == *e));
+        }
         let mut lanes = Vec::new();
         for epoch in order {
             let known = noted.iter().flatten().find(|n| n.epoch == epoch);
-            let lane = lane_of(epoch, known, seen.remove(&epoch).unwrap_or_default(), &mut report);
+            let found = seen.remove(&epoch).unwrap_or_default();
+            let closed = current.is_some() && known.is_none();
+            let lane = lane_of(epoch, known, closed, found, &mut report);
             for rec in &lane.recs {
                 if let Some(seg) = self.segs.get_mut(&rec.seg) {
                     seg.live += 1;
@@ -257,12 +265,13 @@ impl Outbox {
             }
             return Ok(());
         };
-        // What a killed process left in the page cache is about to be called durable.
+        // What a killed process left in the page cache, names too, is about to be called durable.
         if let Err(e) = self.store.sync(&name(last)) {
             log::warn!("outbox: {}: {e}", name(last));
             let bytes = self.store.read(&name(last), 0, usize::MAX >> 1)?;
             self.store.replace(&name(last), TEMP, &bytes)?;
         }
+        self.store.sync_dir()?;
         if !self.lanes.is_empty() {
             return Ok(());
         }
@@ -280,8 +289,9 @@ impl Outbox {
     }
 }
 
-/// What an epoch holds, with what is missing from it.
-fn lane_of(epoch: u64, noted: Option<&Noted>, mut seen: Seen, report: &mut Recovery) -> Lane {
+/// What an epoch holds, with what is missing from it. Of a closed epoch nothing is: it was
+/// delivered before.
+fn lane_of(epoch: u64, noted: Option<&Noted>, closed: bool, mut seen: Seen, report: &mut Recovery) -> Lane {
     // A number may stand twice, in a segment and in its copy: they are the same.
     seen.recs.sort_by_key(|r| r.seq);
     seen.recs.dedup_by_key(|r| r.seq);
@@ -306,6 +316,9 @@ fn lane_of(epoch: u64, noted: Option<&Noted>, mut seen: Seen, report: &mut Recov
     lane.ready = lane.next - 1;
     lane.sent = lane.acked;
     lane.lost = noted.map_or(0, |n| n.lost);
+    if closed {
+        return lane;
+    }
     // Every number without a record is covered by a loss record, or noted with its reason, or was damaged.
     let mut gaps = Vec::new();
     let mut from = lane.acked + 1;

@@ -49,12 +49,14 @@ impl Outbox {
         if fresh.is_empty() {
             return true;
         }
-        let done = match self.store.append(&file, fresh) {
-            Ok(()) => Ok(()),
-            Err(e) => {
+        let done = if self.store.size(&file) == self.flushed as u64 {
+            self.store.append(&file, fresh).or_else(|e| {
                 log::warn!("outbox: {file}: {e}; writing it anew");
                 self.store.replace(&file, TEMP, buf)
-            }
+            })
+        } else {
+            // An earlier attempt left more than was called durable.
+            self.store.replace(&file, TEMP, buf)
         };
         match done {
             Ok(()) => {
@@ -149,8 +151,7 @@ impl Outbox {
     /// Tries to bring what is in memory to the disk.
     pub(super) fn restore(&mut self, now: Millis) {
         let Some(sick) = self.sick else { return };
-        let done = self.try_restore(now);
-        if done {
+        if self.is_readable() && self.write_back(now) {
             log::info!("outbox: the disk is back");
             for lane in &mut self.lanes {
                 lane.ready = lane.next - 1;
@@ -159,12 +160,22 @@ impl Outbox {
         }
         let wait = (sick.wait * 2).min(RETRY.1);
         self.sick = Some(Sick { retry_at: now + wait, wait });
+        self.renew();
     }
 
-    fn try_restore(&mut self, now: Millis) -> bool {
+    fn is_readable(&mut self) -> bool {
         // Files that were never read come first: the folder may have been away since the start.
         let found = if self.scanned { self.store.list().map(|_| ()) } else { self.scan().map(|_| ()) };
-        if found.is_err() {
+        // The cursor has room for so many epochs; acknowledgements make room for more.
+        found.is_ok() && self.lanes.len() <= cursor::LANES
+    }
+
+    fn write_back(&mut self, now: Millis) -> bool {
+        self.sick = None;
+        let waiting: Vec<u64> = self.segs.iter().filter(|(_, s)| !s.filed).map(|(ord, _)| *ord).collect();
+        // The cursor names the new epoch before any of its records is there, and what was acknowledged before the
+        // records that show it are gone.
+        if !self.save_cursor(now) {
             return false;
         }
         for ord in std::mem::take(&mut self.orphans) {
@@ -172,18 +183,13 @@ impl Outbox {
                 self.orphans.push(ord);
             }
         }
-        self.sick = None;
-        let waiting: Vec<u64> = self.segs.iter().filter(|(_, s)| !s.filed).map(|(ord, _)| *ord).collect();
-        // The cursor names the new epoch before any of its records is there.
-        if !self.fit(now) || self.sick.is_some() || !self.save_cursor(now) {
-            self.sick = Some(Sick::begin(now));
+        if !self.fit(now) || self.sick.is_some() {
             return false;
         }
         for ord in waiting {
             let Some(seg) = self.segs.get_mut(&ord) else { continue };
             let Some(buf) = seg.buf.as_ref() else { continue };
             if !buf.is_empty() && self.store.replace(&name(ord), TEMP, buf).is_err() {
-                self.sick = Some(Sick::begin(now));
                 return false;
             }
             seg.filed = true;
@@ -194,6 +200,25 @@ impl Outbox {
             }
         }
         true
+    }
+
+    /// If the cursor on disk names the current epoch, numbers given in memory must be of another: after a restart they
+    /// would be given again.
+    fn renew(&mut self) {
+        let Some(lane) = self.lanes.last() else { return };
+        let (epoch, is_empty) = (lane.epoch, lane.next == 1);
+        let size = usize::try_from(cursor::LARGEST).unwrap_or(4096) * 2;
+        let is_named = match self.store.read(cursor::NAME, 0, size) {
+            Ok(bytes) => cursor::decode(&bytes).is_some_and(|l| l.iter().any(|n| n.epoch == epoch)),
+            Err(e) => e.kind() != std::io::ErrorKind::NotFound,
+        };
+        if is_named {
+            if is_empty {
+                self.lanes.pop();
+            }
+            let lane = self.new_lane();
+            self.lanes.push(lane);
+        }
     }
 
     /// Writes the cursor file.
@@ -207,12 +232,12 @@ impl Outbox {
                 acked: l.acked,
                 next: l.next,
                 lost: l.lost,
-                holes: l.holes.coarse(share),
+                holes: l.unwritten().coarse(share),
             })
             .collect();
         let done = self.store.replace(cursor::NAME, cursor::TEMP, &cursor::encode(&noted));
         match done {
-            Ok(()) => self.cursor_due = None,
+            Ok(()) => (self.cursor_due, self.unnoted) = (None, false),
             Err(e) => {
                 log::warn!("outbox: the cursor cannot be written: {e}");
                 self.cursor_due = Some(now + CURSOR_LOSS_MS);

@@ -79,6 +79,8 @@ impl Outbox {
         }
         self.lanes.push(new);
         let to = self.lanes.len() - 1;
+        // The cursor names the new epoch before any of its records is there.
+        self.save_cursor(now);
         for rec in moving.into_iter().rev() {
             let payload = self.payload(rec, self.lanes.get(at).map_or(0, |l| l.epoch), &mut None);
             if let Some(seg) = self.segs.get_mut(&rec.seg) {
@@ -96,7 +98,6 @@ impl Outbox {
             }
         }
         self.unsynced_since = Some(now);
-        self.save_cursor(now);
     }
 
     /// The bytes of a record's payload, if they are what was written.
