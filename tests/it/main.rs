@@ -15,5 +15,7 @@ mod invariants;
 mod packaging;
 /// The replay is the agent.
 mod replay;
+/// Virtual time: power cuts and the whole system.
+mod sim;
 /// Golden bytes of every message.
 mod wire;
