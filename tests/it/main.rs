@@ -15,6 +15,8 @@ mod invariants;
 mod packaging;
 /// The replay is the agent.
 mod replay;
+/// Virtual time: power cuts and the whole system.
+mod sim;
 /// Suspend and pauses.
 mod time;
 /// Golden bytes of every message.

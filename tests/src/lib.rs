@@ -14,6 +14,7 @@ pub mod demo;
 pub mod ear;
 pub mod http;
 pub mod program;
+pub mod sim;
 pub mod wait;
 
 use std::path::PathBuf;

@@ -7,13 +7,15 @@ use serde::Serialize;
 use crate::store::Acknowledged;
 
 /// `status` of this collector.
-pub(super) fn status(id: &str, state: u8, now_ms: u64) -> Vec<u8> {
+#[must_use]
+pub fn status(id: &str, state: u8, now_ms: u64) -> Vec<u8> {
     let body = wire::Status { state, version: cut(env!("CARGO_PKG_VERSION")) };
     message(&wire::Head { node: id, epoch: 0 }, (Kind::Status, 1), Some(now_ms), &body)
 }
 
 /// `ack` for an agent. The head names the agent, as the topic does, so that it can check both alike.
-pub(super) fn ack(id: &str, ack: &Acknowledged) -> Vec<u8> {
+#[must_use]
+pub fn ack(id: &str, ack: &Acknowledged) -> Vec<u8> {
     let said = wire::Ack { epoch: ack.epoch, seq: ack.seq };
     let body = wire::AckFrom { ack: said, collector: cut(id) };
     message(&wire::Head { node: &ack.node, epoch: ack.epoch }, (Kind::Ack, 2), None, &body)

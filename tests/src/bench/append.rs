@@ -27,7 +27,7 @@ type Contestant = (&'static str, fn(&Path) -> Commit);
 fn fieldmouse(dir: &Path) -> Commit {
     let stamp = Stamp { mono_ms: 0, ..clock::stamp() };
     let options = outbox::Options { flash_bytes_per_day: u64::MAX, ..outbox::Options::new(64 << 20) };
-    let (mut outbox, _) = Outbox::open(Box::new(Folder::new(dir)), options, stamp);
+    let (mut outbox, _) = Outbox::open(Box::new(Folder::new(dir)), options, outbox::entropy(), stamp);
     Box::new(move |group| {
         for event in group {
             outbox.push(stamp, Kind::Fact, 1, 9, event);

@@ -23,7 +23,8 @@ fn day_offline(state: &std::path::Path) -> u64 {
     let now = clock::stamp();
     let at = |s: u64| Stamp { wall_ms: now.wall_ms.map(|w| w - (BACKLOG - s) * 1000), ..now };
     let options = outbox::Options { flash_bytes_per_day: u64::MAX, ..outbox::Options::new(MAX_BYTES) };
-    let (mut outbox, _) = Outbox::open(Box::new(Folder::new(&state.join("outbox"))), options, now);
+    let (mut outbox, _) =
+        Outbox::open(Box::new(Folder::new(&state.join("outbox"))), options, outbox::entropy(), now);
     let mut body = [0; 256];
     for s in 0..BACKLOG {
         let text = format!("{s:06} {}", "a sentence as long as that of an ordinary event ".repeat(3));

@@ -372,7 +372,7 @@ mod tests {
         fn of(severities: &[u8]) -> Self {
             let dir = tempfile::tempdir().unwrap();
             let disk = Box::new(Folder::new(dir.path()));
-            let (o, _) = Outbox::open(disk, outbox::Options::new(1 << 20), at(0));
+            let (o, _) = Outbox::open(disk, outbox::Options::new(1 << 20), outbox::entropy(), at(0));
             let d = Delivery::new("n-1", Options { batch_bytes: 30, ..Options::new(300_000) });
             let mut rig = Self { d, o, _dir: dir };
             severities.iter().for_each(|s| rig.push(*s));

@@ -33,6 +33,8 @@ pub use recover::Recovery;
 const LOSS_SEVERITY: u8 = 13;
 /// The most a loss record takes.
 const LOSS_BYTES: u64 = (HEADER + ITEM + 24) as u64;
+/// What may go for a loss record, as a severity: everything but another loss record, or two of them would take turns.
+const FOR_LOSS: u8 = u8::MAX - 1;
 /// From this severity on an event is made durable at once.
 const URGENT: u8 = 17;
 /// Group commit: nothing waits longer for the disk, …
@@ -149,6 +151,13 @@ impl Lane {
         self.lost += count;
     }
 
+    /// Lost numbers without a durable record that says so.
+    fn unwritten(&self) -> Ranges {
+        let mut ranges = self.holes.clone();
+        self.covers.iter().filter(|c| c.seq > self.ready).for_each(|c| ranges.add(c.range));
+        ranges
+    }
+
     /// A record goes: what is lost with it is noted.
     fn drop_rec(&mut self, rec: &Rec, reason: u8) {
         self.lose(rec.seq, 1, reason);
@@ -199,17 +208,22 @@ pub struct Batch {
 pub struct Outbox {
     store: Store,
     options: Options,
+    entropy: Entropy,
     /// The last one is the current one; there is always one.
     lanes: Vec<Lane>,
     segs: BTreeMap<u64, Seg>,
     active: u64,
-    /// Bytes of the active segment that are durable.
+    /// Bytes of the active segment that are durable, …
     flushed: usize,
+    /// … and those behind them in its file that are known to stand for nothing.
+    free: u64,
     unsynced_since: Option<Millis>,
     urgent: bool,
     sick: Option<Sick>,
     /// The cursor file is behind, and is to be written by then.
     cursor_due: Option<Millis>,
+    /// An event was refused, and the cursor file does not know of it yet.
+    unnoted: bool,
     strange_acks: u64,
     /// Whether the files were ever read.
     scanned: bool,
@@ -230,19 +244,34 @@ impl std::fmt::Debug for Outbox {
     }
 }
 
+/// Where the numbers of epochs come from: each as good as never given before. Injected, so that a simulation replays.
+pub type Entropy = Box<dyn FnMut() -> u64 + Send>;
+
+/// The kernel's entropy.
+#[must_use]
+pub fn entropy() -> Entropy {
+    Box::new(random)
+}
+
 fn random() -> u64 {
     let mut bytes = [0; 8];
     if SystemRandom::new().fill(&mut bytes).is_err() {
         // No entropy at early boot: time is better than a constant.
         bytes = crate::clock::mono_ms().wrapping_mul(0x9E37_79B9_7F4A_7C15).to_le_bytes();
     }
-    u64::from_le_bytes(bytes).max(1)
+    u64::from_le_bytes(bytes)
 }
 
 impl Outbox {
+    /// A lane of a new epoch.
+    fn new_lane(&mut self) -> Lane {
+        Lane::new((self.entropy)().max(1))
+    }
+
     fn lane(&mut self) -> &mut Lane {
         if self.lanes.is_empty() {
-            self.lanes.push(Lane::new(random()));
+            let lane = self.new_lane();
+            self.lanes.push(lane);
         }
         let last = self.lanes.len() - 1;
         &mut self.lanes[last]
@@ -258,6 +287,7 @@ impl Outbox {
         lane.next += 1;
         if !room {
             lane.lose(seq, 1, if fits { loss::FULL } else { loss::TOO_LARGE });
+            self.unnoted = true;
             self.note_by(stamp.mono_ms + CURSOR_LOSS_MS);
             return seq;
         }
@@ -360,15 +390,11 @@ impl Outbox {
         let mut at = 0;
         while at < self.lanes.len() {
             let current = at + 1 == self.lanes.len();
-            while let Some(lane) = self.lanes.get_mut(at).filter(|_| self.sick.is_none() || current) {
-                let Some(range) = lane.holes.pop() else { break };
-                // A cover that did its work, and waits for its own turn, helps nobody at this gap.
-                let helps = |c: &Cover| c.range.first <= range.first && c.range.last() > lane.acked;
-                let must = !lane.covers.iter().any(helps);
-                if !(must || self.has_room(LOSS_BYTES)) || !self.cover(at, range, stamp) {
-                    if let Some(lane) = self.lanes.get_mut(at) {
-                        lane.holes.add(range);
-                    }
+            while let Some(lane) = self.lanes.get(at).filter(|_| self.sick.is_none() || current) {
+                let Some(first) = lane.holes.first() else { break };
+                // The collector waits at the lowest gap that is open.
+                let must = lane.covers.iter().all(|c| c.range.first > first || c.range.last() <= lane.acked);
+                if !(must || self.has_room(LOSS_BYTES)) || !self.cover(at, stamp) {
                     break;
                 }
             }
@@ -376,11 +402,14 @@ impl Outbox {
         }
     }
 
-    fn cover(&mut self, at: usize, range: Range, stamp: Stamp) -> bool {
+    /// Declares the first lost range of a lane. While room is made it is still a hole, lest a cursor that is written
+    /// then knows nothing of it.
+    fn cover(&mut self, at: usize, stamp: Stamp) -> bool {
         let lanes = self.lanes.len();
-        let room = self.make_room(stamp.mono_ms, LOSS_BYTES, u8::MAX);
+        let room = self.make_room(stamp.mono_ms, LOSS_BYTES, FOR_LOSS);
         let stays = self.lanes.len() == lanes || self.sick.is_none();
         let Some(lane) = self.lanes.get_mut(at).filter(|_| room && stays) else { return false };
+        let Some(range) = lane.holes.pop() else { return false };
         let seq = lane.next;
         lane.next += 1;
         lane.covers.push(Cover { seq, range, sent: false });
@@ -451,6 +480,12 @@ impl Outbox {
     #[must_use]
     pub fn is_worn(&self) -> bool {
         self.flash_bytes_day() > self.options.flash_bytes_per_day
+    }
+
+    /// Whether everything pushed so far, or the account of its loss, would survive a power cut now.
+    #[must_use]
+    pub fn is_durable(&self) -> bool {
+        self.unsynced_since.is_none() && self.sick.is_none() && !self.unnoted
     }
 
     /// Whether new events stand in memory alone, as the folder cannot be written.

@@ -12,7 +12,7 @@ use super::record::{self, Found, HEADER, SMALLEST};
 use super::segments::{TEMP, name, wire_item};
 use super::sending::Ahead;
 use super::store::{FILL, Store};
-use super::{Cover, Lane, Options, Outbox, Rec, Seg, Sick, random};
+use super::{Cover, Entropy, Lane, Options, Outbox, Rec, Seg, Sick};
 use crate::clock::Stamp;
 use crate::disk::Disk;
 
@@ -61,27 +61,31 @@ struct Survey {
 }
 
 impl Outbox {
-    /// Opens the outbox in a folder, whatever state that is in.
+    /// Opens the outbox in a folder, whatever state that is in. Epochs are drawn from `entropy`.
     #[must_use]
-    pub fn open(disk: Box<dyn Disk>, options: Options, stamp: Stamp) -> (Self, Recovery) {
+    pub fn open(disk: Box<dyn Disk>, options: Options, entropy: Entropy, stamp: Stamp) -> (Self, Recovery) {
         let mut outbox = Self {
             store: Store::new(disk),
             options,
+            entropy,
             lanes: Vec::new(),
             segs: BTreeMap::new(),
             // Above any file there may be, should the folder not be readable yet.
             active: 1 << 63,
             flushed: 0,
+            free: 0,
             unsynced_since: None,
             urgent: false,
             sick: None,
             cursor_due: None,
+            unnoted: false,
             strange_acks: 0,
             scanned: false,
             orphans: Vec::new(),
             scratch: Vec::new(),
         };
         let now = stamp.mono_ms;
+        outbox.store.settle(now);
         let mut report = Recovery::default();
         match outbox.scan() {
             Ok(found) => report = found,
@@ -91,7 +95,8 @@ impl Outbox {
             }
         }
         if outbox.lanes.is_empty() {
-            outbox.lanes.push(Lane::new(random()));
+            let lane = outbox.new_lane();
+            outbox.lanes.push(lane);
             report.new_epoch = true;
         }
         if outbox.sick.is_none() {
@@ -109,7 +114,8 @@ impl Outbox {
             report.memory_only = Some("the folder cannot be written".to_owned());
             self.active = self.active.max(1 << 63);
             self.sick = Some(Sick::begin(now));
-            self.lanes.push(Lane::new(random()));
+            let lane = self.new_lane();
+            self.lanes.push(lane);
             return;
         }
         self.sweep(now);
@@ -146,19 +152,26 @@ impl Outbox {
         for &ord in &ords {
             self.read_segment(ord, Some(&ord) == ords.last(), &mut survey);
         }
-        let Survey { mut seen, order, epoch, tail, damaged, bad, mut report } = survey;
+        let Survey { mut seen, mut order, epoch, tail, damaged, bad, mut report } = survey;
         report.cursor_lost = noted.is_none() && !files.is_empty();
         let current = noted.iter().flatten().last().map(|n| n.epoch);
-        if let Some(epoch) = epoch.or(current) {
+        // The cursor names every epoch that is not done with. Of others there is only what came back with a segment whose
+        // removal was lost: they are not gone on with.
+        if let Some(epoch) = current.or(epoch) {
             // Bytes at the very end that tell nothing: as many numbers as could have stood there are not given again.
             let next = seen.entry(epoch).or_default();
             let noted = noted.iter().flatten().find(|n| n.epoch == epoch);
             next.highest = next.highest.max(noted.map_or(0, |n| n.acked)) + tail as u64;
         }
+        if current.is_some() {
+            order.sort_by_key(|e| noted.iter().flatten().any(|n| n.epoch == *e));
+        }
         let mut lanes = Vec::new();
         for epoch in order {
             let known = noted.iter().flatten().find(|n| n.epoch == epoch);
-            let lane = lane_of(epoch, known, seen.remove(&epoch).unwrap_or_default(), &mut report);
+            let found = seen.remove(&epoch).unwrap_or_default();
+            let closed = current.is_some() && known.is_none();
+            let lane = lane_of(epoch, known, closed, found, &mut report);
             for rec in &lane.recs {
                 if let Some(seg) = self.segs.get_mut(&rec.seg) {
                     seg.live += 1;
@@ -287,12 +300,13 @@ impl Outbox {
             }
             return Ok(());
         };
-        // What a killed process left in the page cache is about to be called durable.
+        // What a killed process left in the page cache, names too, is about to be called durable.
         if let Err(e) = self.store.sync(&name(last)) {
             log::warn!("outbox: {}: {e}", name(last));
             let bytes = self.store.read(&name(last), 0, usize::MAX >> 1)?;
             self.store.replace(&name(last), TEMP, &bytes)?;
         }
+        self.store.sync_dir()?;
         let size = self.segs.get(&last).map_or(u64::MAX, |s| s.size);
         let is_good = !damaged.contains(&last) && size <= self.options.segment_bytes / 2;
         if !is_good || !self.lanes.is_empty() {
@@ -306,6 +320,7 @@ impl Outbox {
             let bytes = self.store.read(&name(last), 0, usize::try_from(size).unwrap_or(0))?;
             self.active = last;
             self.flushed = bytes.len();
+            self.free = self.store.size(&name(last)).saturating_sub(size);
             if let Some(seg) = self.segs.get_mut(&last) {
                 seg.buf = Some(bytes);
             }
@@ -322,8 +337,8 @@ fn unfilled(bytes: &[u8], at: usize, len: usize) -> (usize, usize) {
     (at + before, len.saturating_sub(before + behind))
 }
 
-/// What an epoch holds, with what is missing from it.
-fn lane_of(epoch: u64, noted: Option<&Noted>, mut seen: Seen, report: &mut Recovery) -> Lane {
+/// What an epoch holds, with what is missing from it. Of a closed epoch nothing is: it was delivered before.
+fn lane_of(epoch: u64, noted: Option<&Noted>, closed: bool, mut seen: Seen, report: &mut Recovery) -> Lane {
     // A number may stand twice, in a segment and in its copy: they are the same.
     seen.recs.sort_by_key(|r| r.seq);
     seen.recs.dedup_by_key(|r| r.seq);
@@ -349,6 +364,9 @@ fn lane_of(epoch: u64, noted: Option<&Noted>, mut seen: Seen, report: &mut Recov
     lane.sent = lane.acked;
     lane.ahead = Ahead::from(lane.ready);
     lane.lost = noted.map_or(0, |n| n.lost);
+    if closed {
+        return lane;
+    }
     // Every number without a record is covered by a loss record, or noted with its reason, or was damaged.
     let mut gaps = Vec::new();
     let mut from = lane.acked + 1;

@@ -6,7 +6,7 @@ use fieldmouse_core::wire::{self, Item, loss};
 use super::ranges::Range;
 use super::record::{self, HEADER};
 use super::segments::{name, wire_item};
-use super::{Batch, CURSOR_MS, Lane, Outbox, Rec, Seg, URGENT, cursor, random};
+use super::{Batch, CURSOR_MS, Lane, Outbox, Rec, Seg, URGENT, cursor};
 
 /// So many records are sent in a moment; more of them are a backlog.
 const BACKLOG: usize = 64;
@@ -78,13 +78,15 @@ impl Outbox {
         lane.ahead = Ahead::from(lane.ready);
         let gone = lane.holes.cut(opened);
         lane.lost -= gone.min(lane.lost);
-        let mut new = Lane::new(random());
+        let mut new = self.new_lane();
         if gone > 0 {
             new.next += gone;
             new.lose(1, gone, loss::FULL);
         }
         self.lanes.push(new);
         let to = self.lanes.len() - 1;
+        // The cursor names the new epoch before any of its records is there.
+        self.save_cursor(now);
         for rec in moving.into_iter().rev() {
             let payload = self.payload(rec, self.lanes.get(at).map_or(0, |l| l.epoch), &mut None);
             if let Some(seg) = self.segs.get_mut(&rec.seg) {
@@ -102,7 +104,6 @@ impl Outbox {
             }
         }
         self.unsynced_since = Some(now);
-        self.save_cursor(now);
     }
 
     /// The bytes of a record's payload, if they are what was written.

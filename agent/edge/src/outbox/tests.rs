@@ -125,7 +125,7 @@ impl Ram {
         }
     }
     fn open(&self, max: u64) -> (Outbox, Recovery) {
-        Outbox::open(Box::new(self.clone()), Options::new(max), at(0))
+        Outbox::open(Box::new(self.clone()), Options::new(max), entropy(), at(0))
     }
     fn edit(&self, name: &str, how: impl FnOnce(&mut Vec<u8>)) {
         let mut f = self.0.lock().unwrap();

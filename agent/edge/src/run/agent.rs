@@ -75,7 +75,8 @@ impl Agent {
             flash_bytes_per_day: written.outbox.flash_bytes_per_day,
             ..outbox::Options::new(written.outbox.max_bytes)
         };
-        let (outbox, recovery) = Outbox::open(Box::new(Folder::new(&dir)), options, clock::stamp());
+        let (outbox, recovery) =
+            Outbox::open(Box::new(Folder::new(&dir)), options, outbox::entropy(), clock::stamp());
         log::info!("outbox {}: {recovery:?}", dir.display());
         if outbox.is_memory_only() {
             log::warn!("outbox {}: cannot be written; events are kept in memory only", dir.display());
