@@ -131,8 +131,15 @@ impl Store {
         }
     }
 
-    /// Puts `bytes` in place of what `name` holds, whole or not at all: a new file under `temp`, synced, renamed.
+    /// Puts `bytes` in place of what `name` holds, whole or not at all, and makes that durable.
     pub(super) fn replace(&mut self, name: &str, temp: &str, bytes: &[u8]) -> io::Result<()> {
+        self.swap(name, temp, bytes)?;
+        self.disk.sync_dir()
+    }
+
+    /// The same, but until [`Store::sync_dir`] a power cut may bring the old file back: a new file under `temp`, synced,
+    /// renamed. After an error the old one stands.
+    pub(super) fn swap(&mut self, name: &str, temp: &str, bytes: &[u8]) -> io::Result<()> {
         if self.sizes.contains_key(temp) {
             self.remove(temp)?;
         }
@@ -147,7 +154,7 @@ impl Store {
         }
         self.sizes.remove(temp);
         self.sizes.insert(name.to_owned(), bytes.len() as u64);
-        self.disk.sync_dir()
+        Ok(())
     }
 
     /// Removes a file.
