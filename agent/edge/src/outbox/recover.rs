@@ -53,8 +53,7 @@ impl Outbox {
             entropy,
             lanes: Vec::new(),
             segs: BTreeMap::new(),
-            // Above any file there may be, should the folder not be readable yet.
-            active: 1 << 63,
+            active: 0,
             flushed: 0,
             unsynced_since: None,
             urgent: false,
@@ -93,7 +92,10 @@ impl Outbox {
         let fresh = report.new_epoch || report.cursor_lost;
         if fresh && !self.save_cursor(now) {
             report.memory_only = Some("the folder cannot be written".to_owned());
-            self.active = self.active.max(1 << 63);
+            if let Some(seg) = self.segs.get_mut(&self.active) {
+                seg.buf = None;
+            }
+            (self.active, self.flushed) = (self.active + 1, 0);
             self.sick = Some(Sick::begin(now));
             let lane = self.new_lane();
             self.lanes.push(lane);
@@ -111,6 +113,23 @@ impl Outbox {
 
     /// Reads every segment and puts what it finds in front of the lanes there are.
     pub(super) fn scan(&mut self) -> io::Result<Recovery> {
+        let (mine, lanes) = (std::mem::take(&mut self.segs), self.lanes.len());
+        let found = self.scan_files();
+        if found.is_err() {
+            self.segs = mine;
+        } else if lanes > 0 {
+            // What was put into memory before the folder could be read goes behind what is there.
+            let above = self.segs.keys().next_back().map_or(0, |ord| ord + 1);
+            let by = above.saturating_sub(mine.keys().next().copied().unwrap_or(self.active));
+            self.active += by;
+            self.segs.extend(mine.into_iter().map(|(ord, seg)| (ord + by, seg)));
+            let recs = self.lanes.iter_mut().rev().take(lanes).flat_map(|l| l.recs.iter_mut());
+            recs.for_each(|r| r.seg += by);
+        }
+        found
+    }
+
+    fn scan_files(&mut self) -> io::Result<Recovery> {
         let files = self.store.list()?;
         let mut report = Recovery::default();
         for temp in [TEMP, cursor::TEMP] {
@@ -131,6 +150,9 @@ impl Outbox {
             })
             .collect();
         ords.sort_unstable();
+        if let Some(last) = ords.last().filter(|_| self.lanes.is_empty()) {
+            self.active = last + 1;
+        }
         let mut damaged = BTreeSet::new();
         let (mut last_epoch, mut tail) = (None, 0);
         for &ord in &ords {

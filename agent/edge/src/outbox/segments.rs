@@ -183,7 +183,8 @@ impl Outbox {
                 self.orphans.push(ord);
             }
         }
-        if !self.fit(now) || self.sick.is_some() {
+        // Numbers in a file that came back could by then be given to others.
+        if self.store.sync_dir().is_err() || !self.fit(now) || self.sick.is_some() {
             return false;
         }
         for ord in waiting {
@@ -237,7 +238,13 @@ impl Outbox {
             .collect();
         let done = self.store.replace(cursor::NAME, cursor::TEMP, &cursor::encode(&noted));
         match done {
-            Ok(()) => (self.cursor_due, self.unnoted) = (None, false),
+            Ok(()) => {
+                (self.cursor_due, self.unnoted) = (None, false);
+                if self.unsynced_since.is_none() && self.sick.is_none() {
+                    // Numbers without a record are on disk now, too.
+                    self.lanes.iter_mut().for_each(|l| l.ready = l.next - 1);
+                }
+            }
             Err(e) => {
                 log::warn!("outbox: the cursor cannot be written: {e}");
                 self.cursor_due = Some(now + CURSOR_LOSS_MS);
