@@ -160,8 +160,6 @@ impl Outbox {
         }
         report.cursor_lost = noted.is_none() && !files.is_empty();
         let current = noted.iter().flatten().last().map(|n| n.epoch);
-        // The cursor names every epoch that is not done with. Of others there is only what came back with a segment whose
-        // removal was lost: they are not gone on with.
         if let Some(epoch) = current.or(last_epoch) {
             // Bytes at the very end that tell nothing: as many numbers as could have stood there are not given again.
             let junk = if tail == 0 { 0 } else { (tail / SMALLEST).max(1) as u64 };
@@ -169,15 +167,14 @@ impl Outbox {
             let noted = noted.iter().flatten().find(|n| n.epoch == epoch);
             next.highest = next.highest.max(noted.map_or(0, |n| n.acked)) + junk;
         }
-        if current.is_some() {
-            order.sort_by_key(|e| noted.iter().flatten().any(|n| n.epoch == *e));
-        }
+        // The cursor names every epoch that is not done with. Of others there is only what came back with a segment whose
+        // removal was lost.
+        order.retain(|e| current.is_none() || noted.iter().flatten().any(|n| n.epoch == *e));
         let mut lanes = Vec::new();
         for epoch in order {
             let known = noted.iter().flatten().find(|n| n.epoch == epoch);
             let found = seen.remove(&epoch).unwrap_or_default();
-            let closed = current.is_some() && known.is_none();
-            let lane = lane_of(epoch, known, closed, found, &mut report);
+            let lane = lane_of(epoch, known, found, &mut report);
             for rec in &lane.recs {
                 if let Some(seg) = self.segs.get_mut(&rec.seg) {
                     seg.live += 1;
@@ -311,9 +308,8 @@ impl Outbox {
     }
 }
 
-/// What an epoch holds, with what is missing from it. Of a closed epoch nothing is: it was
-/// delivered before.
-fn lane_of(epoch: u64, noted: Option<&Noted>, closed: bool, mut seen: Seen, report: &mut Recovery) -> Lane {
+/// What an epoch holds, with what is missing from it.
+fn lane_of(epoch: u64, noted: Option<&Noted>, mut seen: Seen, report: &mut Recovery) -> Lane {
     // A number may stand twice, in a segment and in its copy: they are the same.
     seen.recs.sort_by_key(|r| r.seq);
     seen.recs.dedup_by_key(|r| r.seq);
@@ -338,9 +334,6 @@ fn lane_of(epoch: u64, noted: Option<&Noted>, closed: bool, mut seen: Seen, repo
     lane.ready = lane.next - 1;
     lane.sent = lane.acked;
     lane.lost = noted.map_or(0, |n| n.lost);
-    if closed {
-        return lane;
-    }
     // Every number without a record is covered by a loss record, or noted with its reason, or was damaged.
     let mut gaps = Vec::new();
     let mut from = lane.acked + 1;

@@ -188,14 +188,23 @@ impl Outbox {
             return false;
         }
         for ord in waiting {
-            let Some(seg) = self.segs.get_mut(&ord) else { continue };
-            let Some(buf) = seg.buf.as_ref() else { continue };
-            if !buf.is_empty() && self.store.replace(&name(ord), TEMP, buf).is_err() {
+            let Some(buf) = self.segs.get(&ord).and_then(|s| s.buf.as_ref()) else { continue };
+            let file = name(ord);
+            let done = if !buf.is_empty() {
+                self.store.replace(&file, TEMP, buf)
+            } else if self.store.size(&file) > 0 {
+                // What did not become durable was given other numbers.
+                self.store.remove(&file).and_then(|()| self.store.sync_dir())
+            } else {
+                Ok(())
+            };
+            if done.is_err() {
                 return false;
             }
+            let Some(seg) = self.segs.get_mut(&ord) else { continue };
             seg.filed = true;
             if ord == self.active {
-                self.flushed = buf.len();
+                self.flushed = seg.buf.as_ref().map_or(0, Vec::len);
             } else {
                 seg.buf = None;
             }
