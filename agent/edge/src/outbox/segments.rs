@@ -96,6 +96,10 @@ impl Outbox {
         seg.filed = false;
         self.active += 1;
         self.flushed = 0;
+        // A kernel may hold for clean what it could not write: nobody must read it there.
+        if let Err(e) = self.store.cut(&name(old), cut as u64) {
+            log::warn!("outbox: {}: {e}", name(old));
+        }
         let mut moved = self.new_lane();
         let current = self.lanes.len().saturating_sub(1);
         let mut again: Vec<(u8, Vec<u8>)> = Vec::new();

@@ -92,6 +92,19 @@ impl Store {
         self.disk.sync_dir()
     }
 
+    /// Takes from a file, if there is one, what lies behind `len`.
+    pub(super) fn cut(&mut self, name: &str, len: u64) -> io::Result<()> {
+        if self.size(name) <= len {
+            return Ok(());
+        }
+        if len == 0 {
+            return self.remove(name);
+        }
+        self.disk.truncate(name, len)?;
+        self.sizes.insert(name.to_owned(), len);
+        Ok(())
+    }
+
     /// Removes a file.
     pub(super) fn remove(&mut self, name: &str) -> io::Result<()> {
         self.disk.remove(name)?;
