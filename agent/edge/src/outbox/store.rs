@@ -109,13 +109,6 @@ impl Store {
         done
     }
 
-    /// Gives back what is behind the first `size` bytes. If that is forgotten, it is given back later.
-    pub(super) fn cut(&mut self, name: &str, size: u64) {
-        if self.size(name) > size && self.disk.truncate(name, size).is_ok() {
-            self.sizes.insert(name.to_owned(), size);
-        }
-    }
-
     fn count(&mut self, name: &str, at: u64, len: usize, ok: bool) {
         let end = at + len as u64;
         let size = if ok { Some(self.size(name).max(end)) } else { self.disk.size(name).ok() };
@@ -154,6 +147,19 @@ impl Store {
         }
         self.sizes.remove(temp);
         self.sizes.insert(name.to_owned(), bytes.len() as u64);
+        Ok(())
+    }
+
+    /// Takes from a file, if there is one, what lies behind `len`.
+    pub(super) fn cut(&mut self, name: &str, len: u64) -> io::Result<()> {
+        if self.size(name) <= len {
+            return Ok(());
+        }
+        if len == 0 {
+            return self.remove(name);
+        }
+        self.disk.truncate(name, len)?;
+        self.sizes.insert(name.to_owned(), len);
         Ok(())
     }
 
