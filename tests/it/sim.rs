@@ -1,6 +1,8 @@
 //! Short runs of the simulations, and what they found once.
 
+use fieldmouse_tests::repository;
 use fieldmouse_tests::sim::disk::Fault::{Eio, Full, LostPages};
+use fieldmouse_tests::sim::mutants;
 use fieldmouse_tests::sim::power::Op::{self, *};
 use fieldmouse_tests::sim::power::{Effort, Seen, run};
 use fieldmouse_tests::sim::schedule::Plan;
@@ -88,6 +90,15 @@ fn what_power_cuts_found_stays_found() {
         .collect();
     assert!(broken.is_empty(), "{broken:#?}");
     println!("{} scripts, {} states", FOUND.len(), seen.states);
+}
+
+#[test]
+fn every_mutant_can_still_be_made() {
+    let root = repository();
+    let all = mutants::all(&root).unwrap();
+    let stale: Vec<_> =
+        all.iter().filter_map(|m| m.apply(&root).err().map(|e| (&m.name, e.to_string()))).collect();
+    assert!(stale.is_empty() && all.len() >= 20, "{stale:#?}");
 }
 
 #[test]

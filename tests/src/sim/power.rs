@@ -233,8 +233,9 @@ impl Run<'_> {
             Op::Deliver(n) => {
                 for _ in 0..n {
                     let Some(payload) = self.it.message(self.now) else { break };
+                    // What the disk did for this message it did before the collector had it.
+                    self.look()?;
                     self.collector.take(&payload, &self.ledger)?;
-                    self.ledger.look_at_epoch(&self.it.outbox);
                 }
             }
             Op::Ack => self.it.acknowledge(self.now, &self.collector),
