@@ -63,17 +63,7 @@ fn copy(root: &Path, to: &Path) -> anyhow::Result<()> {
 
 fn build(tree: &Path, target: &Path, program: &str) -> anyhow::Result<()> {
     let done = Command::new("cargo")
-        .args([
-            "build",
-            "--quiet",
-            "--profile",
-            "sim",
-            "--locked",
-            "--package",
-            "fieldmouse-tests",
-            "--bin",
-            program,
-        ])
+        .args(["build", "--quiet", "--locked", "--package", "fieldmouse-tests", "--bin", program])
         .current_dir(tree)
         .env("CARGO_TARGET_DIR", target)
         .env("CARGO_INCREMENTAL", "1")
