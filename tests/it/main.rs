@@ -9,6 +9,8 @@ mod chain;
 mod cli;
 /// The corpus of configurations, and the example file.
 mod config;
+/// Brokers that misbehave, at random.
+mod hostile;
 /// What must stay true of the source tree.
 mod invariants;
 /// Unit files, users and code name the same paths.

@@ -11,6 +11,7 @@
 pub mod broker;
 pub mod demo;
 pub mod ear;
+pub mod hostile;
 pub mod http;
 pub mod program;
 pub mod wait;

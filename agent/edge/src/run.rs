@@ -104,7 +104,7 @@ async fn run(start: Start) -> anyhow::Result<()> {
         let now = clock::mono_ms();
         match wake {
             Wake::Tick => agent.tick(now).await,
-            Wake::News(news) => agent.on_news(now, &news),
+            Wake::News(news) => agent.on_news(now, &news, &link.traffic()),
             Wake::Request(request) => agent.on_request(now, request, &link.traffic()),
             Wake::Reload => agent.reload(),
             Wake::Deadline => {}

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use fieldmouse_core::series::Millis;
 use fieldmouse_core::wire::{self, Head};
 
+use super::stall::Stall;
 use super::{Command, Leaf, News};
 use crate::clock::Stamp;
 use crate::outbox::Outbox;
@@ -89,6 +90,7 @@ pub struct Delivery {
     collector: Option<bool>,
     next: Option<Command>,
     refused: u64,
+    stall: Stall,
 }
 
 impl Delivery {
@@ -110,6 +112,7 @@ impl Delivery {
             collector: None,
             next: None,
             refused: 0,
+            stall: Stall::new(options.watchdog_ms, options.resend_max_ms),
         }
     }
 
@@ -119,6 +122,11 @@ impl Delivery {
             News::Connected { session_present, max_payload } => {
                 self.up = true;
                 self.open = 1;
+                self.stall.begin();
+                if *max_payload > self.max_payload {
+                    // What was too large may fit now.
+                    self.hold_until = 0;
+                }
                 self.max_payload = *max_payload;
                 // With its session the broker still has what it stored; without, it may have forgotten that too.
                 let kept =
@@ -173,6 +181,7 @@ impl Delivery {
 
     /// The collector has more than before.
     fn progress(&mut self, now: Millis, outbox: &mut Outbox) {
+        self.stall.moved();
         let before = self.flights.len();
         self.flights.retain(|f| !outbox.has_acked(f.epoch, f.last));
         if self.probing {
@@ -219,6 +228,10 @@ impl Delivery {
         if self.silent_broker().is_some_and(|at| at <= now) {
             self.up = false;
             return Some(Command::Rebuild { why: "the broker confirms nothing" });
+        }
+        if self.stall.is_over(now, self.collector == Some(true) && outbox.waiting() > 0) {
+            self.up = false;
+            return Some(Command::Rebuild { why: "nothing is acknowledged although a collector is online" });
         }
         if outbox.has_undeclared() {
             outbox.declare(stamp);
@@ -310,7 +323,10 @@ impl Delivery {
             return None;
         }
         let hold = Some(self.hold_until).filter(|t| *t > 0);
-        [self.silent_broker(), self.silent_collector(), hold].into_iter().flatten().min()
+        [self.silent_broker(), self.silent_collector(), hold, self.stall.deadline()]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// Whether a connection stands.

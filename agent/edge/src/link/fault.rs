@@ -9,12 +9,16 @@ use rumqttc::v5::{ConnectionError, StateError};
 pub(super) enum Fault {
     /// The network, the broker.
     Other,
+    /// The broker closed it, and will have closed those of others too.
+    Closed,
     /// We are not wanted, or do not trust the broker: trying often does not help.
     Refused,
     /// Another client uses our name.
     TakenOver,
     /// What came could not be read. It would come again.
     Poison,
+    /// Connected, and yet nothing moves: what the broker holds of our session may be the reason.
+    Stuck,
 }
 
 impl Fault {
@@ -39,12 +43,33 @@ impl Fault {
             {
                 DisconnectReasonCode::SessionTakenOver => Fault::TakenOver,
                 DisconnectReasonCode::NotAuthorized => Fault::Refused,
-                _ => Fault::Other,
+                _ => Fault::Closed,
             },
-            ConnectionError::MqttState(StateError::Deserialization(e)) if !matches!(e, MqttError::Io(_)) => {
-                Fault::Poison
+            ConnectionError::MqttState(StateError::ConnectionAborted) => Fault::Closed,
+            ConnectionError::MqttState(StateError::Deserialization(e)) => match e {
+                MqttError::Io(e) if is_close(e) => Fault::Closed,
+                // Packets of ours that are too large for this broker, a goodbye without a reason.
+                MqttError::Io(_) | MqttError::OutgoingPacketTooLarge { .. } | MqttError::PayloadRequired => {
+                    Fault::Other
+                }
+                _ => Fault::Poison,
+            },
+            ConnectionError::MqttState(StateError::Io(e)) | ConnectionError::Io(e) if is_close(e) => {
+                Fault::Closed
             }
             _ => Fault::Other,
         }
     }
+}
+
+/// The other side ended it, as opposed to a network that no longer carries.
+fn is_close(e: &std::io::Error) -> bool {
+    use std::io::ErrorKind;
+    matches!(
+        e.kind(),
+        ErrorKind::ConnectionReset
+            | ErrorKind::ConnectionAborted
+            | ErrorKind::BrokenPipe
+            | ErrorKind::UnexpectedEof
+    )
 }

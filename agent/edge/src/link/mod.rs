@@ -10,6 +10,8 @@ pub mod delivery;
 mod fault;
 #[cfg(test)]
 mod hostile_tests;
+mod session;
+mod stall;
 mod task;
 #[cfg(test)]
 mod tests;
@@ -23,7 +25,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 pub use backoff::{backoff, seed};
-pub use config::{Broker, Config, ConfigError, Ready};
+pub use config::{Broker, Config, ConfigError, Ready, Urls};
 
 use crate::clock::Stamp;
 
@@ -156,6 +158,10 @@ pub struct Traffic {
     pub received: u64,
     /// Connections attempted.
     pub attempts: u64,
+    /// The broker in use or tried last, by its place in the list.
+    pub broker: usize,
+    /// When the link last showed that it lives.
+    pub alive: Millis,
 }
 
 /// The running link.

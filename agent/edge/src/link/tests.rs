@@ -23,7 +23,7 @@ pub(super) const LIMIT: Duration = Duration::from_secs(20);
 
 pub(super) fn config(port: u16) -> Config {
     Config {
-        url: format!("mqtt://127.0.0.1:{port}"),
+        url: format!("mqtt://127.0.0.1:{port}").into(),
         site: "lab".into(),
         node: "n-1".into(),
         retry_min: Span(50),
@@ -326,7 +326,7 @@ async fn tls_with_certificates_on_both_sides() {
     let Some(broker) = broker.await else { return };
     let dir = broker.dir.path();
     let good = Config {
-        url: format!("mqtts://localhost:{}", broker.port),
+        url: format!("mqtts://localhost:{}", broker.port).into(),
         ca_file: Some(dir.join("ca.pem")),
         cert_file: Some(dir.join("mouse.pem")),
         key_file: Some(dir.join("mouse.key")),
@@ -335,7 +335,7 @@ async fn tls_with_certificates_on_both_sides() {
     let mut link = start(&good);
     wait_for(&mut link, |n| matches!(n, News::Connected { .. })).await;
     let mut link = start(&Config {
-        url: format!("mqtts://127.0.0.1:{}", broker.port),
+        url: format!("mqtts://127.0.0.1:{}", broker.port).into(),
         node: "n-2".into(),
         ..good.clone()
     });

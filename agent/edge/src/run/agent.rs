@@ -30,6 +30,8 @@ const TROUBLE_TICKS: u8 = 5;
 /// The state of a running agent.
 pub(super) struct Agent {
     pub(super) config: Config,
+    /// The brokers' addresses, in the link's order.
+    pub(super) brokers: Vec<String>,
     pub(super) pipeline: Pipeline,
     pub(super) sampler: Sampler,
     pub(super) outbox: Outbox,
@@ -65,7 +67,7 @@ pub(super) struct LinkState {
 
 impl Agent {
     pub(super) fn new(start: Start) -> anyhow::Result<Self> {
-        let Start { config, forecaster, file, .. } = start;
+        let Start { config, forecaster, file, broker } = start;
         let written = &config.written;
         let now = clock::mono_ms();
         let dir = written.agent.state_dir.join("outbox");
@@ -83,6 +85,7 @@ impl Agent {
         Ok(Self {
             machine: machine::describe(),
             next_beat: now + 10_000,
+            brokers: broker.brokers().iter().map(ToString::to_string).collect(),
             config,
             pipeline,
             sampler,
@@ -251,23 +254,22 @@ impl Agent {
         Box::new(move |what| shared.lock().map(|hello| hello.compose(what)).unwrap_or_default())
     }
 
-    pub(super) fn on_news(&mut self, now: Millis, news: &News) {
+    pub(super) fn on_news(&mut self, now: Millis, news: &News, traffic: &Traffic) {
+        let broker = self.brokers.get(traffic.broker).map_or("", String::as_str);
         match news {
             News::Connected { .. } => {
                 self.link = LinkState { up: true, since: now, why: String::new() };
-                log::info!("connected to {}", self.config.written.broker.url);
+                log::info!("connected to {broker}");
                 self.beat(now);
             }
             // Told once per change, not per attempt.
             News::Disconnected { why, retry_in_ms, .. } if self.link.up || self.link.why != *why => {
-                log::warn!("{}: {why}; next attempt in {} ms", self.config.written.broker.url, retry_in_ms);
+                log::warn!("{broker}: {why}; next attempt in {retry_in_ms} ms");
                 let since = if self.link.up { now } else { self.link.since };
                 self.link = LinkState { up: false, since, why: why.clone() };
             }
             News::Warning(what) => log::warn!("{what}"),
-            News::Refused { why, .. } => {
-                log::warn!("{} refused a message: {why}", self.config.written.broker.url)
-            }
+            News::Refused { why, .. } => log::warn!("{broker} refused a message: {why}"),
             _ => {}
         }
         self.delivery.on_news(now, news, &mut self.outbox);
