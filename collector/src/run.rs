@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use sd_notify::NotifyState;
 use tokio::sync::oneshot;
 
 use crate::api::{self, State};
@@ -79,11 +80,18 @@ pub async fn run_and_tell(
     if !bound.http.ip().is_loopback() {
         log::warn!("the page is open to the network and has no login");
     }
+    // A supervisor that started us waits for this; without one it does nothing.
+    if let Err(e) = sd_notify::notify(&[NotifyState::Ready]) {
+        log::debug!("the supervisor was not told: {e}");
+    }
     if let Some(tell) = tell {
         // Whoever asked may have left.
         let _told = tell.send(bound);
     }
     let served = api::serve(http, state, shutdown).await;
+    if let Err(e) = sd_notify::notify(&[NotifyState::Stopping]) {
+        log::debug!("the supervisor was not told: {e}");
+    }
     retention.abort();
     intake.stop().await;
     if let Some(broker) = broker {

@@ -9,6 +9,7 @@ use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::duration::Span;
+use crate::floor::Floor;
 use crate::tls::{self, TlsError};
 
 /// The link's part of the configuration.
@@ -210,6 +211,7 @@ pub struct Ready {
     /// In the order in which they are tried; there is at least one.
     pub(super) brokers: Vec<Broker>,
     pub(super) tls: Option<Arc<ClientConfig>>,
+    pub(super) floor: Arc<Floor>,
     pub(super) login: Option<(String, String)>,
 }
 
@@ -224,6 +226,12 @@ impl Ready {
     #[must_use]
     pub fn brokers(&self) -> &[Broker] {
         &self.brokers
+    }
+
+    /// The time by which certificates are judged.
+    #[must_use]
+    pub fn floor(&self) -> &Arc<Floor> {
+        &self.floor
     }
 }
 
@@ -256,6 +264,7 @@ impl Config {
         if self.connect_timeout < Span::secs(1) {
             return value("connect_timeout", format!("{} is less than 1s", self.connect_timeout));
         }
+        let floor = Arc::<Floor>::default();
         let tls = match (&self.ca_file, is_tls) {
             (Some(ca), true) => {
                 let identity = match (&self.cert_file, &self.key_file) {
@@ -264,7 +273,10 @@ impl Config {
                     (Some(_), None) => return value("key_file", "is missing beside cert_file".to_owned()),
                     (None, Some(_)) => return value("cert_file", "is missing beside key_file".to_owned()),
                 };
-                Some(tls::client_config(ca, identity).map_err(|e| ConfigError::File(self.key_of(&e), e))?)
+                Some(
+                    tls::client_config(ca, identity, floor.clone())
+                        .map_err(|e| ConfigError::File(self.key_of(&e), e))?,
+                )
             }
             (None, true) => return value("ca_file", "is needed for mqtts".to_owned()),
             (_, false) if self.ca_file.is_some() || self.cert_file.is_some() || self.key_file.is_some() => {
@@ -278,7 +290,7 @@ impl Config {
             (None, Some(_)) => return value("user", "is missing beside password_file".to_owned()),
             (None, None) => None,
         };
-        Ok(Ready { config: self.clone(), brokers, tls, login })
+        Ok(Ready { config: self.clone(), brokers, tls, floor, login })
     }
 
     /// The key that names the file of an error.

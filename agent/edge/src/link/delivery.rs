@@ -341,6 +341,12 @@ impl Delivery {
         self.collector
     }
 
+    /// When the link was first rebuilt since the last acknowledgement although everything was there, and how often.
+    #[must_use]
+    pub fn stalled(&self) -> Option<(Millis, u32)> {
+        self.stall.over()
+    }
+
     /// Messages the broker refused.
     #[must_use]
     pub fn refused(&self) -> u64 {
@@ -479,13 +485,48 @@ mod tests {
     }
 
     #[test]
+    fn without_acknowledgements_though_a_collector_is_there_the_link_is_rebuilt_ever_more_rarely() {
+        let mut r = Rig::new(3);
+        r.tell(0, News::Collector { online: true, fresh: false });
+        let (mut now, mut rebuilt) = (0, Vec::new());
+        while now < 3_600_000 {
+            while let Some(command) = r.d.poll(at(now), &mut r.o) {
+                match command {
+                    Command::Publish { token, .. } => r.tell(now, News::Stored { token }),
+                    Command::Rebuild { .. } => {
+                        rebuilt.push(now / 1000);
+                        r.tell(
+                            now,
+                            News::Disconnected { why: String::new(), retry_in_ms: 1, refused: false },
+                        );
+                        r.up(now, false);
+                    }
+                    _ => {}
+                }
+            }
+            now = r.d.deadline().unwrap().max(now + 1);
+        }
+        assert_eq!(rebuilt, [180, 540, 1140, 1740, 2340, 2940, 3540]);
+        assert_eq!(r.d.stalled().map(|(_, times)| times), Some(7));
+        r.acked(now, 3);
+        assert_eq!(r.d.stalled(), None);
+        // One that is away is waited for.
+        let mut r = Rig::new(3);
+        r.tell(0, News::Collector { online: false, fresh: true });
+        for now in (0..3_600_000).step_by(1000) {
+            r.sends(now);
+        }
+        assert_eq!(r.d.stalled(), None);
+    }
+
+    #[test]
     fn an_event_larger_than_the_broker_takes_is_held_not_hammered() {
         let mut r = Rig::new(1);
         r.tell(0, News::Connected { session_present: false, max_payload: 40 });
         assert!(r.sends(0).is_empty());
         assert_eq!((r.d.refused(), r.d.deadline()), (1, Some(600_000)));
+        // A broker that takes larger ones gets it at once.
         r.up(1, false);
-        r.tell(1, News::Collector { online: true, fresh: true });
         assert_eq!(r.sends(1), [1]);
     }
 }

@@ -3,6 +3,9 @@
 use rumqttc::v5::mqttbytes::Error as MqttError;
 use rumqttc::v5::mqttbytes::v5::{ConnectReturnCode, DisconnectReasonCode};
 use rumqttc::v5::{ConnectionError, StateError};
+use rustls::CertificateError;
+
+use crate::floor::{Floor, date};
 
 /// What kind of end that was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,6 +62,31 @@ impl Fault {
             }
             _ => Fault::Other,
         }
+    }
+}
+
+/// An error of the client for people.
+pub(super) fn words(e: &ConnectionError, floor: &Floor) -> String {
+    if let ConnectionError::Tls(rumqttc::TlsError::Io(e)) = e
+        && let Some(e) = e.get_ref().and_then(|e| e.downcast_ref::<rustls::Error>())
+    {
+        return words_of_tls(e, floor);
+    }
+    e.to_string()
+}
+
+/// An error of TLS for people: where time is the matter, it is told whose.
+#[must_use]
+pub fn words_of_tls(e: &rustls::Error, floor: &Floor) -> String {
+    let clock = || format!("this device's clock says {}", floor.words());
+    match e {
+        rustls::Error::InvalidCertificate(CertificateError::ExpiredContext { not_after, .. }) => {
+            format!("certificate expired: it was valid until {}; {}", date(not_after.as_secs()), clock())
+        }
+        rustls::Error::InvalidCertificate(CertificateError::NotValidYetContext { not_before, .. }) => {
+            format!("certificate not valid yet: it will be from {}; {}", date(not_before.as_secs()), clock())
+        }
+        e => format!("TLS: {e}"),
     }
 }
 

@@ -26,6 +26,7 @@ use tokio::task::JoinHandle;
 
 pub use backoff::{backoff, seed};
 pub use config::{Broker, Config, ConfigError, Ready, Urls};
+pub use fault::words_of_tls;
 
 use crate::clock::Stamp;
 

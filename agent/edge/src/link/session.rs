@@ -17,7 +17,7 @@ use tokio::sync::mpsc::{Sender, channel};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::fault::Fault;
+use super::fault::{Fault, words};
 use super::task::Task;
 use super::{Command, Hello, Leaf, News};
 use crate::clock;
@@ -122,7 +122,9 @@ impl Task {
             let end = match happened {
                 None => None,
                 Some(Some(Ok(event))) => self.happened(&mut s, event).await,
-                Some(Some(Err(e))) => Some(End::Fault { why: e.to_string(), kind: Fault::of(&e) }),
+                Some(Some(Err(e))) => {
+                    Some(End::Fault { why: words(&e, &self.ready.floor), kind: Fault::of(&e) })
+                }
                 Some(None) => Some(End::Fault { why: "the client ended".to_owned(), kind: Fault::Other }),
             };
             if let Some(end) = end {
@@ -345,6 +347,13 @@ impl Task {
                 && item.kind == Kind::Status as u16
                 && let Ok(said) = wire::read_body::<Status>(item.body)
             {
+                if self.broker().is_some_and(|b| b.tls)
+                    && item.clock == wire::Clock::Synced as u8
+                    && let Some(wall) = item.wall_ms
+                {
+                    // Who speaks was verified, and its clock was compared with others.
+                    self.ready.floor.raise(wall / 1000);
+                }
                 self.tell(News::Collector { online: said.state == state::ONLINE, fresh: !message.retain })
                     .await;
             }

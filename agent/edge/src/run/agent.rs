@@ -15,15 +15,19 @@ use crate::config::{self, Config};
 use crate::control::{Ask, Request};
 use crate::culprit::Culprits;
 use crate::disk::Folder;
+use crate::floor::Floor;
 use crate::link::delivery::{self, Delivery};
 use crate::link::{Command, Compose, Leaf, News, Traffic};
 use crate::outbox::{self, Outbox};
 use crate::pipeline::{Output, Pipeline};
 use crate::sampler::{Health, Sampler};
 use crate::sources::machine::{self, Machine};
+use crate::supervisor::Vitals;
 
 /// How often processes are counted, so that the one at fault can be told.
 const CULPRITS_MS: Millis = 10_000;
+/// How often it is asked whether the clock was compared with others.
+const TIME_MS: Millis = 3_600_000;
 /// A source's fault is told when it has lasted so many ticks, and so is its end.
 const TROUBLE_TICKS: u8 = 5;
 
@@ -48,6 +52,8 @@ pub(super) struct Agent {
     last_tick: Option<Millis>,
     next_beat: Millis,
     next_culprits: Millis,
+    next_time: Millis,
+    pub(super) floor: Arc<Floor>,
     troubles: HashMap<&'static str, (u8, bool)>,
     birth: Arc<Mutex<report::Hello>>,
     born_with: usize,
@@ -63,6 +69,8 @@ pub(super) struct LinkState {
     pub(super) up: bool,
     pub(super) since: Millis,
     pub(super) why: String,
+    /// The broker does not want us.
+    pub(super) refused: bool,
 }
 
 impl Agent {
@@ -80,6 +88,8 @@ impl Agent {
         let pipeline = Pipeline::new(written.detect.false_alarms, forecaster, outbox.next_seq());
         let sampler =
             Sampler::new(&config.sources, &written.agent.root, config.deadline(), written.agent.tick.0)?;
+        let floor = broker.floor().clone();
+        floor.load(&written.agent.state_dir);
         let delivery = Delivery::new(&config.node, delivery::Options::new(written.broker.keep_alive.0));
         let culprits = Culprits::new(&written.agent.root);
         Ok(Self {
@@ -100,6 +110,8 @@ impl Agent {
             late: 0,
             last_tick: None,
             next_culprits: 0,
+            next_time: now + 60_000,
+            floor,
             troubles: HashMap::new(),
             birth: Arc::default(),
             born_with: 0,
@@ -133,6 +145,7 @@ impl Agent {
         if self.born_with != self.pipeline.keys().len() {
             self.be_born();
         }
+        self.keep_time(now);
         if now >= self.next_beat {
             self.next_beat = now + self.config.written.agent.beat.0;
             self.beat(now);
@@ -258,15 +271,15 @@ impl Agent {
         let broker = self.brokers.get(traffic.broker).map_or("", String::as_str);
         match news {
             News::Connected { .. } => {
-                self.link = LinkState { up: true, since: now, why: String::new() };
+                self.link = LinkState { up: true, since: now, ..LinkState::default() };
                 log::info!("connected to {broker}");
                 self.beat(now);
             }
             // Told once per change, not per attempt.
-            News::Disconnected { why, retry_in_ms, .. } if self.link.up || self.link.why != *why => {
+            News::Disconnected { why, retry_in_ms, refused } if self.link.up || self.link.why != *why => {
                 log::warn!("{broker}: {why}; next attempt in {retry_in_ms} ms");
                 let since = if self.link.up { now } else { self.link.since };
-                self.link = LinkState { up: false, since, why: why.clone() };
+                self.link = LinkState { up: false, since, why: why.clone(), refused: *refused };
             }
             News::Warning(what) => log::warn!("{what}"),
             News::Refused { why, .. } => log::warn!("{broker} refused a message: {why}"),
@@ -347,6 +360,39 @@ impl Agent {
         let now = clock::mono_ms();
         let due = [self.outbox.sync_due(now), self.delivery.deadline()];
         due.into_iter().flatten().min().unwrap_or(now + 60_000).max(now + 1)
+    }
+
+    /// Whether it gets on.
+    pub(super) fn vitals(&self, traffic: &Traffic) -> Vitals {
+        Vitals {
+            ticked: self.last_tick.unwrap_or(self.started),
+            tick_ms: self.config.written.agent.tick.0,
+            // Before its first sign it has the time since the start.
+            link: traffic.alive.max(self.started),
+            wedged: self.delivery.stalled().filter(|_| self.link.up),
+        }
+    }
+
+    /// How it is, in a line.
+    pub(super) fn one_line(&self) -> String {
+        let link =
+            if self.link.up { "connected".to_owned() } else { format!("not connected: {}", self.link.why) };
+        let (open, waiting) = (self.pipeline.episodes().count_open(), self.outbox.waiting());
+        format!("{link}; {waiting} events waiting; {open} episodes open")
+    }
+
+    /// Keeps what is known of the time, for a start with a clock that was not set.
+    fn keep_time(&mut self, now: Millis) {
+        if now < self.next_time {
+            return;
+        }
+        self.next_time = now + TIME_MS;
+        if clock::is_synced() {
+            self.floor.set(clock::wall_s());
+        }
+        if let Err(e) = self.floor.keep(&self.config.written.agent.state_dir) {
+            log::debug!("the time cannot be kept: {e}");
+        }
     }
 
     pub(super) fn close(&mut self) {
