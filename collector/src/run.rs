@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use sd_notify::NotifyState;
 use tokio::sync::oneshot;
 
 use crate::api::{self, State};
@@ -16,6 +15,7 @@ use crate::config::{self, Config, Remote};
 use crate::counters::Counters;
 use crate::intake::{Intake, Names};
 use crate::store::{Sqlite, Store};
+use crate::supervisor;
 
 /// Where the collector listens, once it does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,17 +81,13 @@ pub async fn run_and_tell(
         log::warn!("the page is open to the network and has no login");
     }
     // A supervisor that started us waits for this; without one it does nothing.
-    if let Err(e) = sd_notify::notify(&[NotifyState::Ready]) {
-        log::debug!("the supervisor was not told: {e}");
-    }
+    supervisor::tell("READY=1");
     if let Some(tell) = tell {
         // Whoever asked may have left.
         let _told = tell.send(bound);
     }
     let served = api::serve(http, state, shutdown).await;
-    if let Err(e) = sd_notify::notify(&[NotifyState::Stopping]) {
-        log::debug!("the supervisor was not told: {e}");
-    }
+    supervisor::tell("STOPPING=1");
     retention.abort();
     intake.stop().await;
     if let Some(broker) = broker {

@@ -9,6 +9,8 @@ mod chain;
 mod cli;
 /// The corpus of configurations, and the example file.
 mod config;
+/// A list of brokers.
+mod failover;
 /// Brokers that misbehave, at random.
 mod hostile;
 /// What must stay true of the source tree.
@@ -17,5 +19,7 @@ mod invariants;
 mod packaging;
 /// The replay is the agent.
 mod replay;
+/// What systemd hears.
+mod supervisor;
 /// Golden bytes of every message.
 mod wire;

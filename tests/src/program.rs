@@ -135,9 +135,15 @@ impl Agent {
     /// Starts an agent over the captured machine `server` that keeps everything in `dir`, and waits until it answers.
     #[must_use]
     pub fn start(dir: &Path, config: &str) -> Self {
+        Self::start_with(dir, config, |command| command)
+    }
+
+    /// As [`Agent::start`], with more said to the command.
+    #[must_use]
+    pub fn start_with(dir: &Path, config: &str, more: impl FnOnce(&mut Command) -> &mut Command) -> Self {
         let machine = crate::repository().join("tests/machines/server");
         Self::with(dir, config, |command| {
-            command
+            more(command)
                 .env("FIELDMOUSE__AGENT__ROOT", machine)
                 .env("FIELDMOUSE__AGENT__TICK", "100ms")
                 .env("FIELDMOUSE__AGENT__DEADLINE", "90ms")
@@ -208,6 +214,12 @@ impl Collector {
     /// Starts a collector that keeps everything in `dir`, with the broker of `url`, and waits until its page is there.
     #[must_use]
     pub fn start(dir: &Path, url: &str) -> Self {
+        Self::start_with(dir, url, |command| command)
+    }
+
+    /// As [`Collector::start`], with more said to the command.
+    #[must_use]
+    pub fn start_with(dir: &Path, url: &str, more: impl FnOnce(&mut Command) -> &mut Command) -> Self {
         let http = format!("127.0.0.1:{}", crate::free_port());
         let config = format!(
             "[broker]\nurl = \"{url}\"\n[http]\nlisten = \"{http}\"\n[store]\npath = \"{}\"\n",
@@ -215,7 +227,7 @@ impl Collector {
         );
         std::fs::write(dir.join("collector.toml"), config).unwrap();
         let mut command = Command::new(collector_binary());
-        command.args(["run", "--config", "collector.toml"]).current_dir(dir);
+        more(command.args(["run", "--config", "collector.toml"]).current_dir(dir));
         let mut collector = Self { run: Running::start("fieldmouse-collector", command), http };
         wait_for(LIMIT, "the collector's page", || {
             collector.run.check_alive();

@@ -24,6 +24,13 @@ pub fn mono_ms() -> Millis {
     u64::try_from(t.tv_sec).unwrap_or(0) * 1000 + u64::try_from(t.tv_nsec).unwrap_or(0) / 1_000_000
 }
 
+/// Microseconds of the clock by which systemd measures.
+#[must_use]
+pub fn monotonic_us() -> u64 {
+    let t = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    u64::try_from(t.tv_sec).unwrap_or(0) * 1_000_000 + u64::try_from(t.tv_nsec).unwrap_or(0) / 1000
+}
+
 /// Before this a clock was never set: no Fieldmouse is older.
 const OLDEST_SANE_S: u64 = 1_767_225_600;
 

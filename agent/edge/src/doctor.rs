@@ -80,6 +80,8 @@ fn diagnose(seen: &Seen) -> Vec<Finding> {
     let mut found = seen.first.clone();
     match &seen.status {
         Some(status) => found.extend(of_agent(status)),
+        // Nobody could be asked.
+        None if seen.socket.is_empty() => {}
         None => found.push(Finding::new(
             "no agent is running",
             format!("{}: nobody answers on this socket", seen.socket),

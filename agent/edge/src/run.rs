@@ -120,7 +120,7 @@ async fn run(start: Start) -> anyhow::Result<()> {
         }
         agent.pump(&link.commands);
         if supervisor.due() <= now {
-            supervisor.tend(now, &agent.vitals(&link.traffic()), agent.one_line());
+            supervisor.tend(now, &agent.vitals(&link.traffic()), report::one_line(&agent));
         }
     };
     supervisor.stopping();

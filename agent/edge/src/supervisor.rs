@@ -1,7 +1,12 @@
 //! What systemd is told: that the agent is ready, how it is, and that it lives. Silent where nobody asked.
 
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::net::{SocketAddr, UnixDatagram};
+
 use fieldmouse_core::series::Millis;
-use sd_notify::NotifyState;
+
+use crate::clock;
 
 /// The loop must have turned, and the link's task shown itself, within this time.
 const FROZEN_MS: Millis = 60_000;
@@ -66,8 +71,9 @@ impl Supervisor {
     /// What the environment asks for.
     #[must_use]
     pub fn from_here() -> Self {
-        let every =
-            sd_notify::watchdog_enabled().map(|d| u64::try_from((d / 2).as_millis()).unwrap_or(1).max(1));
+        let number = |name: &str| std::env::var(name).ok()?.parse::<u64>().ok();
+        let is_for_us = number("WATCHDOG_PID").is_none_or(|pid| pid == u64::from(std::process::id()));
+        let every = number("WATCHDOG_USEC").filter(|_| is_for_us).map(|us| (us / 2000).max(1));
         let is_wanted = std::env::var_os("NOTIFY_SOCKET").is_some();
         Self { every, next: if is_wanted { 0 } else { Millis::MAX }, said: String::new(), is_silent: false }
     }
@@ -80,18 +86,17 @@ impl Supervisor {
 
     /// Started.
     pub fn ready(&self) {
-        tell(&[NotifyState::Ready]);
+        tell("READY=1");
     }
 
     /// The configuration is read again; [`Supervisor::ready`] follows.
     pub fn reloading(&self) {
-        let Ok(now) = NotifyState::monotonic_usec_now() else { return };
-        tell(&[NotifyState::Reloading, now]);
+        tell(&format!("RELOADING=1\nMONOTONIC_USEC={}", clock::monotonic_us()));
     }
 
     /// The end begins.
     pub fn stopping(&self) {
-        tell(&[NotifyState::Stopping]);
+        tell("STOPPING=1");
     }
 
     /// Shows that the agent lives, if it does, and how it is, if that has changed.
@@ -99,7 +104,7 @@ impl Supervisor {
         self.next = now + self.every.unwrap_or(STATUS_MS).min(STATUS_MS);
         let health = vitals.check(now);
         match health {
-            Ok(()) if self.every.is_some() => tell(&[NotifyState::Watchdog]),
+            Ok(()) if self.every.is_some() => tell("WATCHDOG=1"),
             Err(why) if !self.is_silent => {
                 log::error!("{why}; the supervisor is no longer told that we live")
             }
@@ -111,16 +116,23 @@ impl Supervisor {
             Err(why) => format!("{why}; {status}"),
         };
         if status != self.said {
-            tell(&[NotifyState::Status(&status)]);
+            tell(&format!("STATUS={}", status.replace('\n', " ")));
             self.said = status;
         }
     }
 }
 
-fn tell(what: &[NotifyState<'_>]) {
-    // Without a supervisor this does nothing; one that does not listen is not our concern.
-    if let Err(e) = sd_notify::notify(what) {
-        log::debug!("the supervisor was not told: {e}");
+fn tell(what: &str) {
+    let Some(place) = std::env::var_os("NOTIFY_SOCKET") else { return };
+    // A name that begins with @ stands in no folder.
+    let address = match place.as_bytes().split_first() {
+        Some((b'@', name)) => SocketAddr::from_abstract_name(name),
+        _ => SocketAddr::from_pathname(&place),
+    };
+    let sent = address.and_then(|to| UnixDatagram::unbound()?.send_to_addr(what.as_bytes(), &to));
+    // One that does not listen is not our concern.
+    if let Err(e) = sent {
+        log::debug!("{}: the supervisor was not told: {e}", place.display());
     }
 }
 

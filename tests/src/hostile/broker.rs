@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use fieldmouse::clock;
 use tokio::io::AsyncWriteExt;
 use tokio::net::tcp::OwnedWriteHalf;
 use tokio::net::{TcpListener, TcpStream};
@@ -149,26 +150,25 @@ async fn serve(stream: TcpStream, world: Arc<Mutex<World>>, mut good: watch::Rec
         hears_collectors: false,
         next_id: 0,
     };
-    let mut outbursts = c.with(|w| Instant::now() + Duration::from_millis(w.dice.of(5, 1500)));
+    let mut outbursts = c.with(|w| now() + Duration::from_millis(w.dice.of(5, 1500)));
     let mut ending = Ending::Stay;
     while ending == Ending::Stay {
         let due = c.later.iter().map(|(at, _)| *at).min();
-        let byte =
-            (c.slow && c.bad && !c.out.is_empty()).then(|| Instant::now() + Duration::from_millis(300));
+        let byte = (c.slow && c.bad && !c.out.is_empty()).then(|| now() + Duration::from_millis(300));
         tokio::select! {
             p = packets.recv() => match p {
                 Some((first, body)) => ending = c.answer(first, &body),
                 None => return,
             },
             () = until(due) => {
-                let now = Instant::now();
-                let (ripe, rest): (Vec<_>, Vec<_>) = c.later.drain(..).partition(|(at, _)| *at <= now);
+                let ripe_at = now();
+                let (ripe, rest): (Vec<_>, Vec<_>) = c.later.drain(..).partition(|(at, _)| *at <= ripe_at);
                 c.later = rest;
                 ripe.into_iter().for_each(|(_, bytes)| c.out.extend(bytes));
             }
             () = until(byte) => {}
             () = sleep_until(outbursts), if c.bad => {
-                outbursts = c.with(|w| Instant::now() + Duration::from_millis(w.dice.of(20, 3000)));
+                outbursts = c.with(|w| now() + Duration::from_millis(w.dice.of(20, 3000)));
                 ending = c.burst();
             }
             _ = good.changed(), if c.bad => c.be_good(),
@@ -186,6 +186,10 @@ async fn serve(stream: TcpStream, world: Arc<Mutex<World>>, mut good: watch::Rec
         Ending::Reset => c.write.as_ref().set_zero_linger().unwrap(),
         Ending::Stay | Ending::Close => {}
     }
+}
+
+fn now() -> Instant {
+    clock::instant().into()
 }
 
 async fn until(at: Option<Instant>) {
@@ -328,7 +332,7 @@ impl Connection {
                 self.out.extend(&ack);
             }
             if self.does(Evil::AckLate) {
-                let at = self.with(|w| Instant::now() + Duration::from_millis(w.dice.of(10, 4000)));
+                let at = self.with(|w| now() + Duration::from_millis(w.dice.of(10, 4000)));
                 self.later.push((at, ack));
             } else if self.does(Evil::AckReversed) {
                 self.held.insert(0, ack);

@@ -126,7 +126,7 @@ pub async fn send_all(first: u64, count: u64, links: u64) -> u64 {
                 let hello = packet::read(&mut stream).await;
                 let gone = stream.write_all(&bytes(seed)).await.is_err();
                 let _both = (hello, gone);
-                if seed % 2 == 0 {
+                if seed.is_multiple_of(2) {
                     // It reads on until we are silent; else what it has not read is lost with the connection.
                     let mut rest = [0; 256];
                     let read = async {

@@ -68,20 +68,19 @@ fn state(config: &Config, is_running: bool, found: &mut Vec<Finding>) {
         }
     }
     let dir = dir.join("outbox");
-    let Ok((mut copy, unread)) = Memory::copy_of(&dir).or_else(|e| {
-        let absent = e.kind() == std::io::ErrorKind::NotFound;
-        if !absent && !is_running {
-            let what = "the outbox cannot be read";
-            found.push(Finding::new(what, format!("{}: {e}", dir.display()), user));
-        }
-        Err(())
-    }) else {
-        return;
-    };
     // Of a running agent, the last bytes may just be on their way.
     if is_running {
         return;
     }
+    let (mut copy, unread) = match Memory::copy_of(&dir) {
+        Ok(read) => read,
+        // The first start makes it.
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return,
+        Err(e) => {
+            let what = "the outbox cannot be read";
+            return found.push(Finding::new(what, format!("{}: {e}", dir.display()), user));
+        }
+    };
     let whole = inspect(&mut copy).is_ok_and(|i| i.is_whole()) && unread.is_empty();
     let options = outbox::Options::new(config.written.outbox.max_bytes);
     let (_, recovery) = Outbox::open(Box::new(copy), options, clock::stamp());

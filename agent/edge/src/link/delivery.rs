@@ -90,6 +90,8 @@ pub struct Delivery {
     collector: Option<bool>,
     next: Option<Command>,
     refused: u64,
+    /// An event was too large for this connection.
+    too_large: bool,
     stall: Stall,
 }
 
@@ -112,6 +114,7 @@ impl Delivery {
             collector: None,
             next: None,
             refused: 0,
+            too_large: false,
             stall: Stall::new(options.watchdog_ms, options.resend_max_ms),
         }
     }
@@ -123,6 +126,7 @@ impl Delivery {
                 self.up = true;
                 self.open = 1;
                 self.stall.begin();
+                self.too_large = false;
                 if *max_payload > self.max_payload {
                     // What was too large may fit now.
                     self.hold_until = 0;
@@ -266,6 +270,12 @@ impl Delivery {
         let batch = outbox.batch(self.options.batch_bytes.min(room), &mut items)?;
         if items.len() > room {
             // One event alone is more than this broker takes.
+            if self.too_large {
+                // Nothing goes over this connection; another one, or another broker, may take more.
+                self.up = false;
+                return Some(Command::Rebuild { why: "the broker takes no message as large as ours" });
+            }
+            self.too_large = true;
             self.refused += 1;
             self.again(outbox, self.flights.len());
             self.wait = self.options.resend_max_ms;
@@ -525,8 +535,10 @@ mod tests {
         r.tell(0, News::Connected { session_present: false, max_payload: 40 });
         assert!(r.sends(0).is_empty());
         assert_eq!((r.d.refused(), r.d.deadline()), (1, Some(600_000)));
+        // It may have been changed meanwhile, which only another connection tells.
+        assert!(matches!(r.d.poll(at(600_000), &mut r.o), Some(Command::Rebuild { .. })));
         // A broker that takes larger ones gets it at once.
-        r.up(1, false);
-        assert_eq!(r.sends(1), [1]);
+        r.up(600_001, false);
+        assert_eq!(r.sends(600_001), [1]);
     }
 }

@@ -8,8 +8,6 @@ mod backoff;
 mod config;
 pub mod delivery;
 mod fault;
-#[cfg(test)]
-mod hostile_tests;
 mod session;
 mod stall;
 mod task;

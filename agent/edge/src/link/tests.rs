@@ -1,5 +1,7 @@
 //! The link against a real mosquitto: plain, password, TLS.
 
+mod hostile;
+
 use std::io::Write as _;
 use std::path::Path;
 use std::process::{Child, Command as Process, Stdio};
@@ -19,9 +21,9 @@ use crate::disk::Folder;
 use crate::duration::Span;
 use crate::outbox::{self, Outbox};
 
-pub(super) const LIMIT: Duration = Duration::from_secs(20);
+const LIMIT: Duration = Duration::from_secs(20);
 
-pub(super) fn config(port: u16) -> Config {
+fn config(port: u16) -> Config {
     Config {
         url: format!("mqtt://127.0.0.1:{port}").into(),
         site: "lab".into(),
@@ -44,12 +46,12 @@ fn compose() -> Compose {
     })
 }
 
-pub(super) fn start(c: &Config) -> Link {
+fn start(c: &Config) -> Link {
     Link::start(c.check().unwrap(), compose())
 }
 
 /// Reads news until one is wanted.
-pub(super) async fn wait_for(link: &mut Link, mut wanted: impl FnMut(&News) -> bool) -> News {
+async fn wait_for(link: &mut Link, mut wanted: impl FnMut(&News) -> bool) -> News {
     let found = timeout(LIMIT, async {
         loop {
             let news = link.news.recv().await.unwrap();
@@ -62,16 +64,16 @@ pub(super) async fn wait_for(link: &mut Link, mut wanted: impl FnMut(&News) -> b
 }
 
 /// An outbox, its delivery and the link, run as the agent would.
-pub(super) struct Rig {
-    pub(super) outbox: Outbox,
-    pub(super) delivery: Delivery,
-    pub(super) link: Link,
-    pub(super) news: Vec<News>,
+struct Rig {
+    outbox: Outbox,
+    delivery: Delivery,
+    link: Link,
+    news: Vec<News>,
     _dir: tempfile::TempDir,
 }
 
 impl Rig {
-    pub(super) fn new(c: &Config, mut o: impl FnMut(&mut Options)) -> Self {
+    fn new(c: &Config, mut o: impl FnMut(&mut Options)) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let disk = Box::new(Folder::new(dir.path()));
         let (outbox, _) = Outbox::open(disk, outbox::Options::new(1 << 20), clock::stamp());
@@ -81,7 +83,7 @@ impl Rig {
         Self { outbox, delivery: Delivery::new("n-1", options), link, news: Vec::new(), _dir: dir }
     }
 
-    pub(super) fn push(&mut self, n: u64) {
+    fn push(&mut self, n: u64) {
         for i in 0..n {
             let mut f = Fact { kind: heapless::String::new(), text: heapless::String::new() };
             f.text.push_str(&format!("fact {i}")).unwrap();
@@ -92,7 +94,7 @@ impl Rig {
     }
 
     /// Until the condition holds; fails after a while.
-    pub(super) async fn until(&mut self, mut done: impl FnMut(&Self) -> bool) {
+    async fn until(&mut self, mut done: impl FnMut(&Self) -> bool) {
         let end = clock::instant() + LIMIT;
         while !done(self) {
             let last = &self.news[self.news.len().saturating_sub(6)..];
@@ -112,7 +114,7 @@ impl Rig {
         }
     }
 
-    pub(super) fn connections(&self) -> usize {
+    fn connections(&self) -> usize {
         self.news.iter().filter(|n| matches!(n, News::Connected { .. })).count()
     }
 }
@@ -131,7 +133,7 @@ impl Drop for Mosquitto {
     }
 }
 
-pub(super) async fn free_port() -> u16 {
+async fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port()
 }
 

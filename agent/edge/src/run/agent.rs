@@ -373,14 +373,6 @@ impl Agent {
         }
     }
 
-    /// How it is, in a line.
-    pub(super) fn one_line(&self) -> String {
-        let link =
-            if self.link.up { "connected".to_owned() } else { format!("not connected: {}", self.link.why) };
-        let (open, waiting) = (self.pipeline.episodes().count_open(), self.outbox.waiting());
-        format!("{link}; {waiting} events waiting; {open} episodes open")
-    }
-
     /// Keeps what is known of the time, for a start with a clock that was not set.
     fn keep_time(&mut self, now: Millis) {
         if now < self.next_time {

@@ -167,6 +167,14 @@ pub(super) fn status(agent: &mut Agent, now: Millis, traffic: &Traffic) -> Value
     })
 }
 
+/// How the agent is, in a line.
+pub(super) fn one_line(agent: &Agent) -> String {
+    let link =
+        if agent.link.up { "connected".to_owned() } else { format!("not connected: {}", agent.link.why) };
+    let (open, waiting) = (agent.pipeline.episodes().count_open(), agent.outbox.waiting());
+    format!("{link}; {waiting} events waiting; {open} episodes open")
+}
+
 /// The processes that use most, by name.
 fn top(users: Vec<wire::Culprit>) -> Vec<Value> {
     users.iter().map(|u| json!({"name": u.name.as_str(), "count": u.count, "amount": u.amount})).collect()
