@@ -19,7 +19,11 @@ mod invariants;
 mod packaging;
 /// The replay is the agent.
 mod replay;
+/// Virtual time: power cuts and the whole system.
+mod sim;
 /// What systemd hears.
 mod supervisor;
+/// Suspend and pauses.
+mod time;
 /// Golden bytes of every message.
 mod wire;

@@ -94,8 +94,9 @@ fn the_collector_is_ready_when_it_listens() {
     let mut ear = Ear::at(&dir.path().join("notify"));
     let broker = Mosquitto::plain(dir.path());
     let notify = dir.path().join("notify");
-    let mut collector =
-        Collector::start_with(dir.path(), &broker.url(), |command| command.env("NOTIFY_SOCKET", &notify));
+    let mut collector = Collector::start_with(dir.path(), &broker.url(), "c-1", |command| {
+        command.env("NOTIFY_SOCKET", &notify)
+    });
     ear.wait("READY=1", 1);
     collector.run.signal(Signal::TERM);
     assert_eq!(collector.run.ended().code(), Some(0), "{}", collector.run.said());

@@ -8,12 +8,14 @@
     reason = "a harness fails by panicking, like the tests it serves, and then tells what it saw"
 )]
 
+pub mod bench;
 pub mod broker;
 pub mod demo;
 pub mod ear;
 pub mod hostile;
 pub mod http;
 pub mod program;
+pub mod sim;
 pub mod wait;
 
 use std::path::PathBuf;

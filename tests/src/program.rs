@@ -214,20 +214,32 @@ impl Collector {
     /// Starts a collector that keeps everything in `dir`, with the broker of `url`, and waits until its page is there.
     #[must_use]
     pub fn start(dir: &Path, url: &str) -> Self {
-        Self::start_with(dir, url, |command| command)
+        Self::named(dir, url, "collector")
     }
 
-    /// As [`Collector::start`], with more said to the command.
+    /// The same under another name: several may listen at one broker.
     #[must_use]
-    pub fn start_with(dir: &Path, url: &str, more: impl FnOnce(&mut Command) -> &mut Command) -> Self {
+    pub fn named(dir: &Path, url: &str, id: &str) -> Self {
+        Self::start_with(dir, url, id, |command| command)
+    }
+
+    /// The same, with more said to the command.
+    #[must_use]
+    pub fn start_with(
+        dir: &Path,
+        url: &str,
+        id: &str,
+        more: impl FnOnce(&mut Command) -> &mut Command,
+    ) -> Self {
         let http = format!("127.0.0.1:{}", crate::free_port());
         let config = format!(
-            "[broker]\nurl = \"{url}\"\n[http]\nlisten = \"{http}\"\n[store]\npath = \"{}\"\n",
-            dir.join("collector.db").display()
+            "id = \"{id}\"\n[broker]\nurl = \"{url}\"\n[http]\nlisten = \"{http}\"\n[store]\npath = \"{}\"\n",
+            dir.join(format!("{id}.db")).display()
         );
-        std::fs::write(dir.join("collector.toml"), config).unwrap();
+        let file = format!("{id}.toml");
+        std::fs::write(dir.join(&file), config).unwrap();
         let mut command = Command::new(collector_binary());
-        more(command.args(["run", "--config", "collector.toml"]).current_dir(dir));
+        more(command.args(["run", "--config", &file]).current_dir(dir));
         let mut collector = Self { run: Running::start("fieldmouse-collector", command), http };
         wait_for(LIMIT, "the collector's page", || {
             collector.run.check_alive();

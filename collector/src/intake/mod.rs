@@ -5,7 +5,7 @@
 
 pub mod decode;
 mod link;
-mod presence;
+pub mod presence;
 mod tls;
 
 use std::sync::Arc;

@@ -139,7 +139,7 @@ pub async fn run_with(mut dice: Dice, seed: u64, evils: Vec<Evil>) -> Outcome {
     let world = World::new(Dice::new(dice.any()), evils.clone(), chance, poison);
     let broker = Broker::start(world).await;
     let options = outbox::Options::new(1 << 20);
-    let (outbox, _) = Outbox::open(Box::new(Memory::default()), options, clock::stamp());
+    let (outbox, _) = Outbox::open(Box::new(Memory::default()), options, outbox::entropy(), clock::stamp());
     let delivery = Delivery::new(
         "n-1",
         Options {

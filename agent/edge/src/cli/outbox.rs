@@ -55,7 +55,7 @@ fn cannot(dir: &Path, e: &std::io::Error) -> Failure {
 
 fn open(args: &Args, disk: Box<dyn Disk>) -> Result<(Outbox, Recovery), Failure> {
     let options = outbox::Options::new(args.config()?.written.outbox.max_bytes);
-    Ok(Outbox::open(disk, options, clock::stamp()))
+    Ok(Outbox::open(disk, options, outbox::entropy(), clock::stamp()))
 }
 
 fn line(text: &mut String, what: &str) {

@@ -83,7 +83,7 @@ fn state(config: &Config, is_running: bool, found: &mut Vec<Finding>) {
     };
     let whole = inspect(&mut copy).is_ok_and(|i| i.is_whole()) && unread.is_empty();
     let options = outbox::Options::new(config.written.outbox.max_bytes);
-    let (_, recovery) = Outbox::open(Box::new(copy), options, clock::stamp());
+    let (_, recovery) = Outbox::open(Box::new(copy), options, outbox::entropy(), clock::stamp());
     if !whole {
         found.push(Finding::new(
             "the outbox is damaged",

@@ -5,7 +5,7 @@ use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
 use bytes::Bytes;
-use fieldmouse_core::wire::{self, Ack, Kind, Status, state};
+use fieldmouse_core::wire::{self, Kind, Status, state};
 use rumqttc::Outgoing;
 use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5::{
@@ -331,17 +331,17 @@ impl Task {
             t.received += (message.topic.len() + message.payload.len()) as u64;
         }
         let ours = message.topic.as_ref() == self.ack_topic.as_bytes();
-        let items = match wire::read(&message.payload) {
-            Ok((_, items)) => items,
+        let (head, items) = match wire::read(&message.payload) {
+            Ok(read) => read,
             // An empty retained message is a removal.
             Err(_) if message.payload.is_empty() => return,
             Err(e) => return self.tell(News::Warning(format!("a message was not read: {}", e.word()))).await,
         };
         for item in items.flatten() {
             if ours && item.kind == Kind::Ack as u16 {
-                if let Ok(ack) = wire::read_body::<Ack>(item.body) {
+                if let Ok((ack, from)) = wire::read_ack(item.rev, item.body) {
                     s.worked = true;
-                    self.tell(News::Acked(ack)).await;
+                    self.tell(News::Acked { ack, from: from.map(|f| f.as_str().to_owned()) }).await;
                 }
             } else if !ours
                 && item.kind == Kind::Status as u16
@@ -354,8 +354,8 @@ impl Task {
                     // Who speaks was verified, and its clock was compared with others.
                     self.ready.floor.raise(wall / 1000);
                 }
-                self.tell(News::Collector { online: said.state == state::ONLINE, fresh: !message.retain })
-                    .await;
+                let (online, fresh) = (said.state == state::ONLINE, !message.retain);
+                self.tell(News::Collector { name: head.node.to_owned(), online, fresh }).await;
             }
         }
     }

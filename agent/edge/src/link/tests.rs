@@ -76,7 +76,8 @@ impl Rig {
     fn new(c: &Config, mut o: impl FnMut(&mut Options)) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let disk = Box::new(Folder::new(dir.path()));
-        let (outbox, _) = Outbox::open(disk, outbox::Options::new(1 << 20), clock::stamp());
+        let (outbox, _) =
+            Outbox::open(disk, outbox::Options::new(1 << 20), outbox::entropy(), clock::stamp());
         let mut options = Options::new(c.keep_alive.0);
         o(&mut options);
         let link = start(c);

@@ -6,7 +6,7 @@ use fieldmouse_core::series::Millis;
 use fieldmouse_core::wire::loss;
 
 use super::segments::{TEMP, name};
-use super::{HEADER, Outbox};
+use super::{FOR_LOSS, HEADER, Outbox};
 
 impl Outbox {
     /// Whether a segment counts for the budget in force: all of them, or those in memory while the disk is sick.
@@ -72,12 +72,13 @@ impl Outbox {
         let mut dead = self.dead();
         let over = (self.used() + need).saturating_sub(self.budget());
         let want = over.max(self.budget() / 8);
+        let may_go = |loss: bool| !(loss && severity == FOR_LOSS);
         while dead < over {
             let lowest = self
                 .lanes
                 .iter()
                 .flat_map(|l| l.recs.iter())
-                .filter(|r| self.counts(r.seg))
+                .filter(|r| self.counts(r.seg) && may_go(r.loss))
                 .map(|r| r.severity)
                 .min();
             let Some(lowest) = lowest.filter(|l| *l <= severity) else { return false };
@@ -85,7 +86,8 @@ impl Outbox {
             for lane in &mut self.lanes {
                 let mut gone = Vec::new();
                 lane.recs.retain(|r| {
-                    let goes = r.severity == lowest && dead < want && counted.contains(&r.seg);
+                    let goes =
+                        r.severity == lowest && may_go(r.loss) && dead < want && counted.contains(&r.seg);
                     if goes {
                         dead += r.bytes();
                         gone.push(*r);

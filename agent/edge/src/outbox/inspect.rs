@@ -5,6 +5,8 @@ use std::io;
 
 use super::cursor;
 use super::record::{self, Found, HEADER};
+use super::recover::unfilled;
+use super::store::FILL;
 use crate::disk::Disk;
 
 /// What stands in the folder.
@@ -99,8 +101,17 @@ impl Inspection {
                 let bytes = (HEADER + head.len).min(content.len() - at);
                 s.damage.push(Damage { at, bytes, seq: Some(head.seq) });
             }
-            Found::Junk(at, bytes) => s.damage.push(Damage { at, bytes, seq: None }),
+            Found::Junk(at, bytes) => {
+                let (at, bytes) = unfilled(content, at, bytes);
+                if bytes > 0 {
+                    s.damage.push(Damage { at, bytes, seq: None });
+                }
+            }
         });
+        if content.iter().all(|b| *b == 0 || *b == FILL) {
+            // Its making was cut short: it never held anything.
+            s.damage.clear();
+        }
         s
     }
 

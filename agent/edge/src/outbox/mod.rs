@@ -34,10 +34,14 @@ pub use recover::Recovery;
 const LOSS_SEVERITY: u8 = 13;
 /// The most a loss record takes.
 const LOSS_BYTES: u64 = (HEADER + ITEM + 24) as u64;
+/// What may go for a loss record, as a severity: everything but another loss record, or two of them would take turns.
+const FOR_LOSS: u8 = u8::MAX - 1;
 /// From this severity on an event is made durable at once.
 const URGENT: u8 = 17;
-/// Group commit: nothing waits longer for the disk.
+/// Group commit: nothing waits longer for the disk, …
 const SYNC_MS: Millis = 1000;
+/// … unless the flash had its share for the day.
+const SYNC_WORN_MS: Millis = 10_000;
 /// What an item takes beside its body, at most.
 const ITEM: usize = 48;
 /// How often the cursor is written when only acknowledgements came.
@@ -56,6 +60,8 @@ pub struct Options {
     pub quarantine_bytes: u64,
     /// Events kept while there is no disk.
     pub memory_bytes: u64,
+    /// Bytes of flash written in 24 hours, pages counted whole, before commits become rare.
+    pub flash_bytes_per_day: u64,
 }
 
 impl Options {
@@ -64,15 +70,21 @@ impl Options {
     pub fn new(max_bytes: u64) -> Self {
         let max_bytes = max_bytes.max(32 * 1024);
         let segment_bytes = (max_bytes / 16).clamp(4 * 1024, 64 * 1024);
-        let mut o =
-            Self { max_bytes, segment_bytes, quarantine_bytes: segment_bytes, memory_bytes: 128 * 1024 };
+        let mut o = Self {
+            max_bytes,
+            segment_bytes,
+            quarantine_bytes: segment_bytes,
+            memory_bytes: 128 * 1024,
+            flash_bytes_per_day: 50 << 20,
+        };
         o.memory_bytes = o.memory_bytes.min(o.log_bytes());
         o
     }
 
-    /// What segments may take: a temporary copy of one and of the cursor must fit beside them.
+    /// What segments may take: what is free in the active one, and a temporary copy of one and of the cursor, must fit
+    /// beside them.
     fn log_bytes(&self) -> u64 {
-        self.max_bytes - self.segment_bytes - self.quarantine_bytes - 2 * cursor::LARGEST
+        self.max_bytes - 2 * self.segment_bytes - self.quarantine_bytes - 2 * cursor::LARGEST
     }
 
     /// The largest payload of a record.
@@ -117,8 +129,10 @@ struct Lane {
     opened: u64,
     /// Numbers up to here may be sent: they are durable, or openly in memory.
     ready: u64,
-    /// Numbers up to here are with the link.
+    /// Numbers up to here are with the link, …
     sent: u64,
+    /// … and of those behind it these.
+    ahead: sending::Ahead,
     lost: u64,
     recs: VecDeque<Rec>,
     covers: Vec<Cover>,
@@ -136,6 +150,13 @@ impl Lane {
     fn lose(&mut self, first: u64, count: u64, reason: u8) {
         self.holes.add(Range { first, count, reason });
         self.lost += count;
+    }
+
+    /// Lost numbers without a durable record that says so.
+    fn unwritten(&self) -> Ranges {
+        let mut ranges = self.holes.clone();
+        self.covers.iter().filter(|c| c.seq > self.ready).for_each(|c| ranges.add(c.range));
+        ranges
     }
 
     /// A record goes: what is lost with it is noted.
@@ -176,27 +197,34 @@ struct Sick {
 pub struct Batch {
     /// Epoch of all items.
     pub epoch: u64,
-    /// With this and earlier batches everything up to this number is sent.
+    /// With this and earlier batches everything up to this number is sent; if it went ahead, its highest number.
     pub last: u64,
     /// How many items.
     pub items: u32,
+    /// Whether it went ahead of older ones.
+    pub ahead: bool,
 }
 
 /// The queue.
 pub struct Outbox {
     store: Store,
     options: Options,
+    entropy: Entropy,
     /// The last one is the current one; there is always one.
     lanes: Vec<Lane>,
     segs: BTreeMap<u64, Seg>,
     active: u64,
-    /// Bytes of the active segment that are durable.
+    /// Bytes of the active segment that are durable, …
     flushed: usize,
+    /// … and those behind them in its file that are known to stand for nothing.
+    free: u64,
     unsynced_since: Option<Millis>,
     urgent: bool,
     sick: Option<Sick>,
     /// The cursor file is behind, and is to be written by then.
     cursor_due: Option<Millis>,
+    /// An event was refused, and the cursor file does not know of it yet.
+    unnoted: bool,
     strange_acks: u64,
     /// Whether the files were ever read.
     scanned: bool,
@@ -217,19 +245,34 @@ impl std::fmt::Debug for Outbox {
     }
 }
 
+/// Where the numbers of epochs come from: each as good as never given before. Injected, so that a simulation replays.
+pub type Entropy = Box<dyn FnMut() -> u64 + Send>;
+
+/// The kernel's entropy.
+#[must_use]
+pub fn entropy() -> Entropy {
+    Box::new(random)
+}
+
 fn random() -> u64 {
     let mut bytes = [0; 8];
     if SystemRandom::new().fill(&mut bytes).is_err() {
         // No entropy at early boot: time is better than a constant.
         bytes = crate::clock::mono_ms().wrapping_mul(0x9E37_79B9_7F4A_7C15).to_le_bytes();
     }
-    u64::from_le_bytes(bytes).max(1)
+    u64::from_le_bytes(bytes)
 }
 
 impl Outbox {
+    /// A lane of a new epoch.
+    fn new_lane(&mut self) -> Lane {
+        Lane::new((self.entropy)().max(1))
+    }
+
     fn lane(&mut self) -> &mut Lane {
         if self.lanes.is_empty() {
-            self.lanes.push(Lane::new(random()));
+            let lane = self.new_lane();
+            self.lanes.push(lane);
         }
         let last = self.lanes.len() - 1;
         &mut self.lanes[last]
@@ -245,6 +288,7 @@ impl Outbox {
         lane.next += 1;
         if !room {
             lane.lose(seq, 1, if fits { loss::FULL } else { loss::TOO_LARGE });
+            self.unnoted = true;
             self.note_by(stamp.mono_ms + CURSOR_LOSS_MS);
             return seq;
         }
@@ -295,20 +339,22 @@ impl Outbox {
     /// When [`Outbox::sync`] is wanted next.
     #[must_use]
     pub fn sync_due(&self, now: Millis) -> Option<Millis> {
-        let commit = self.unsynced_since.map(|t| if self.urgent { now } else { t + SYNC_MS });
+        let group = if self.is_worn() { SYNC_WORN_MS } else { SYNC_MS };
+        let commit = self.unsynced_since.map(|t| if self.urgent { now } else { t + group });
         let retry = self.sick.map(|s| s.retry_at);
         let cursor = self.cursor_due.filter(|_| self.sick.is_none());
         [commit, retry, cursor].into_iter().flatten().min()
     }
 
-    /// Makes what was pushed durable now, though its second is not over.
+    /// Makes what was pushed durable now, though its second is not over; unless that wears the flash too much.
     pub fn sync_now(&mut self, now: Millis) {
-        self.urgent |= self.unsynced_since.is_some();
+        self.urgent |= self.unsynced_since.is_some() && !self.is_worn();
         self.sync(now);
     }
 
     /// Makes what was pushed durable, if that is due; tries a failed disk again; notes acknowledgements now and then.
     pub fn sync(&mut self, now: Millis) {
+        self.store.settle(now);
         if self.sync_due(now).is_none_or(|due| due > now) {
             return;
         }
@@ -345,13 +391,11 @@ impl Outbox {
         let mut at = 0;
         while at < self.lanes.len() {
             let current = at + 1 == self.lanes.len();
-            while let Some(lane) = self.lanes.get_mut(at).filter(|_| self.sick.is_none() || current) {
-                let Some(range) = lane.holes.pop() else { break };
-                let must = lane.covers.iter().all(|c| c.range.first > range.first);
-                if !(must || self.has_room(LOSS_BYTES)) || !self.cover(at, range, stamp) {
-                    if let Some(lane) = self.lanes.get_mut(at) {
-                        lane.holes.add(range);
-                    }
+            while let Some(lane) = self.lanes.get(at).filter(|_| self.sick.is_none() || current) {
+                let Some(first) = lane.holes.first() else { break };
+                // The collector waits at the lowest gap that is open.
+                let must = lane.covers.iter().all(|c| c.range.first > first || c.range.last() <= lane.acked);
+                if !(must || self.has_room(LOSS_BYTES)) || !self.cover(at, stamp) {
                     break;
                 }
             }
@@ -359,11 +403,14 @@ impl Outbox {
         }
     }
 
-    fn cover(&mut self, at: usize, range: Range, stamp: Stamp) -> bool {
+    /// Declares the first lost range of a lane. While room is made it is still a hole, lest a cursor that is written
+    /// then knows nothing of it.
+    fn cover(&mut self, at: usize, stamp: Stamp) -> bool {
         let lanes = self.lanes.len();
-        let room = self.make_room(stamp.mono_ms, LOSS_BYTES, u8::MAX);
+        let room = self.make_room(stamp.mono_ms, LOSS_BYTES, FOR_LOSS);
         let stays = self.lanes.len() == lanes || self.sick.is_none();
         let Some(lane) = self.lanes.get_mut(at).filter(|_| room && stays) else { return false };
+        let Some(range) = lane.holes.pop() else { return false };
         let seq = lane.next;
         lane.next += 1;
         lane.covers.push(Cover { seq, range, sent: false });
@@ -422,6 +469,24 @@ impl Outbox {
     #[must_use]
     pub fn bytes_written(&self) -> u64 {
         self.store.written()
+    }
+
+    /// Bytes of flash written in the last 24 hours (since the start, if that is less), pages counted whole.
+    #[must_use]
+    pub fn flash_bytes_day(&self) -> u64 {
+        self.store.worn()
+    }
+
+    /// Whether that is more than it may be: what is not urgent then waits longer for the disk.
+    #[must_use]
+    pub fn is_worn(&self) -> bool {
+        self.flash_bytes_day() > self.options.flash_bytes_per_day
+    }
+
+    /// Whether everything pushed so far, or the account of its loss, would survive a power cut now.
+    #[must_use]
+    pub fn is_durable(&self) -> bool {
+        self.unsynced_since.is_none() && self.sick.is_none() && !self.unnoted
     }
 
     /// Whether new events stand in memory alone, as the folder cannot be written.

@@ -73,6 +73,11 @@ impl Ranges {
         gone
     }
 
+    /// The first lost number.
+    pub(super) fn first(&self) -> Option<u64> {
+        self.0.first().map(|r| r.first)
+    }
+
     /// Takes the first range out.
     pub(super) fn pop(&mut self) -> Option<Range> {
         (!self.0.is_empty()).then(|| self.0.remove(0))

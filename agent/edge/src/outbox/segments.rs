@@ -5,7 +5,7 @@ use fieldmouse_core::wire::{self, Item, loss};
 
 use super::cursor::{self, Noted};
 use super::record::HEADER;
-use super::{CURSOR_LOSS_MS, Lane, Outbox, Sick, random};
+use super::{CURSOR_LOSS_MS, Outbox, Sick};
 
 /// First and longest wait before a failed disk is tried again.
 const RETRY: (Millis, Millis) = (5_000, 60_000);
@@ -49,16 +49,26 @@ impl Outbox {
         if fresh.is_empty() {
             return true;
         }
-        let done = match self.store.append(&file, fresh) {
-            Ok(()) => Ok(()),
-            Err(e) => {
+        let at = self.flushed as u64;
+        if self.store.size(&file) == 0 {
+            match self.store.prepare(&file, self.options.segment_bytes) {
+                Ok(()) => self.free = self.options.segment_bytes,
+                Err(e) => log::debug!("outbox: {file} cannot be made full-size: {e}"),
+            }
+        }
+        let done = if self.store.size(&file) == at + self.free {
+            self.store.write(&file, at, fresh).or_else(|e| {
                 log::warn!("outbox: {file}: {e}; writing it anew");
                 self.store.replace(&file, TEMP, buf)
-            }
+            })
+        } else {
+            // An earlier attempt left more than was called durable.
+            self.store.replace(&file, TEMP, buf)
         };
         match done {
             Ok(()) => {
                 self.flushed = buf.len();
+                self.free = self.store.size(&file).saturating_sub(buf.len() as u64);
                 seg.filed = true;
                 true
             }
@@ -78,9 +88,12 @@ impl Outbox {
             && seg.filed
         {
             seg.buf = None;
+            if self.sick.is_none() {
+                self.store.cut(&name(self.active), seg.size);
+            }
         }
         self.active += 1;
-        self.flushed = 0;
+        (self.flushed, self.free) = (0, 0);
         true
     }
 
@@ -93,8 +106,8 @@ impl Outbox {
         let buf = seg.buf.take().unwrap_or_default();
         seg.filed = false;
         self.active += 1;
-        self.flushed = 0;
-        let mut moved = Lane::new(random());
+        (self.flushed, self.free) = (0, 0);
+        let mut moved = self.new_lane();
         let current = self.lanes.len().saturating_sub(1);
         let mut again: Vec<(u8, Vec<u8>)> = Vec::new();
         for (i, lane) in self.lanes.iter_mut().enumerate() {
@@ -149,8 +162,7 @@ impl Outbox {
     /// Tries to bring what is in memory to the disk.
     pub(super) fn restore(&mut self, now: Millis) {
         let Some(sick) = self.sick else { return };
-        let done = self.try_restore(now);
-        if done {
+        if self.is_readable() && self.write_back(now) {
             log::info!("outbox: the disk is back");
             for lane in &mut self.lanes {
                 lane.ready = lane.next - 1;
@@ -159,12 +171,22 @@ impl Outbox {
         }
         let wait = (sick.wait * 2).min(RETRY.1);
         self.sick = Some(Sick { retry_at: now + wait, wait });
+        self.renew();
     }
 
-    fn try_restore(&mut self, now: Millis) -> bool {
+    fn is_readable(&mut self) -> bool {
         // Files that were never read come first: the folder may have been away since the start.
         let found = if self.scanned { self.store.list().map(|_| ()) } else { self.scan().map(|_| ()) };
-        if found.is_err() {
+        // The cursor has room for so many epochs; acknowledgements make room for more.
+        found.is_ok() && self.lanes.len() <= cursor::LANES
+    }
+
+    fn write_back(&mut self, now: Millis) -> bool {
+        self.sick = None;
+        let waiting: Vec<u64> = self.segs.iter().filter(|(_, s)| !s.filed).map(|(ord, _)| *ord).collect();
+        // The cursor names the new epoch before any of its records is there, and what was acknowledged before the
+        // records that show it are gone.
+        if !self.save_cursor(now) {
             return false;
         }
         for ord in std::mem::take(&mut self.orphans) {
@@ -172,28 +194,44 @@ impl Outbox {
                 self.orphans.push(ord);
             }
         }
-        self.sick = None;
-        let waiting: Vec<u64> = self.segs.iter().filter(|(_, s)| !s.filed).map(|(ord, _)| *ord).collect();
-        // The cursor names the new epoch before any of its records is there.
-        if !self.fit(now) || self.sick.is_some() || !self.save_cursor(now) {
-            self.sick = Some(Sick::begin(now));
+        if !self.fit(now) || self.sick.is_some() {
             return false;
         }
         for ord in waiting {
+            // What was free in it when the disk failed.
+            self.store.cut(&name(ord), self.segs.get(&ord).map_or(0, |s| s.size));
             let Some(seg) = self.segs.get_mut(&ord) else { continue };
             let Some(buf) = seg.buf.as_ref() else { continue };
             if !buf.is_empty() && self.store.replace(&name(ord), TEMP, buf).is_err() {
-                self.sick = Some(Sick::begin(now));
                 return false;
             }
             seg.filed = true;
             if ord == self.active {
-                self.flushed = buf.len();
+                (self.flushed, self.free) = (buf.len(), 0);
             } else {
                 seg.buf = None;
             }
         }
         true
+    }
+
+    /// If the cursor on disk names the current epoch, numbers given in memory must be of another: after a restart they
+    /// would be given again.
+    fn renew(&mut self) {
+        let Some(lane) = self.lanes.last() else { return };
+        let (epoch, is_empty) = (lane.epoch, lane.next == 1);
+        let size = usize::try_from(cursor::LARGEST).unwrap_or(4096) * 2;
+        let is_named = match self.store.read(cursor::NAME, 0, size) {
+            Ok(bytes) => cursor::decode(&bytes).is_some_and(|l| l.iter().any(|n| n.epoch == epoch)),
+            Err(e) => e.kind() != std::io::ErrorKind::NotFound,
+        };
+        if is_named {
+            if is_empty {
+                self.lanes.pop();
+            }
+            let lane = self.new_lane();
+            self.lanes.push(lane);
+        }
     }
 
     /// Writes the cursor file.
@@ -207,12 +245,12 @@ impl Outbox {
                 acked: l.acked,
                 next: l.next,
                 lost: l.lost,
-                holes: l.holes.coarse(share),
+                holes: l.unwritten().coarse(share),
             })
             .collect();
         let done = self.store.replace(cursor::NAME, cursor::TEMP, &cursor::encode(&noted));
         match done {
-            Ok(()) => self.cursor_due = None,
+            Ok(()) => (self.cursor_due, self.unnoted) = (None, false),
             Err(e) => {
                 log::warn!("outbox: the cursor cannot be written: {e}");
                 self.cursor_due = Some(now + CURSOR_LOSS_MS);

@@ -1,0 +1,5 @@
+#!/usr/bin/env bash
+# A million states that power cuts may leave, and years of virtual time with everything going wrong.
+set -euo pipefail
+tests/run power-cuts --states 1000000
+tests/run sim --seeds 2000

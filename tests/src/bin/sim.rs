@@ -1,0 +1,76 @@
+//! The whole system on virtual time: `sim [--seeds N] [--from SEED] [--threads N]`. A day a seed; each seed alone decides
+//! everything that happens.
+#![expect(clippy::print_stdout, reason = "counts are what it is for")]
+#![expect(clippy::unwrap_used, reason = "a harness fails by panicking")]
+
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use fieldmouse_tests::sim::schedule::Plan;
+use fieldmouse_tests::sim::shrink::tell;
+use fieldmouse_tests::sim::world::run;
+
+fn main() -> anyhow::Result<ExitCode> {
+    let (mut seeds, mut from, mut threads) = (20, 1, 2);
+    let mut args = std::env::args().skip(1);
+    while let Some(name) = args.next() {
+        let value: u64 = args.next().and_then(|v| v.parse().ok()).unwrap_or_default();
+        match name.as_str() {
+            "--seeds" => seeds = value,
+            "--from" => from = value,
+            "--threads" => threads = value,
+            _ => anyhow::bail!("`{name}`: the options are --seeds N, --from SEED, --threads N"),
+        }
+    }
+    // A panic is a finding; it is told with its seed.
+    std::panic::set_hook(Box::new(|_| {}));
+    let memory = Path::new("/dev/shm");
+    let base = if memory.is_dir() { memory.to_owned() } else { std::env::temp_dir() };
+    let dir = tempfile::Builder::new().prefix("fieldmouse-sim-").tempdir_in(base)?;
+    let next = AtomicU64::new(from);
+    let (reports, failures) = (Mutex::new(Vec::new()), Mutex::new(Vec::new()));
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                while failures.lock().unwrap().len() < 5 {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed - from >= seeds {
+                        break;
+                    }
+                    let place = tempfile::tempdir_in(dir.path()).unwrap();
+                    match run(&Plan::of(seed), place.path()) {
+                        Ok(report) => reports.lock().unwrap().push(report),
+                        Err(what) => failures.lock().unwrap().push((seed, what)),
+                    }
+                }
+            });
+        }
+    });
+    let mut failures = failures.into_inner().unwrap();
+    failures.sort();
+    for (seed, what) in &failures {
+        println!("{}", tell(&Plan::of(*seed), what, dir.path()));
+    }
+    let reports = reports.into_inner().unwrap();
+    let sum = |f: fn(&fieldmouse_tests::sim::world::Report) -> u64| reports.iter().map(f).sum::<u64>();
+    let settled = reports.iter().map(|r| r.settled).max().unwrap_or_default();
+    println!(
+        "sim: {} seeds from {from}, {} days of virtual time, {} happenings: {} events produced, {} called durable, {} \
+         declared lost, {} sent twice and shown once; {} commits, {} connections; settled {} s after the last fault at \
+         most; {} failures",
+        reports.len() + failures.len(),
+        reports.len() + failures.len(),
+        sum(|r| r.events),
+        sum(|r| r.produced),
+        sum(|r| r.durable),
+        sum(|r| r.lost),
+        sum(|r| r.twice),
+        sum(|r| r.commits),
+        sum(|r| r.dials),
+        settled / 1000,
+        failures.len()
+    );
+    Ok(if failures.is_empty() && !reports.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
