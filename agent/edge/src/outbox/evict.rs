@@ -157,7 +157,7 @@ impl Outbox {
             places.push(u32::try_from(new.len()).unwrap_or(u32::MAX));
             new.extend_from_slice(bytes);
         }
-        if seg.filed && self.store.replace(&name(ord), TEMP, &new).is_err() {
+        if seg.filed && self.store.swap(&name(ord), TEMP, &new).is_err() {
             return false;
         }
         seg.size = new.len() as u64;

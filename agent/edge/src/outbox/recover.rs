@@ -70,8 +70,7 @@ impl Outbox {
             entropy,
             lanes: Vec::new(),
             segs: BTreeMap::new(),
-            // Above any file there may be, should the folder not be readable yet.
-            active: 1 << 63,
+            active: 0,
             flushed: 0,
             free: 0,
             unsynced_since: None,
@@ -112,7 +111,10 @@ impl Outbox {
         let fresh = report.new_epoch || report.cursor_lost;
         if fresh && !self.save_cursor(now) {
             report.memory_only = Some("the folder cannot be written".to_owned());
-            self.active = self.active.max(1 << 63);
+            if let Some(seg) = self.segs.get_mut(&self.active) {
+                seg.buf = None;
+            }
+            (self.active, self.flushed) = (self.active + 1, 0);
             self.sick = Some(Sick::begin(now));
             let lane = self.new_lane();
             self.lanes.push(lane);
@@ -130,6 +132,23 @@ impl Outbox {
 
     /// Reads every segment and puts what it finds in front of the lanes there are.
     pub(super) fn scan(&mut self) -> io::Result<Recovery> {
+        let (mine, lanes) = (std::mem::take(&mut self.segs), self.lanes.len());
+        let found = self.scan_files();
+        if found.is_err() {
+            self.segs = mine;
+        } else if lanes > 0 {
+            // What was put into memory before the folder could be read goes behind what is there.
+            let above = self.segs.keys().next_back().map_or(0, |ord| ord + 1);
+            let by = above.saturating_sub(mine.keys().next().copied().unwrap_or(self.active));
+            self.active += by;
+            self.segs.extend(mine.into_iter().map(|(ord, seg)| (ord + by, seg)));
+            let recs = self.lanes.iter_mut().rev().take(lanes).flat_map(|l| l.recs.iter_mut());
+            recs.for_each(|r| r.seg += by);
+        }
+        found
+    }
+
+    fn scan_files(&mut self) -> io::Result<Recovery> {
         let files = self.store.list()?;
         for temp in [TEMP, cursor::TEMP] {
             if files.iter().any(|(n, _)| n == temp)
@@ -147,6 +166,9 @@ impl Outbox {
             })
             .collect();
         ords.sort_unstable();
+        if let Some(last) = ords.last().filter(|_| self.lanes.is_empty()) {
+            self.active = last + 1;
+        }
         let order = noted.iter().flatten().map(|n| n.epoch).collect();
         let mut survey = Survey { order, ..Survey::default() };
         for &ord in &ords {
@@ -155,23 +177,20 @@ impl Outbox {
         let Survey { mut seen, mut order, epoch, tail, damaged, bad, mut report } = survey;
         report.cursor_lost = noted.is_none() && !files.is_empty();
         let current = noted.iter().flatten().last().map(|n| n.epoch);
-        // The cursor names every epoch that is not done with. Of others there is only what came back with a segment whose
-        // removal was lost: they are not gone on with.
         if let Some(epoch) = current.or(epoch) {
             // Bytes at the very end that tell nothing: as many numbers as could have stood there are not given again.
             let next = seen.entry(epoch).or_default();
             let noted = noted.iter().flatten().find(|n| n.epoch == epoch);
             next.highest = next.highest.max(noted.map_or(0, |n| n.acked)) + tail as u64;
         }
-        if current.is_some() {
-            order.sort_by_key(|e| noted.iter().flatten().any(|n| n.epoch == *e));
-        }
+        // The cursor names every epoch that is not done with. Of others there is only what came back with a segment whose
+        // removal was lost.
+        order.retain(|e| current.is_none() || noted.iter().flatten().any(|n| n.epoch == *e));
         let mut lanes = Vec::new();
         for epoch in order {
             let known = noted.iter().flatten().find(|n| n.epoch == epoch);
             let found = seen.remove(&epoch).unwrap_or_default();
-            let closed = current.is_some() && known.is_none();
-            let lane = lane_of(epoch, known, closed, found, &mut report);
+            let lane = lane_of(epoch, known, found, &mut report);
             for rec in &lane.recs {
                 if let Some(seg) = self.segs.get_mut(&rec.seg) {
                     seg.live += 1;
@@ -263,7 +282,7 @@ impl Outbox {
         self.segs.insert(ord, Seg { size: end as u64, filed: true, ..Seg::default() });
         if !is_last {
             // It was given back once already; a power cut can bring it again.
-            self.store.cut(&file, end as u64);
+            self.give_back(ord, end as u64);
         }
         if !bad.is_empty() {
             survey.damaged.insert(ord);
@@ -310,7 +329,7 @@ impl Outbox {
         let size = self.segs.get(&last).map_or(u64::MAX, |s| s.size);
         let is_good = !damaged.contains(&last) && size <= self.options.segment_bytes / 2;
         if !is_good || !self.lanes.is_empty() {
-            self.store.cut(&name(last), size);
+            self.give_back(last, size);
         }
         if !self.lanes.is_empty() {
             return Ok(());
@@ -337,8 +356,8 @@ pub(super) fn unfilled(bytes: &[u8], at: usize, len: usize) -> (usize, usize) {
     (at + before, len.saturating_sub(before + behind))
 }
 
-/// What an epoch holds, with what is missing from it. Of a closed epoch nothing is: it was delivered before.
-fn lane_of(epoch: u64, noted: Option<&Noted>, closed: bool, mut seen: Seen, report: &mut Recovery) -> Lane {
+/// What an epoch holds, with what is missing from it.
+fn lane_of(epoch: u64, noted: Option<&Noted>, mut seen: Seen, report: &mut Recovery) -> Lane {
     // A number may stand twice, in a segment and in its copy: they are the same.
     seen.recs.sort_by_key(|r| r.seq);
     seen.recs.dedup_by_key(|r| r.seq);
@@ -364,9 +383,6 @@ fn lane_of(epoch: u64, noted: Option<&Noted>, closed: bool, mut seen: Seen, repo
     lane.sent = lane.acked;
     lane.ahead = Ahead::from(lane.ready);
     lane.lost = noted.map_or(0, |n| n.lost);
-    if closed {
-        return lane;
-    }
     // Every number without a record is covered by a loss record, or noted with its reason, or was damaged.
     let mut gaps = Vec::new();
     let mut from = lane.acked + 1;

@@ -89,12 +89,20 @@ impl Outbox {
         {
             seg.buf = None;
             if self.sick.is_none() {
-                self.store.cut(&name(self.active), seg.size);
+                let size = seg.size;
+                self.give_back(self.active, size);
             }
         }
         self.active += 1;
         (self.flushed, self.free) = (0, 0);
         true
+    }
+
+    /// Takes from a segment's file what lies behind `size`. If the disk will not, it is tried again at the next start.
+    pub(super) fn give_back(&mut self, ord: u64, size: u64) {
+        if let Err(e) = self.store.cut(&name(ord), size) {
+            log::warn!("outbox: {}: {e}", name(ord));
+        }
     }
 
     /// The disk failed: what was not durable moves to memory under a new epoch, because numbers given from here on
@@ -107,6 +115,8 @@ impl Outbox {
         seg.filed = false;
         self.active += 1;
         (self.flushed, self.free) = (0, 0);
+        // A kernel may hold for clean what it could not write: nobody must read it there.
+        self.give_back(old, cut as u64);
         let mut moved = self.new_lane();
         let current = self.lanes.len().saturating_sub(1);
         let mut again: Vec<(u8, Vec<u8>)> = Vec::new();
@@ -194,20 +204,30 @@ impl Outbox {
                 self.orphans.push(ord);
             }
         }
-        if !self.fit(now) || self.sick.is_some() {
+        // Numbers in a file that came back could by then be given to others.
+        if self.store.sync_dir().is_err() || !self.fit(now) || self.sick.is_some() {
             return false;
         }
         for ord in waiting {
             // What was free in it when the disk failed.
-            self.store.cut(&name(ord), self.segs.get(&ord).map_or(0, |s| s.size));
-            let Some(seg) = self.segs.get_mut(&ord) else { continue };
-            let Some(buf) = seg.buf.as_ref() else { continue };
-            if !buf.is_empty() && self.store.replace(&name(ord), TEMP, buf).is_err() {
+            self.give_back(ord, self.segs.get(&ord).map_or(0, |s| s.size));
+            let Some(buf) = self.segs.get(&ord).and_then(|s| s.buf.as_ref()) else { continue };
+            let file = name(ord);
+            let done = if !buf.is_empty() {
+                self.store.replace(&file, TEMP, buf)
+            } else if self.store.size(&file) > 0 {
+                // What did not become durable was given other numbers.
+                self.store.remove(&file).and_then(|()| self.store.sync_dir())
+            } else {
+                Ok(())
+            };
+            if done.is_err() {
                 return false;
             }
+            let Some(seg) = self.segs.get_mut(&ord) else { continue };
             seg.filed = true;
             if ord == self.active {
-                (self.flushed, self.free) = (buf.len(), 0);
+                (self.flushed, self.free) = (seg.buf.as_ref().map_or(0, Vec::len), 0);
             } else {
                 seg.buf = None;
             }
@@ -250,7 +270,13 @@ impl Outbox {
             .collect();
         let done = self.store.replace(cursor::NAME, cursor::TEMP, &cursor::encode(&noted));
         match done {
-            Ok(()) => (self.cursor_due, self.unnoted) = (None, false),
+            Ok(()) => {
+                (self.cursor_due, self.unnoted) = (None, false);
+                if self.unsynced_since.is_none() && self.sick.is_none() {
+                    // Numbers without a record are on disk now, too.
+                    self.lanes.iter_mut().for_each(|l| l.ready = l.next - 1);
+                }
+            }
             Err(e) => {
                 log::warn!("outbox: the cursor cannot be written: {e}");
                 self.cursor_due = Some(now + CURSOR_LOSS_MS);

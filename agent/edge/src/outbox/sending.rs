@@ -61,6 +61,14 @@ impl Outbox {
     /// The collector knows numbers that were never given here: the folder is an old copy. What was pushed since
     /// it was opened may have numbers that are taken; it gets new ones, in a new epoch.
     fn leave(&mut self, at: usize, now: Millis) {
+        let new = self.new_lane();
+        self.lanes.push(new);
+        let to = self.lanes.len() - 1;
+        // The cursor names the new epoch before any of its records is there; else another time.
+        if self.sick.is_none() && !self.save_cursor(now) {
+            self.lanes.pop();
+            return;
+        }
         let Some(lane) = self.lanes.get_mut(at) else { return };
         let opened = lane.opened;
         log::warn!(
@@ -78,15 +86,10 @@ impl Outbox {
         lane.ahead = Ahead::from(lane.ready);
         let gone = lane.holes.cut(opened);
         lane.lost -= gone.min(lane.lost);
-        let mut new = self.new_lane();
-        if gone > 0 {
+        if let Some(new) = self.lanes.get_mut(to).filter(|_| gone > 0) {
             new.next += gone;
             new.lose(1, gone, loss::FULL);
         }
-        self.lanes.push(new);
-        let to = self.lanes.len() - 1;
-        // The cursor names the new epoch before any of its records is there.
-        self.save_cursor(now);
         for rec in moving.into_iter().rev() {
             let payload = self.payload(rec, self.lanes.get(at).map_or(0, |l| l.epoch), &mut None);
             if let Some(seg) = self.segs.get_mut(&rec.seg) {

@@ -109,13 +109,6 @@ impl Store {
         done
     }
 
-    /// Gives back what is behind the first `size` bytes. If that is forgotten, it is given back later.
-    pub(super) fn cut(&mut self, name: &str, size: u64) {
-        if self.size(name) > size && self.disk.truncate(name, size).is_ok() {
-            self.sizes.insert(name.to_owned(), size);
-        }
-    }
-
     fn count(&mut self, name: &str, at: u64, len: usize, ok: bool) {
         let end = at + len as u64;
         let size = if ok { Some(self.size(name).max(end)) } else { self.disk.size(name).ok() };
@@ -131,8 +124,15 @@ impl Store {
         }
     }
 
-    /// Puts `bytes` in place of what `name` holds, whole or not at all: a new file under `temp`, synced, renamed.
+    /// Puts `bytes` in place of what `name` holds, whole or not at all, and makes that durable.
     pub(super) fn replace(&mut self, name: &str, temp: &str, bytes: &[u8]) -> io::Result<()> {
+        self.swap(name, temp, bytes)?;
+        self.disk.sync_dir()
+    }
+
+    /// The same, but until [`Store::sync_dir`] a power cut may bring the old file back: a new file under `temp`, synced,
+    /// renamed. After an error the old one stands.
+    pub(super) fn swap(&mut self, name: &str, temp: &str, bytes: &[u8]) -> io::Result<()> {
         if self.sizes.contains_key(temp) {
             self.remove(temp)?;
         }
@@ -147,7 +147,20 @@ impl Store {
         }
         self.sizes.remove(temp);
         self.sizes.insert(name.to_owned(), bytes.len() as u64);
-        self.disk.sync_dir()
+        Ok(())
+    }
+
+    /// Takes from a file, if there is one, what lies behind `len`.
+    pub(super) fn cut(&mut self, name: &str, len: u64) -> io::Result<()> {
+        if self.size(name) <= len {
+            return Ok(());
+        }
+        if len == 0 {
+            return self.remove(name);
+        }
+        self.disk.truncate(name, len)?;
+        self.sizes.insert(name.to_owned(), len);
+        Ok(())
     }
 
     /// Removes a file.
