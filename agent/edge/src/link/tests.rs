@@ -359,3 +359,34 @@ async fn tls_with_certificates_on_both_sides() {
     let said = Config { key_file: Some(dir.join("ca.pem")), ..good }.check().unwrap_err().to_string();
     assert!(said.contains("ca.pem: no private key in it"), "{said}");
 }
+
+#[tokio::test]
+async fn from_the_second_broker_it_goes_back_to_the_first_once_that_answers() {
+    let port = free_port().await;
+    let Some(second) = Mosquitto::start(|_| "allow_anonymous true".into()).await else { return };
+    let mut c = config(port);
+    c.url.0.push(format!("mqtt://127.0.0.1:{}", second.port));
+    (c.keep_alive, c.return_after) = (Span::secs(5), Span(1000));
+    let mut link = start(&c);
+    wait_for(&mut link, |n| matches!(n, News::Connected { .. })).await;
+    assert_eq!(link.traffic().broker, 1);
+    let Some(_first) = Mosquitto::start_in(tempfile::tempdir().unwrap(), port, "allow_anonymous true").await
+    else {
+        return;
+    };
+    let mut seen = collector(second.port).await;
+    let back = |n: &News| matches!(n, News::Disconnected { why, .. } if why == "the first broker is back");
+    wait_for(&mut link, back).await;
+    wait_for(&mut link, |n| matches!(n, News::Connected { .. })).await;
+    assert_eq!(link.traffic().broker, 0);
+    // It said goodbye: nobody at the second broker is told that it was lost.
+    let said = async {
+        loop {
+            let (topic, retained, _) = seen.recv().await.unwrap();
+            if topic.ends_with("/status") && !retained {
+                return;
+            }
+        }
+    };
+    timeout(LIMIT, said).await.unwrap();
+}
