@@ -12,7 +12,12 @@ pub(crate) fn tell(what: &str) {
         Some((b'@', name)) => SocketAddr::from_abstract_name(name),
         _ => SocketAddr::from_pathname(&place),
     };
-    let sent = address.and_then(|to| UnixDatagram::unbound()?.send_to_addr(what.as_bytes(), &to));
+    let sent = address.and_then(|to| {
+        let socket = UnixDatagram::unbound()?;
+        // A supervisor that does not read must not hold us up.
+        socket.set_nonblocking(true)?;
+        socket.send_to_addr(what.as_bytes(), &to)
+    });
     if let Err(e) = sent {
         log::debug!("{}: the supervisor was not told: {e}", place.display());
     }

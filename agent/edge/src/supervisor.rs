@@ -64,7 +64,8 @@ pub struct Supervisor {
     every: Option<Millis>,
     next: Millis,
     said: String,
-    is_silent: bool,
+    /// How often in a row it did not get on. Once is no proof: the machine may just have woken.
+    bad: u32,
 }
 
 impl Supervisor {
@@ -75,7 +76,7 @@ impl Supervisor {
         let is_for_us = number("WATCHDOG_PID").is_none_or(|pid| pid == u64::from(std::process::id()));
         let every = number("WATCHDOG_USEC").filter(|_| is_for_us).map(|us| (us / 2000).max(1));
         let is_wanted = std::env::var_os("NOTIFY_SOCKET").is_some();
-        Self { every, next: if is_wanted { 0 } else { Millis::MAX }, said: String::new(), is_silent: false }
+        Self { every, next: if is_wanted { 0 } else { Millis::MAX }, said: String::new(), bad: 0 }
     }
 
     /// When [`Supervisor::tend`] is wanted next; never, if there is no supervisor.
@@ -103,18 +104,18 @@ impl Supervisor {
     pub fn tend(&mut self, now: Millis, vitals: &Vitals, status: String) {
         self.next = now + self.every.unwrap_or(STATUS_MS).min(STATUS_MS);
         let health = vitals.check(now);
+        self.bad = if health.is_ok() { 0 } else { self.bad.saturating_add(1) };
+        let mut status = status;
         match health {
-            Ok(()) if self.every.is_some() => tell("WATCHDOG=1"),
-            Err(why) if !self.is_silent => {
-                log::error!("{why}; the supervisor is no longer told that we live")
+            Err(why) if self.bad > 1 => {
+                if self.bad == 2 {
+                    log::error!("{why}; the supervisor is no longer told that we live");
+                }
+                status = format!("{why}; {status}");
             }
+            _ if self.every.is_some() => tell("WATCHDOG=1"),
             _ => {}
         }
-        self.is_silent = health.is_err();
-        let status = match health {
-            Ok(()) => status,
-            Err(why) => format!("{why}; {status}"),
-        };
         if status != self.said {
             tell(&format!("STATUS={}", status.replace('\n', " ")));
             self.said = status;
@@ -129,7 +130,12 @@ fn tell(what: &str) {
         Some((b'@', name)) => SocketAddr::from_abstract_name(name),
         _ => SocketAddr::from_pathname(&place),
     };
-    let sent = address.and_then(|to| UnixDatagram::unbound()?.send_to_addr(what.as_bytes(), &to));
+    let sent = address.and_then(|to| {
+        let socket = UnixDatagram::unbound()?;
+        // A supervisor that does not read must not hold us up.
+        socket.set_nonblocking(true)?;
+        socket.send_to_addr(what.as_bytes(), &to)
+    });
     // One that does not listen is not our concern.
     if let Err(e) = sent {
         log::debug!("{}: the supervisor was not told: {e}", place.display());
