@@ -237,6 +237,8 @@ impl Run<'_> {
             Op::Deliver(n) => {
                 for _ in 0..n {
                     let Some(payload) = self.it.message(self.now) else { break };
+                    // What declaring and making room for it changed came before it arrived.
+                    self.look()?;
                     self.collector.take(&payload, &self.ledger)?;
                     self.ledger.look_at_epoch(&self.it.outbox);
                 }
@@ -325,7 +327,7 @@ impl Run<'_> {
             }
         }
         // A box that is full may have to give up more.
-        let full = disk.bytes().0 > self.options.max_bytes / 3;
+        let full = disk.bytes().0 > self.options.max_bytes / 5;
         let (mut ledger, mut collector) = (self.ledger.clone(), self.collector.clone());
         ledger.died();
         ledger.push(&mut it.outbox, at(6), 9, 20);
