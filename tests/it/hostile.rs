@@ -1,6 +1,6 @@
 //! The link against brokers that misbehave; the thousands of the nightly run are `hostile`'s.
 
-use fieldmouse_tests::hostile::{count_panics, panics, schedule, stream};
+use fieldmouse_tests::hostile::{panics, prepare, schedule, stream};
 
 fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
@@ -11,7 +11,7 @@ fn runtime() -> tokio::runtime::Runtime {
 #[test]
 fn random_schedules_end_well() {
     const SEED: u64 = 100_000;
-    count_panics();
+    prepare();
     let summary = runtime().block_on(schedule::run_all(SEED..SEED + 200, 200));
     println!("{} schedules from seed {SEED}, {} events", summary.schedules, summary.events);
     assert!(summary.wrong.is_empty(), "{:#?}", summary.wrong);
@@ -21,7 +21,7 @@ fn random_schedules_end_well() {
 #[test]
 fn whatever_bytes_come_the_link_comes_back() {
     const SEED: u64 = 500_000;
-    count_panics();
+    prepare();
     let sent = runtime().block_on(stream::send_all(SEED, 2000, 8));
     println!("{sent} streams from seed {SEED}");
     assert_eq!((sent, panics()), (2000, 0));

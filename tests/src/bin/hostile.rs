@@ -3,9 +3,8 @@
 
 use std::process::ExitCode;
 
-use fieldmouse_tests::hostile::{count_panics, panics, schedule, stream};
+use fieldmouse_tests::hostile::{panics, prepare, schedule, stream};
 use fieldmouse_tests::wait::timed;
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// Schedules at once: they are mostly idle.
 const AT_ONCE: usize = 400;
@@ -16,9 +15,7 @@ fn main() -> ExitCode {
     let number =
         |at: usize, default: u64| args.get(at).map_or(default, |text| text.parse().expect("a number"));
     let (count, seed) = (number(1, 10_000), number(2, 1));
-    let most = getrlimit(Resource::Nofile).maximum;
-    setrlimit(Resource::Nofile, Rlimit { current: most, maximum: most }).unwrap();
-    count_panics();
+    prepare();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let ok = match args.first().map(String::as_str) {
         Some("schedules") => {

@@ -13,10 +13,15 @@ pub mod stream;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
 static PANICS: AtomicU64 = AtomicU64::new(0);
 
-/// Counts every panic of this process from here on: the shipped program would have died of it.
-pub fn count_panics() {
+/// Counts every panic of this process from here on, as the shipped program would have died of it; and lets it have as
+/// many sockets as it may.
+pub fn prepare() {
+    let most = getrlimit(Resource::Nofile).maximum;
+    setrlimit(Resource::Nofile, Rlimit { current: most, maximum: most }).unwrap();
     let before = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |info| {
         PANICS.fetch_add(1, Ordering::Relaxed);
