@@ -12,6 +12,7 @@ pub mod bench;
 pub mod broker;
 pub mod demo;
 pub mod ear;
+pub mod hostile;
 pub mod http;
 pub mod program;
 pub mod sim;

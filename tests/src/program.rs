@@ -135,9 +135,15 @@ impl Agent {
     /// Starts an agent over the captured machine `server` that keeps everything in `dir`, and waits until it answers.
     #[must_use]
     pub fn start(dir: &Path, config: &str) -> Self {
+        Self::start_with(dir, config, |command| command)
+    }
+
+    /// As [`Agent::start`], with more said to the command.
+    #[must_use]
+    pub fn start_with(dir: &Path, config: &str, more: impl FnOnce(&mut Command) -> &mut Command) -> Self {
         let machine = crate::repository().join("tests/machines/server");
         Self::with(dir, config, |command| {
-            command
+            more(command)
                 .env("FIELDMOUSE__AGENT__ROOT", machine)
                 .env("FIELDMOUSE__AGENT__TICK", "100ms")
                 .env("FIELDMOUSE__AGENT__DEADLINE", "90ms")
@@ -214,6 +220,17 @@ impl Collector {
     /// The same under another name: several may listen at one broker.
     #[must_use]
     pub fn named(dir: &Path, url: &str, id: &str) -> Self {
+        Self::start_with(dir, url, id, |command| command)
+    }
+
+    /// The same, with more said to the command.
+    #[must_use]
+    pub fn start_with(
+        dir: &Path,
+        url: &str,
+        id: &str,
+        more: impl FnOnce(&mut Command) -> &mut Command,
+    ) -> Self {
         let http = format!("127.0.0.1:{}", crate::free_port());
         let config = format!(
             "id = \"{id}\"\n[broker]\nurl = \"{url}\"\n[http]\nlisten = \"{http}\"\n[store]\npath = \"{}\"\n",
@@ -222,7 +239,7 @@ impl Collector {
         let file = format!("{id}.toml");
         std::fs::write(dir.join(&file), config).unwrap();
         let mut command = Command::new(collector_binary());
-        command.args(["run", "--config", &file]).current_dir(dir);
+        more(command.args(["run", "--config", &file]).current_dir(dir));
         let mut collector = Self { run: Running::start("fieldmouse-collector", command), http };
         wait_for(LIMIT, "the collector's page", || {
             collector.run.check_alive();

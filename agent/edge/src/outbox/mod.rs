@@ -7,6 +7,7 @@
 
 mod cursor;
 mod evict;
+pub mod inspect;
 mod ranges;
 mod record;
 mod recover;

@@ -349,7 +349,7 @@ impl Outbox {
 }
 
 /// Junk without what was never written around it.
-fn unfilled(bytes: &[u8], at: usize, len: usize) -> (usize, usize) {
+pub(super) fn unfilled(bytes: &[u8], at: usize, len: usize) -> (usize, usize) {
     let junk = bytes.get(at..at + len).unwrap_or_default();
     let before = junk.iter().take_while(|b| **b == FILL).count();
     let behind = junk.iter().rev().take_while(|b| **b == FILL).count();
