@@ -90,6 +90,7 @@ impl Outbox {
             Ok(found) => {
                 if found.memory_only.is_some() {
                     outbox.sick = Some(Sick::begin(now));
+                    outbox.hold_back_last();
                     let lane = outbox.new_lane();
                     outbox.lanes.push(lane);
                 }
@@ -356,6 +357,17 @@ impl Outbox {
             }
         }
         Ok(None)
+    }
+
+    /// What stands in the last segment may be in the page cache alone. If it were sent, and lost with the power, its
+    /// numbers would be given again.
+    fn hold_back_last(&mut self) {
+        let Some(last) = self.segs.keys().next_back().copied() else { return };
+        for lane in &mut self.lanes {
+            let first = lane.recs.iter().find(|r| r.seg == last);
+            lane.ready = first.map_or(lane.ready, |r| r.seq - 1);
+            lane.ahead = Ahead::from(lane.ready);
+        }
     }
 
     /// What a killed process left in the page cache, names too, is about to be called durable.
