@@ -1,8 +1,15 @@
 //! Short runs of the simulations, and what they found once.
 
-use fieldmouse_tests::sim::disk::Fault::{Eio, Full, LostPages};
+use fieldmouse::budget::Budget;
+use fieldmouse::pipeline::{Output, Pipeline};
+use fieldmouse_core::metric;
+use fieldmouse_core::series::{Reading, SeriesKey};
+use fieldmouse_tests::repository;
+use fieldmouse_tests::sim::disk::Fault::{Eio, Full, LostPages, ReadOnly};
+use fieldmouse_tests::sim::mutants;
 use fieldmouse_tests::sim::power::Op::{self, *};
 use fieldmouse_tests::sim::power::{Effort, Seen, run};
+use fieldmouse_tests::sim::rng::Rng;
 use fieldmouse_tests::sim::schedule::Plan;
 use fieldmouse_tests::sim::world;
 
@@ -76,6 +83,61 @@ const FOUND: &[(&str, u64, &[Op])] = &[
             Wait(70_000),
         ],
     ),
+    (
+        "a segment that was written anew and failed only then was read by its old places",
+        6294,
+        &[Push(14, 9, 133), Push(11, 9, 119), Push(14, 9, 7), Fail(7, 3, LostPages), Deliver(12)],
+    ),
+    (
+        "what a failed write had left in a file stood there beside its copy under another number",
+        621,
+        &[
+            Push(7, 9, 25),
+            Fail(6, 10, Full),
+            Push(25, 9, 4),
+            Push(5, 13, 217),
+            Fail(3, 1, ReadOnly),
+            Wait(700_000),
+            Wait(700_000),
+            Deliver(7),
+            Ack,
+        ],
+    ),
+    (
+        "after a start without its folder, files were taken for those of the start before",
+        476,
+        &[
+            Cut,
+            Kill,
+            Restart,
+            Push(1, 9, 47),
+            Wait(300),
+            Restart,
+            Push(4, 13, 84),
+            Fail(1, 3, ReadOnly),
+            Push(1, 9, 80),
+            SyncNow,
+            Deliver(4),
+            Ack,
+            Restart,
+        ],
+    ),
+    (
+        "pages that a failed sync had lost were believed by the next process",
+        1218,
+        &[
+            Fail(0, 60, LostPages),
+            Push(4, 13, 118),
+            Push(1, 21, 34),
+            Push(4, 9, 1),
+            Wait(700_000),
+            Fail(3, 10, Full),
+            Kill,
+            Deliver(3),
+            Push(2, 21, 76),
+            Wait(1),
+        ],
+    ),
 ];
 
 #[test]
@@ -91,6 +153,15 @@ fn what_power_cuts_found_stays_found() {
 }
 
 #[test]
+fn every_mutant_can_still_be_made() {
+    let root = repository();
+    let all = mutants::all(&root).unwrap();
+    let stale: Vec<_> =
+        all.iter().filter_map(|m| m.apply(&root).err().map(|e| (&m.name, e.to_string()))).collect();
+    assert!(stale.is_empty() && all.len() >= 20, "{stale:#?}");
+}
+
+#[test]
 fn a_seed_decides_everything() {
     let dir = tempfile::tempdir().unwrap();
     let once = |seed, place: &str| {
@@ -102,4 +173,40 @@ fn a_seed_decides_everything() {
     assert_eq!(a, b, "the same seed, the same course of events");
     assert_ne!(a.trace, c.trace);
     assert!(a.produced > 0);
+}
+
+/// Ticks of a device that sleeps now and then, for up to eight hours; from tick `load` on its processors are busy for two
+/// minutes. Episodes told, and sleeps.
+fn doze(seed: u64, load: Option<u64>) -> (usize, u64) {
+    let mut rng = Rng::new(seed);
+    let mut pipeline = Pipeline::new(Budget::default(), None, 1);
+    for core in 0..8 {
+        pipeline.index(
+            &SeriesKey::new(
+                metric::CPU_MODE,
+                &[["user", "system", "nice", "iowait", "irq", "softirq", "steal", "guest"][core]],
+            ),
+            0,
+        );
+    }
+    let (mut now, mut told, mut sleeps) = (5_000, Vec::new(), 0);
+    for tick in 0..1500 {
+        let busy = load.is_some_and(|from| (from..from + 120).contains(&tick));
+        let mut reading = || Some(Ok(if busy { 0.95 } else { 0.2 } + rng.below(1000) as f64 / 20_000.0));
+        let readings: Vec<Option<Reading>> = (0..8).map(|_| reading()).collect();
+        pipeline.tick(now, &readings, &mut told);
+        let sleeps_now = rng.chance(10);
+        sleeps += u64::from(sleeps_now);
+        now += if sleeps_now { rng.spread(2_000, 8 * 3_600_000) } else { rng.between(990, 1010) };
+    }
+    (told.iter().filter(|o| matches!(o, Output::Episode { .. })).count(), sleeps)
+}
+
+#[test]
+fn sleep_is_no_anomaly() {
+    let runs: Vec<_> = (1..=40).map(|seed| doze(seed, None)).collect();
+    println!("{} runs, seeds 1 to 40, {} sleeps", runs.len(), runs.iter().map(|r| r.1).sum::<u64>());
+    assert!(runs.iter().all(|r| r.0 == 0 && r.1 > 0), "{runs:?}");
+    let loads = (1..=10).filter(|seed| doze(*seed, Some(1200)).0 > 0).count();
+    assert!(loads > 5, "a load between the sleeps is told in {loads} of 10 runs");
 }

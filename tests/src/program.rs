@@ -22,7 +22,9 @@ pub fn collector_binary() -> PathBuf {
     binary("fieldmouse-collector", "FIELDMOUSE_COLLECTOR_BIN")
 }
 
-fn binary(name: &str, variable: &str) -> PathBuf {
+/// A binary of the workspace: what the variable says, or the one built beside this test.
+#[must_use]
+pub fn binary(name: &str, variable: &str) -> PathBuf {
     if let Some(path) = std::env::var_os(variable) {
         return path.into();
     }
@@ -68,7 +70,9 @@ pub struct Running {
 }
 
 impl Running {
-    fn start(name: &'static str, mut command: Command) -> Self {
+    /// Starts it.
+    #[must_use]
+    pub fn start(name: &'static str, mut command: Command) -> Self {
         let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -105,7 +109,14 @@ impl Running {
         wait_for(LIMIT, &format!("the end of {name}"), || child.try_wait().unwrap())
     }
 
-    fn check_alive(&mut self) {
+    /// Whether it has ended.
+    #[must_use]
+    pub fn is_over(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
+    }
+
+    /// Fails if it has ended.
+    pub fn check_alive(&mut self) {
         if let Some(status) = self.child.try_wait().unwrap() {
             panic!("{} ended with {status}:\n{}", self.name, self.said());
         }
@@ -156,7 +167,9 @@ impl Agent {
         Self::with(dir, &format!("[broker]\nurl = \"{broker}\"\n"), |command| command)
     }
 
-    fn with(dir: &Path, config: &str, more: impl FnOnce(&mut Command) -> &mut Command) -> Self {
+    /// Starts an agent whose command is changed by `more`, and waits until it answers.
+    #[must_use]
+    pub fn with(dir: &Path, config: &str, more: impl FnOnce(&mut Command) -> &mut Command) -> Self {
         std::fs::write(dir.join("fieldmouse.toml"), config).unwrap();
         let mut command = Command::new(agent_binary());
         command

@@ -42,8 +42,8 @@ struct Inode {
     dirty: Vec<Range<usize>>,
     /// Sizes it had since then.
     sizes: Vec<usize>,
-    /// Cut to this since then.
-    cut: Option<usize>,
+    /// Cut to this since then, and how many of those sizes came before.
+    cut: Option<(usize, usize)>,
 }
 
 /// A folder: what the process sees, what is durable, and what lies between.
@@ -76,12 +76,12 @@ impl Files {
                     r.end = r.end.min(*len);
                     r.start < r.end
                 });
+                f.cut = Some((f.cut.map_or(*len, |c| c.0.min(*len)), f.sizes.len()));
                 f.sizes.push(f.live.len());
-                f.cut = Some(f.cut.map_or(*len, |c| c.min(*len)));
             }
             Change::Sync(ino) => {
                 let f = self.inodes.entry(*ino).or_default();
-                f.kept.truncate(f.cut.take().unwrap_or(usize::MAX));
+                f.kept.truncate(f.cut.take().map_or(usize::MAX, |c| c.0));
                 f.kept.resize(f.live.len(), 0);
                 for r in f.dirty.drain(..) {
                     f.kept[r.clone()].copy_from_slice(&f.live[r]);
@@ -175,18 +175,22 @@ impl Inode {
         if self.sizes.is_empty() {
             return base;
         }
-        if let Some(cut) = self.cut
-            && rng.chance(size_odds)
-        {
-            base.truncate(cut);
-        }
-        let size = if !rng.chance(size_odds) {
+        // Sizes change in order: after the cut, or without it.
+        let sizes = match self.cut {
+            Some((cut, before)) if rng.chance(size_odds) => {
+                base.truncate(cut);
+                &self.sizes[before..]
+            }
+            Some((_, before)) => &self.sizes[..before],
+            None => &self.sizes[..],
+        };
+        let size = if sizes.is_empty() || !rng.chance(size_odds) {
             base.len()
         } else if rng.chance(700) {
-            rng.pick(&self.sizes)
+            rng.pick(sizes)
         } else {
             // A page at a time.
-            let most = self.sizes.iter().copied().max().unwrap_or(0);
+            let most = sizes.iter().copied().max().unwrap_or(0);
             (rng.index(most + 1).div_ceil(512) * 512).min(most)
         };
         let mut left = base.clone();

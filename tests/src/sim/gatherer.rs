@@ -21,6 +21,9 @@ const RECEIVE_MAX: usize = 256;
 const REQUESTS: usize = 1024;
 const ACK_EXPIRES: u64 = 60_000;
 
+/// A transaction: the messages in it; device, epoch and number of what is acknowledged.
+pub type Taken = (Vec<Message>, Vec<(usize, u64, u64)>);
+
 /// Something that arrived.
 #[derive(Debug)]
 struct Inbound {
@@ -189,7 +192,7 @@ impl Gatherer {
     }
 
     /// A transaction ends: what it held, and what is acknowledged of it.
-    pub fn commit(&mut self, q: &mut Queue, life: u64) -> Option<(Vec<Message>, Vec<(usize, u64, u64)>)> {
+    pub fn commit(&mut self, q: &mut Queue, life: u64) -> Option<Taken> {
         if life != self.life {
             return None;
         }

@@ -6,6 +6,7 @@ pub mod device;
 pub mod disk;
 pub mod gatherer;
 pub mod model;
+pub mod mutants;
 pub mod power;
 pub mod queue;
 pub mod rng;

@@ -18,7 +18,7 @@ usage: fieldmouse COMMAND [OPTIONS]
       [--scores OUT.csv] [--events OUT.jsonl]
   record FILE.csv --for 60s   write readings, one row a tick, for `replay`
   drill list | NAME           a labelled fault, and whether and when the running agent saw it
-  event KIND --text TEXT      hand a fact to the running agent (deployments, jobs)
+  event KIND --text TEXT      hand a fact to the running agent (deployments, jobs); returns when it is durable
       [--severity info|warning|error]
   model show [FILE]           what a model is: contract, shapes, operators
   model check [FILE]          whether it keeps the contract, and what it costs

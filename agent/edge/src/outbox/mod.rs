@@ -13,6 +13,7 @@ mod record;
 mod recover;
 mod segments;
 mod sending;
+mod standing;
 mod store;
 #[cfg(test)]
 mod tests;
@@ -29,6 +30,7 @@ use record::HEADER;
 use store::Store;
 
 pub use recover::Recovery;
+pub use standing::Standing;
 
 /// Severity of a loss record.
 const LOSS_SEVERITY: u8 = 13;

@@ -87,7 +87,14 @@ impl Outbox {
         outbox.store.settle(now);
         let mut report = Recovery::default();
         match outbox.scan() {
-            Ok(found) => report = found,
+            Ok(found) => {
+                if found.memory_only.is_some() {
+                    outbox.sick = Some(Sick::begin(now));
+                    let lane = outbox.new_lane();
+                    outbox.lanes.push(lane);
+                }
+                report = found;
+            }
             Err(e) => {
                 report.memory_only = Some(e.to_string());
                 outbox.sick = Some(Sick::begin(now));
@@ -200,7 +207,7 @@ impl Outbox {
             lanes.push(lane);
         }
         report.new_epoch = lanes.is_empty();
-        self.resume(&ords, &damaged)?;
+        report.memory_only = self.resume(&ords, &damaged)?.map(|e| e.to_string());
         for (file, at, bytes) in bad {
             self.quarantine(&file, at, &bytes);
         }
@@ -311,28 +318,32 @@ impl Outbox {
         }
     }
 
-    /// Goes on in the last segment if it is good.
-    fn resume(&mut self, ords: &[u64], damaged: &BTreeSet<u64>) -> io::Result<()> {
+    /// Goes on in the last segment if it is good. If the folder cannot be written, says why; what is there can still be
+    /// delivered.
+    fn resume(&mut self, ords: &[u64], damaged: &BTreeSet<u64>) -> io::Result<Option<io::Error>> {
+        let first = self.lanes.is_empty();
         let Some(&last) = ords.last() else {
-            if self.lanes.is_empty() {
+            if first {
                 self.active = 0;
             }
-            return Ok(());
+            return Ok(None);
         };
-        // What a killed process left in the page cache, names too, is about to be called durable.
-        if let Err(e) = self.store.sync(&name(last)) {
-            log::warn!("outbox: {}: {e}", name(last));
+        if let Err(e) = self.settle_last(&name(last)) {
             let bytes = self.store.read(&name(last), 0, usize::MAX >> 1)?;
-            self.store.replace(&name(last), TEMP, &bytes)?;
+            if let Some(seg) = self.segs.get_mut(&last) {
+                // To be written anew when the disk is back.
+                seg.filed = false;
+                seg.buf = bytes.get(..usize::try_from(seg.size).unwrap_or(0)).map(<[u8]>::to_vec);
+            }
+            return Ok(Some(e));
         }
-        self.store.sync_dir()?;
         let size = self.segs.get(&last).map_or(u64::MAX, |s| s.size);
         let is_good = !damaged.contains(&last) && size <= self.options.segment_bytes / 2;
-        if !is_good || !self.lanes.is_empty() {
+        if !is_good || !first {
             self.give_back(last, size);
         }
-        if !self.lanes.is_empty() {
-            return Ok(());
+        if !first {
+            return Ok(None);
         }
         self.active = last + 1;
         if is_good {
@@ -344,7 +355,17 @@ impl Outbox {
                 seg.buf = Some(bytes);
             }
         }
-        Ok(())
+        Ok(None)
+    }
+
+    /// What a killed process left in the page cache, names too, is about to be called durable.
+    fn settle_last(&mut self, file: &str) -> io::Result<()> {
+        if let Err(e) = self.store.sync(file) {
+            log::warn!("outbox: {file}: {e}");
+            let bytes = self.store.read(file, 0, usize::MAX >> 1)?;
+            self.store.replace(file, TEMP, &bytes)?;
+        }
+        self.store.sync_dir()
     }
 }
 

@@ -9,6 +9,7 @@ use fieldmouse_core::series::{Millis, NoData, cut};
 use fieldmouse_core::wire::{self, Kind, phase};
 use tokio::sync::mpsc;
 
+use super::handed::Handed;
 use super::{Start, report};
 use crate::clock::{self, Stamp};
 use crate::config::{self, Config};
@@ -63,6 +64,7 @@ pub(super) struct Agent {
     body: Vec<u8>,
     undated: Undated,
     file: Option<PathBuf>,
+    handed: Handed,
 }
 
 /// What is known of the connection.
@@ -126,6 +128,7 @@ impl Agent {
             body: vec![0; wire::MAX_PAYLOAD],
             undated: Undated::default(),
             file,
+            handed: Handed::default(),
         })
     }
 
@@ -312,15 +315,17 @@ impl Agent {
     }
 
     pub(super) fn on_request(&mut self, now: Millis, request: Request, traffic: &Traffic) {
-        let reply = match request.ask {
-            Ask::Status => report::status(self, now, traffic),
+        match request.ask {
+            Ask::Status => {
+                // A client that went away needs no answer.
+                let _gone = request.answer.send(report::status(self, now, traffic));
+            }
             Ask::Event { kind, text, severity } => {
                 let fact = wire::Fact { kind: cut(&kind), text: cut(&text) };
-                serde_json::json!({"seq": self.push(Kind::Fact, severity, &fact)})
+                let seq = self.push(Kind::Fact, severity, &fact);
+                self.handed.wait(&self.outbox, seq, request.answer);
             }
-        };
-        // A client that went away needs no answer.
-        let _gone = request.answer.send(reply);
+        }
     }
 
     /// Takes over what may change while running. A bad file changes nothing, and is told.
@@ -361,6 +366,7 @@ impl Agent {
             self.outbox.declare(stamp);
         }
         self.outbox.sync(stamp.mono_ms);
+        self.handed.answer(&self.outbox);
         for command in self.publish.drain(..) {
             // A beat that finds no room is not missed; a birth is made again at the next connection.
             if let Err(error) = commands.try_send(command) {
@@ -412,5 +418,6 @@ impl Agent {
 
     pub(super) fn close(&mut self) {
         self.outbox.close(clock::mono_ms());
+        self.handed.answer(&self.outbox);
     }
 }
