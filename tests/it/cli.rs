@@ -305,3 +305,21 @@ fn the_doctor_says_why_nothing_arrives() {
     let words = fieldmouse(dir.path(), &["doctor", "-c", "d.toml"]);
     assert!(words.code == 1 || words.out.starts_with("nothing found"), "{}", words.out);
 }
+
+#[test]
+fn every_command_is_in_the_readme() {
+    let dir = tempfile::tempdir().unwrap();
+    let help = fieldmouse(dir.path(), &["help"]).out;
+    let readme = std::fs::read_to_string(repository().join("README.md")).unwrap();
+    let is_word = |word: &&str| word.chars().all(|c| c.is_ascii_lowercase());
+    let commands = help.lines().filter_map(|l| l.strip_prefix("  ")?.split(' ').next().filter(is_word));
+    let mut known = 0;
+    for command in commands.filter(|c| !c.is_empty()) {
+        known += 1;
+        assert!(
+            readme.contains(&format!("| `fieldmouse {command}")),
+            "`{command}` is not in the README's table"
+        );
+    }
+    assert!(known >= 11, "{known} commands in\n{help}");
+}

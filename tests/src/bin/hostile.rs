@@ -1,9 +1,10 @@
 //! Many hostile brokers: `hostile schedules COUNT [SEED]`, `hostile streams COUNT [SEED]`.
-#![allow(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr, reason = "a test program")]
+#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test program")]
 
 use std::process::ExitCode;
 
 use fieldmouse_tests::hostile::{panics, prepare, schedule, stream};
+use fieldmouse_tests::results::Row;
 use fieldmouse_tests::wait::timed;
 
 /// Schedules at once: they are mostly idle.
@@ -16,36 +17,50 @@ fn main() -> ExitCode {
         |at: usize, default: u64| args.get(at).map_or(default, |text| text.parse().expect("a number"));
     let (count, seed) = (number(1, 10_000), number(2, 1));
     prepare();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let ok = match args.first().map(String::as_str) {
-        Some("schedules") => {
-            let (s, took) = timed(|| runtime.block_on(schedule::run_all(seed..seed + count, AT_ONCE)));
-            for o in &s.wrong {
-                eprintln!("seed {}: {:?}: {}", o.seed, o.evils, o.wrong.as_deref().unwrap_or_default());
-            }
-            println!("schedules {} first seed {seed}", s.schedules);
-            println!("schedule_events {} connections {}", s.events, s.connections);
-            println!("schedule_livelocks {}", s.livelocks());
-            println!("schedule_stuck {}", s.stuck());
-            println!("schedule_wrong {}", s.wrong.len());
-            println!("schedule_panics {}", panics());
-            if let Some(w) = &s.worst {
-                println!("schedule_worst {} ms of {} seed {} {:?}", w.stuck_ms, w.bound_ms, w.seed, w.evils);
-            }
-            println!("schedule_seconds {}", took.as_secs());
-            s.schedules == count && s.wrong.is_empty()
-        }
-        Some("streams") => {
-            let (sent, took) = timed(|| runtime.block_on(stream::send_all(seed, count, LINKS)));
-            println!("streams {sent} first seed {seed}");
-            println!("stream_panics {}", panics());
-            println!("stream_seconds {}", took.as_secs());
-            sent == count
-        }
+    let failed = match args.first().map(String::as_str) {
+        Some("schedules") => schedules(seed, count),
+        Some("streams") => streams(seed, count),
         _ => {
             eprintln!("usage: hostile schedules|streams [COUNT [SEED]]");
             return ExitCode::from(2);
         }
     };
-    if ok && panics() == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
+}
+
+fn schedules(seed: u64, count: u64) -> u64 {
+    let (s, took) = timed(|| runtime().block_on(schedule::run_all(seed..seed + count, AT_ONCE)));
+    for o in &s.wrong {
+        eprintln!("seed {}: {:?}: {}", o.seed, o.evils, o.wrong.as_deref().unwrap_or_default());
+    }
+    let mut row = Row::new("B5", "brokers that misbehave for a while, then are honest", Some(seed));
+    row.count("schedule.count", s.schedules, "schedules");
+    row.failures("schedule.livelocks", s.livelocks() as u64, "schedules");
+    row.failures("schedule.stuck_beyond_3_keep_alives_and_waits", s.stuck() as u64, "schedules");
+    row.failures("schedule.otherwise_wrong", (s.wrong.len() - s.livelocks() - s.stuck()) as u64, "schedules");
+    row.failures("schedule.panics", panics(), "panics");
+    row.bound("schedule.bound", s.schedules);
+    row.figure("schedule.events", s.events, "all acknowledged unless a failure stands here");
+    row.figure("schedule.connections", s.connections, "connections");
+    if let Some(w) = &s.worst {
+        let allowed = format!("ms of {} allowed, seed {}", w.bound_ms, w.seed);
+        row.figure("schedule.longest_without_progress", w.stuck_ms, &allowed);
+    }
+    row.figure("schedule.took", took.as_secs(), "s");
+    row.failed()
+}
+
+fn streams(seed: u64, count: u64) -> u64 {
+    let (sent, took) = timed(|| runtime().block_on(stream::send_all(seed, count, LINKS)));
+    let mut row = Row::new("B3", "bytes that only look like packets", Some(seed));
+    row.count("stream.count", sent, "streams");
+    row.failures("stream.without_reconnect", count - sent, "streams");
+    row.failures("stream.panics", panics(), "panics");
+    row.bound("stream.bound", sent);
+    row.figure("stream.took", took.as_secs(), "s");
+    row.failed()
 }
