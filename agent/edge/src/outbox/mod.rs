@@ -11,6 +11,7 @@ pub mod inspect;
 mod ranges;
 mod record;
 mod recover;
+mod seen;
 mod segments;
 mod sending;
 mod standing;
