@@ -186,6 +186,8 @@ struct Seg {
     buf: Option<Vec<u8>>,
     /// Whether what is in the file can be relied upon.
     filed: bool,
+    /// How often in a row it could not be read.
+    unread: u8,
 }
 
 /// The disk could not be written.
