@@ -231,8 +231,10 @@ pub struct Outbox {
     /// An event was refused, and the cursor file does not know of it yet.
     unnoted: bool,
     strange_acks: u64,
-    /// Whether the files were ever read.
+    /// Whether the files were ever read, …
     scanned: bool,
+    /// … and how often they could not be.
+    unread: u32,
     /// Files to remove when the disk is back.
     orphans: Vec<u64>,
     scratch: Vec<u8>,

@@ -16,6 +16,8 @@ use super::{Cover, Entropy, Options, Outbox, Rec, Seg, Sick};
 use crate::clock::Stamp;
 use crate::disk::Disk;
 
+/// How often a folder is read again before what cannot be read is given up: some minutes.
+const PATIENCE: u32 = 10;
 /// Where damaged bytes are kept.
 const QUARANTINE: &str = "quarantine.bin";
 
@@ -72,6 +74,7 @@ impl Outbox {
             unnoted: false,
             strange_acks: 0,
             scanned: false,
+            unread: 0,
             orphans: Vec::new(),
             scratch: Vec::new(),
         };
@@ -134,6 +137,7 @@ impl Outbox {
         let (mine, lanes) = (std::mem::take(&mut self.segs), self.lanes.len());
         let found = self.scan_files();
         if found.is_err() {
+            self.unread += 1;
             self.segs = mine;
         } else if lanes > 0 {
             // What was put into memory before the folder could be read goes behind what is there.
@@ -157,7 +161,10 @@ impl Outbox {
             }
         }
         let size = usize::try_from(cursor::LARGEST).unwrap_or(4096) * 2;
-        let noted = self.store.read(cursor::NAME, 0, size).ok().and_then(|b| cursor::decode(&b));
+        let noted = match self.store.read(cursor::NAME, 0, size) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound && self.unread < PATIENCE => return Err(e),
+            read => read.ok().and_then(|bytes| cursor::decode(&bytes)),
+        };
         let mut ords: Vec<u64> = files
             .iter()
             .filter_map(|(n, _)| {
@@ -171,7 +178,7 @@ impl Outbox {
         let order = noted.iter().flatten().map(|n| n.epoch).collect();
         let mut survey = Survey { order, ..Survey::default() };
         for &ord in &ords {
-            self.read_segment(ord, Some(&ord) == ords.last(), &mut survey);
+            self.read_segment(ord, Some(&ord) == ords.last(), &mut survey)?;
         }
         let Survey { mut seen, mut order, epoch, tail, damaged, bad, mut report } = survey;
         report.cursor_lost = noted.is_none() && !files.is_empty();
@@ -209,17 +216,18 @@ impl Outbox {
         Ok(report)
     }
 
-    /// Scans one segment.
-    fn read_segment(&mut self, ord: u64, is_last: bool, survey: &mut Survey) {
+    /// Scans one segment. What cannot be read now may be readable later; only after many attempts it is damage.
+    fn read_segment(&mut self, ord: u64, is_last: bool, survey: &mut Survey) -> io::Result<()> {
         let file = name(ord);
         let size = self.store.size(&file);
         let bytes = match self.store.read(&file, 0, usize::try_from(size).unwrap_or(0)) {
             Ok(bytes) => bytes,
+            Err(e) if self.unread < PATIENCE => return Err(e),
             Err(e) => {
                 log::error!("outbox: {file}: {e}");
                 survey.report.damaged_bytes += size;
                 survey.tail = (usize::try_from(size).unwrap_or(0) / SMALLEST).max(1);
-                return;
+                return Ok(());
             }
         };
         let mut bad = Vec::new();
@@ -294,6 +302,7 @@ impl Outbox {
             survey.bad.push((file.clone(), at, kept.to_vec()));
         }
         survey.tail = tail;
+        Ok(())
     }
 
     /// Keeps damaged bytes for people to look at, as long as there is room for them.
