@@ -2,6 +2,7 @@
 
 mod agent;
 mod handed;
+mod reload;
 mod report;
 
 use std::path::PathBuf;

@@ -11,6 +11,7 @@ pub mod inspect;
 mod ranges;
 mod record;
 mod recover;
+mod seen;
 mod segments;
 mod sending;
 mod standing;
@@ -185,6 +186,8 @@ struct Seg {
     buf: Option<Vec<u8>>,
     /// Whether what is in the file can be relied upon.
     filed: bool,
+    /// How often in a row it could not be read.
+    unread: u8,
 }
 
 /// The disk could not be written.
@@ -228,8 +231,10 @@ pub struct Outbox {
     /// An event was refused, and the cursor file does not know of it yet.
     unnoted: bool,
     strange_acks: u64,
-    /// Whether the files were ever read.
+    /// Whether the files were ever read, …
     scanned: bool,
+    /// … and how often they could not be.
+    unread: u32,
     /// Files to remove when the disk is back.
     orphans: Vec<u64>,
     scratch: Vec<u8>,

@@ -106,6 +106,25 @@ impl Ranges {
     }
 }
 
+/// Cuts `first..end` along sorted ranges: each piece with the reason of the range it lies in, if any.
+pub(super) fn carve(first: u64, end: u64, along: &[Range]) -> Vec<(u64, u64, Option<u8>)> {
+    let (mut out, mut at) = (Vec::new(), first);
+    for r in along {
+        let (from, to) = (r.first.max(at), (r.last() + 1).min(end));
+        if from < to {
+            if at < from {
+                out.push((at, from, None));
+            }
+            out.push((from, to, Some(r.reason)));
+            at = to;
+        }
+    }
+    if at < end {
+        out.push((at, end, None));
+    }
+    out
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

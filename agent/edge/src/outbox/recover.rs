@@ -4,18 +4,20 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
-use fieldmouse_core::wire::{self, Kind, Loss, loss};
+use fieldmouse_core::wire::{self, Kind, Loss};
 
-use super::cursor::{self, Noted};
+use super::cursor;
 use super::ranges::Range;
 use super::record::{self, Found, HEADER, SMALLEST};
+use super::seen::{Seen, lane_of};
 use super::segments::{TEMP, name, wire_item};
-use super::sending::Ahead;
 use super::store::{FILL, Store};
-use super::{Cover, Entropy, Lane, Options, Outbox, Rec, Seg, Sick};
+use super::{Cover, Entropy, Options, Outbox, Rec, Seg, Sick};
 use crate::clock::Stamp;
 use crate::disk::Disk;
 
+/// How often a folder is read again before what cannot be read is given up: some minutes.
+const PATIENCE: u32 = 10;
 /// Where damaged bytes are kept.
 const QUARANTINE: &str = "quarantine.bin";
 
@@ -34,14 +36,6 @@ pub struct Recovery {
     pub new_epoch: bool,
     /// Why events stand in memory alone, if they do.
     pub memory_only: Option<String>,
-}
-
-/// What a scan knows of one epoch.
-#[derive(Default)]
-struct Seen {
-    recs: Vec<Rec>,
-    covers: Vec<Cover>,
-    highest: u64,
 }
 
 /// What a look through all segments finds.
@@ -80,6 +74,7 @@ impl Outbox {
             unnoted: false,
             strange_acks: 0,
             scanned: false,
+            unread: 0,
             orphans: Vec::new(),
             scratch: Vec::new(),
         };
@@ -143,6 +138,7 @@ impl Outbox {
         let (mine, lanes) = (std::mem::take(&mut self.segs), self.lanes.len());
         let found = self.scan_files();
         if found.is_err() {
+            self.unread += 1;
             self.segs = mine;
         } else if lanes > 0 {
             // What was put into memory before the folder could be read goes behind what is there.
@@ -166,7 +162,10 @@ impl Outbox {
             }
         }
         let size = usize::try_from(cursor::LARGEST).unwrap_or(4096) * 2;
-        let noted = self.store.read(cursor::NAME, 0, size).ok().and_then(|b| cursor::decode(&b));
+        let noted = match self.store.read(cursor::NAME, 0, size) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound && self.unread < PATIENCE => return Err(e),
+            read => read.ok().and_then(|bytes| cursor::decode(&bytes)),
+        };
         let mut ords: Vec<u64> = files
             .iter()
             .filter_map(|(n, _)| {
@@ -180,7 +179,7 @@ impl Outbox {
         let order = noted.iter().flatten().map(|n| n.epoch).collect();
         let mut survey = Survey { order, ..Survey::default() };
         for &ord in &ords {
-            self.read_segment(ord, Some(&ord) == ords.last(), &mut survey);
+            self.read_segment(ord, Some(&ord) == ords.last(), &mut survey)?;
         }
         let Survey { mut seen, mut order, epoch, tail, damaged, bad, mut report } = survey;
         report.cursor_lost = noted.is_none() && !files.is_empty();
@@ -218,17 +217,18 @@ impl Outbox {
         Ok(report)
     }
 
-    /// Scans one segment.
-    fn read_segment(&mut self, ord: u64, is_last: bool, survey: &mut Survey) {
+    /// Scans one segment. What cannot be read now may be readable later; only after many attempts it is damage.
+    fn read_segment(&mut self, ord: u64, is_last: bool, survey: &mut Survey) -> io::Result<()> {
         let file = name(ord);
         let size = self.store.size(&file);
         let bytes = match self.store.read(&file, 0, usize::try_from(size).unwrap_or(0)) {
             Ok(bytes) => bytes,
+            Err(e) if self.unread < PATIENCE => return Err(e),
             Err(e) => {
                 log::error!("outbox: {file}: {e}");
                 survey.report.damaged_bytes += size;
                 survey.tail = (usize::try_from(size).unwrap_or(0) / SMALLEST).max(1);
-                return;
+                return Ok(());
             }
         };
         let mut bad = Vec::new();
@@ -303,6 +303,7 @@ impl Outbox {
             survey.bad.push((file.clone(), at, kept.to_vec()));
         }
         survey.tail = tail;
+        Ok(())
     }
 
     /// Keeps damaged bytes for people to look at, as long as there is room for them.
@@ -387,79 +388,4 @@ pub(super) fn unfilled(bytes: &[u8], at: usize, len: usize) -> (usize, usize) {
     let before = junk.iter().take_while(|b| **b == FILL).count();
     let behind = junk.iter().rev().take_while(|b| **b == FILL).count();
     (at + before, len.saturating_sub(before + behind))
-}
-
-/// What an epoch holds, with what is missing from it.
-fn lane_of(epoch: u64, noted: Option<&Noted>, mut seen: Seen, report: &mut Recovery) -> Lane {
-    // A number may stand twice, in a segment and in its copy: they are the same.
-    seen.recs.sort_by_key(|r| r.seq);
-    seen.recs.dedup_by_key(|r| r.seq);
-    seen.covers.sort_by_key(|c| c.seq);
-    seen.covers.dedup_by_key(|c| c.seq);
-    let lowest = seen
-        .recs
-        .first()
-        .map(|r| r.seq)
-        .into_iter()
-        .chain(seen.covers.iter().map(|c| c.range.first))
-        .min()
-        .unwrap_or(seen.highest + 1);
-    let mut lane = Lane::new(epoch);
-    lane.acked = noted.map_or(lowest - 1, |n| n.acked);
-    lane.guessed = (noted.is_none() && lowest > 1).then_some(0);
-    lane.next = noted.map_or(1, |n| n.next).max(seen.highest + 1).max(lane.acked + 1);
-    seen.recs.retain(|r| r.seq > lane.acked);
-    lane.recs = seen.recs.into();
-    lane.covers = seen.covers.into_iter().filter(|c| c.seq > lane.acked).collect();
-    lane.opened = lane.next;
-    lane.ready = lane.next - 1;
-    lane.sent = lane.acked;
-    lane.ahead = Ahead::from(lane.ready);
-    lane.lost = noted.map_or(0, |n| n.lost);
-    // Every number without a record is covered by a loss record, or noted with its reason, or was damaged.
-    let mut gaps = Vec::new();
-    let mut from = lane.acked + 1;
-    for rec in &lane.recs {
-        gaps.push((from, rec.seq));
-        from = rec.seq + 1;
-    }
-    gaps.push((from, lane.next));
-    let mut said: Vec<Range> = lane.covers.iter().map(|c| c.range).collect();
-    said.sort_unstable_by_key(|r| r.first);
-    let holes = noted.map(|n| n.holes.as_slice()).unwrap_or_default();
-    for (first, end) in gaps {
-        for (first, end, known) in carve(first, end, &said) {
-            if known.is_some() {
-                continue;
-            }
-            for (first, end, reason) in carve(first, end, holes) {
-                let count = end - first;
-                lane.holes.add(Range { first, count, reason: reason.unwrap_or(loss::DAMAGED) });
-                if reason.is_none() {
-                    lane.lost += count;
-                    report.lost += count;
-                }
-            }
-        }
-    }
-    lane
-}
-
-/// Cuts `first..end` along sorted ranges: each piece with the reason of the range it lies in, if any.
-fn carve(first: u64, end: u64, along: &[Range]) -> Vec<(u64, u64, Option<u8>)> {
-    let (mut out, mut at) = (Vec::new(), first);
-    for r in along {
-        let (from, to) = (r.first.max(at), (r.last() + 1).min(end));
-        if from < to {
-            if at < from {
-                out.push((at, from, None));
-            }
-            out.push((from, to, Some(r.reason)));
-            at = to;
-        }
-    }
-    if at < end {
-        out.push((at, end, None));
-    }
-    out
 }

@@ -10,6 +10,8 @@ use super::{Batch, CURSOR_MS, Lane, Outbox, Rec, Seg, URGENT, cursor};
 
 /// So many records are sent in a moment; more of them are a backlog.
 const BACKLOG: usize = 64;
+/// How often a file that cannot be read is tried before what it holds is given up.
+const PATIENCE: u8 = 100;
 /// Urgent events that go ahead of a backlog.
 const URGENT_AHEAD: usize = 64;
 
@@ -116,13 +118,15 @@ impl Outbox {
         epoch: u64,
         cache: &mut Option<(u64, Vec<u8>)>,
     ) -> Option<Vec<u8>> {
-        let seg: &Seg = self.segs.get(&rec.seg)?;
+        let seg: &mut Seg = self.segs.get_mut(&rec.seg)?;
         let bytes: &[u8] = match &seg.buf {
             Some(buf) => buf,
             None => {
                 if cache.as_ref().is_none_or(|(ord, _)| *ord != rec.seg) {
                     let size = usize::try_from(seg.size).unwrap_or(0);
-                    *cache = Some((rec.seg, self.store.read(&name(rec.seg), 0, size).ok()?));
+                    let read = self.store.read(&name(rec.seg), 0, size);
+                    seg.unread = if read.is_ok() { 0 } else { seg.unread.saturating_add(1) };
+                    *cache = Some((rec.seg, read.ok()?));
                 }
                 &cache.as_ref()?.1
             }
@@ -154,6 +158,10 @@ impl Outbox {
                     break;
                 }
                 let payload = self.payload(rec, epoch, &mut cache);
+                if self.segs.get(&rec.seg).is_some_and(|s| (1..PATIENCE).contains(&s.unread)) {
+                    // That a file cannot be read now does not mean that it never will be.
+                    break;
+                }
                 let Some(lane) = self.lanes.get_mut(at) else { break };
                 if let Some(payload) = payload {
                     to.extend_from_slice(&payload);

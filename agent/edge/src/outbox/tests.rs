@@ -539,6 +539,30 @@ fn a_full_outbox_declares_what_the_collector_waits_for() {
 }
 
 #[test]
+fn a_file_that_cannot_be_read_now_is_tried_again_and_given_up_at_last() {
+    for comes_back in [true, false] {
+        let (ram, file, _) = twelve();
+        // Not the active one, whose bytes are in memory.
+        let (mut o, _) = ram.open(1 << 20);
+        o.rotate();
+        let bytes = ram.0.lock().unwrap().files.remove(&file).unwrap();
+        let mut c = Collector::default();
+        for _ in 0..20 {
+            c.deliver(&mut o, 1);
+        }
+        assert!(c.got.is_empty() && o.lost() == 0);
+        if comes_back {
+            ram.0.lock().unwrap().files.insert(file, bytes);
+        }
+        for _ in 0..100 {
+            c.deliver(&mut o, 1);
+        }
+        c.drain(&mut o, 0);
+        assert_eq!((c.ids().len(), c.lost.len()), if comes_back { (12, 0) } else { (0, 12) });
+    }
+}
+
+#[test]
 fn what_became_of_an_event_is_known() {
     let ram = Ram::default();
     let (mut o, _) = ram.open(1 << 15);

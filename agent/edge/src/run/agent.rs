@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 use super::handed::Handed;
 use super::{Start, report};
 use crate::clock::{self, Stamp};
-use crate::config::{self, Config};
+use crate::config::Config;
 use crate::control::{Ask, Request};
 use crate::culprit::Culprits;
 use crate::dating::Undated;
@@ -63,7 +63,7 @@ pub(super) struct Agent {
     outputs: Vec<Output>,
     body: Vec<u8>,
     undated: Undated,
-    file: Option<PathBuf>,
+    pub(super) file: Option<PathBuf>,
     handed: Handed,
 }
 
@@ -239,7 +239,7 @@ impl Agent {
         }
     }
 
-    fn push<T: serde::Serialize>(&mut self, kind: Kind, severity: u8, body: &T) -> u64 {
+    pub(super) fn push<T: serde::Serialize>(&mut self, kind: Kind, severity: u8, body: &T) -> u64 {
         let stamp = clock::stamp();
         self.date(stamp);
         let seq = self.enter(stamp, kind, severity, body);
@@ -325,37 +325,6 @@ impl Agent {
                 let seq = self.push(Kind::Fact, severity, &fact);
                 self.handed.wait(&self.outbox, seq, request.answer);
             }
-        }
-    }
-
-    /// Takes over what may change while running. A bad file changes nothing, and is told.
-    pub(super) fn reload(&mut self) {
-        let fact = match config::from_here(self.file.as_deref())
-            .map_err(anyhow::Error::from)
-            .and_then(|config| self.adopt(config))
-        {
-            Ok(()) => ("reload", "configuration reloaded".to_owned()),
-            Err(error) => ("reload-refused", format!("{error:#}")),
-        };
-        log::warn!("{}: {}", fact.0, fact.1);
-        self.push(Kind::Fact, 9, &wire::Fact { kind: cut(fact.0), text: cut(&fact.1) });
-    }
-
-    fn adopt(&mut self, config: Config) -> anyhow::Result<()> {
-        let written = &config.written;
-        let sampler =
-            Sampler::new(&config.sources, &written.agent.root, config.deadline(), written.agent.tick.0)?;
-        let needs_restart = self.config.differs_beyond_reload(&config);
-        self.pipeline.set_budget(written.detect.false_alarms);
-        self.sampler = sampler;
-        // The loop keeps its rhythm and its links; only these two may change under it.
-        self.config.sources = config.sources.clone();
-        self.config.written.detect = config.written.detect.clone();
-        match needs_restart {
-            Some(section) => {
-                anyhow::bail!("sources and budget are reloaded; changes in [{section}] need a restart")
-            }
-            None => Ok(()),
         }
     }
 

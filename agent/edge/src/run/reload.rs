@@ -1,0 +1,41 @@
+//! What changes in a running agent when its configuration does.
+
+use fieldmouse_core::series::cut;
+use fieldmouse_core::wire::{self, Kind};
+
+use super::agent::Agent;
+use crate::config::{self, Config};
+use crate::sampler::Sampler;
+
+impl Agent {
+    /// Takes over what may change while running. A bad file changes nothing, and is told.
+    pub(super) fn reload(&mut self) {
+        let fact = match config::from_here(self.file.as_deref())
+            .map_err(anyhow::Error::from)
+            .and_then(|config| self.adopt(config))
+        {
+            Ok(()) => ("reload", "configuration reloaded".to_owned()),
+            Err(error) => ("reload-refused", format!("{error:#}")),
+        };
+        log::warn!("{}: {}", fact.0, fact.1);
+        self.push(Kind::Fact, 9, &wire::Fact { kind: cut(fact.0), text: cut(&fact.1) });
+    }
+
+    fn adopt(&mut self, config: Config) -> anyhow::Result<()> {
+        let written = &config.written;
+        let sampler =
+            Sampler::new(&config.sources, &written.agent.root, config.deadline(), written.agent.tick.0)?;
+        let needs_restart = self.config.differs_beyond_reload(&config);
+        self.pipeline.set_budget(written.detect.false_alarms);
+        self.sampler = sampler;
+        // The loop keeps its rhythm and its links; only these two may change under it.
+        self.config.sources = config.sources.clone();
+        self.config.written.detect = config.written.detect.clone();
+        match needs_restart {
+            Some(section) => {
+                anyhow::bail!("sources and budget are reloaded; changes in [{section}] need a restart")
+            }
+            None => Ok(()),
+        }
+    }
+}
