@@ -8,13 +8,19 @@ use serde::Serialize;
 /// When samples happen: 2026-11-22T12:00:00Z.
 pub(crate) const NOON: u64 = 1_795_348_800_000;
 
-/// One item: seq, kind, body, wall time, severity.
-pub(crate) struct Sample(u64, Kind, Vec<u8>, u64, u8);
+/// One item: seq, kind, body, monotonic and wall time, severity.
+#[derive(Clone)]
+pub(crate) struct Sample(u64, Kind, Vec<u8>, (u64, Option<u64>), u8);
 
 impl Sample {
     /// The same at another time.
     pub(crate) fn at(self, wall_ms: u64) -> Self {
-        Self(self.0, self.1, self.2, wall_ms, self.4)
+        Self(self.0, self.1, self.2, (1000, Some(wall_ms)), self.4)
+    }
+
+    /// The same from a device that does not know the time.
+    pub(crate) fn undated(self, mono_ms: u64) -> Self {
+        Self(self.0, self.1, self.2, (mono_ms, None), self.4)
     }
 }
 
@@ -28,12 +34,12 @@ pub(crate) fn body<T: Serialize>(body: &T) -> Vec<u8> {
 pub(crate) fn message(node: &str, epoch: u64, items: &[Sample]) -> Vec<u8> {
     let mut to = vec![0; wire::MAX_PAYLOAD];
     let mut n = wire::write_head(&wire::Head { node, epoch }, &mut to).expect("the head fits");
-    for Sample(seq, kind, body, wall_ms, severity) in items {
+    for Sample(seq, kind, body, (mono_ms, wall_ms), severity) in items {
         let item = wire::Item {
             seq: *seq,
-            mono_ms: 1000,
-            wall_ms: Some(*wall_ms),
-            clock: Clock::Synced as u8,
+            mono_ms: *mono_ms,
+            wall_ms: *wall_ms,
+            clock: if wall_ms.is_some() { Clock::Synced } else { Clock::Unset } as u8,
             severity: *severity,
             kind: *kind as u16,
             rev: 1,
@@ -46,7 +52,7 @@ pub(crate) fn message(node: &str, epoch: u64, items: &[Sample]) -> Vec<u8> {
 }
 
 pub(crate) fn raw(seq: u64, kind: Kind, body: Vec<u8>) -> Sample {
-    Sample(seq, kind, body, NOON, 9)
+    Sample(seq, kind, body, (1000, Some(NOON)), 9)
 }
 
 pub(crate) fn fact(seq: u64, kind: &str, text: &str) -> Sample {
@@ -146,5 +152,5 @@ pub(crate) fn episode(seq: u64, id: u64, phase: u8, since_ms: u32) -> Sample {
         }),
     };
     let Sample(seq, kind, body, ..) = raw(seq, Kind::Episode, body(&e));
-    Sample(seq, kind, body, NOON, if phase == wire::phase::CLOSED { 9 } else { 17 })
+    Sample(seq, kind, body, (1000, Some(NOON)), if phase == wire::phase::CLOSED { 9 } else { 17 })
 }

@@ -178,6 +178,7 @@ print(f"fieldmouse_cpu_by_scheduler {100 * (b - a) / 1e9 / (t1 - t0):.3f} percen
 print(f"fieldmouse_cpu_per_series {(b - a) / 1e3 / (t1 - t0) / series:.2f} us_per_series_and_second")
 print(f"fieldmouse_episodes_opened {s['opened']} count")
 print(f"fieldmouse_flash_written {s['outbox']['bytes_written']} bytes")
+print(f"fieldmouse_flash_per_day {s['outbox']['flash_bytes_day'] * 86400 / max(s['uptime_s'], 1):.0f} bytes")
 print(f"fieldmouse_ticks_late {s['late']} count")
 EOF
 # Since the start of the agent: handshake, birth and all. 14 bytes of each packet are the Ethernet header.

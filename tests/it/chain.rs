@@ -54,3 +54,32 @@ fn the_outbox_is_emptied_by_the_collectors_word_alone() {
     collector.run.signal(Signal::TERM);
     assert_eq!(collector.run.ended().code(), Some(0), "{}", collector.run.said());
 }
+
+#[test]
+fn neither_of_two_collectors_speaks_for_the_other() {
+    let dir = tempfile::tempdir().unwrap();
+    let broker = Mosquitto::plain(dir.path());
+    let [quick, slow] = ["quick", "slow"].map(|id| Collector::named(dir.path(), &broker.url(), id));
+    let mut agent = Agent::start(dir.path(), &config(&broker));
+    agent.event("deployment", "web 2.4.1 is out");
+    agent.until("the word of both", |s| s["outbox"]["acked"] == 1 && s["outbox"]["waiting"] == 0);
+
+    slow.run.signal(Signal::STOP);
+    agent.event("deployment", "web 2.4.2 is out");
+    let has = |at: &Collector, text: &str| {
+        let facts = http::get(&at.http, "/api/v1/facts").ok()?;
+        facts["facts"].as_array()?.iter().any(|f| f["text"] == text).then_some(())
+    };
+    wait_for(LIMIT, "the quick one's commit", || has(&quick, "web 2.4.2 is out"));
+    // Its acknowledgement went before its page could show the commit; a third event shows that it was heard.
+    agent.event("deployment", "web 2.4.3 is out");
+    wait_for(LIMIT, "the quick one's next commit", || has(&quick, "web 2.4.3 is out"));
+    let o = &agent.status()["outbox"];
+    assert_eq!((&o["acked"], &o["waiting"]), (&1.into(), &2.into()), "freed without the slow one's commit");
+
+    slow.run.signal(Signal::CONT);
+    agent.until("the word of both again", |s| s["outbox"]["acked"] == 3 && s["outbox"]["waiting"] == 0);
+    for text in ["web 2.4.1 is out", "web 2.4.2 is out", "web 2.4.3 is out"] {
+        assert!(has(&slow, text).is_some() && has(&quick, text).is_some(), "{text}");
+    }
+}

@@ -110,8 +110,7 @@ fn lines_of_code(text: &str) -> usize {
 }
 
 /// Files that outgrew the limit before it was set. They may only shrink.
-const LONG: [(&str, usize); 4] = [
-    ("agent/core/src/wire.rs", 543),
+const LONG: [(&str, usize); 3] = [
     ("agent/edge/src/link/task.rs", 406),
     ("collector/src/api/json.rs", 479),
     ("collector/src/store/write.rs", 562),

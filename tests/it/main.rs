@@ -17,5 +17,7 @@ mod packaging;
 mod replay;
 /// Virtual time: power cuts and the whole system.
 mod sim;
+/// Suspend and pauses.
+mod time;
 /// Golden bytes of every message.
 mod wire;

@@ -7,8 +7,8 @@ use fieldmouse::decode;
 use fieldmouse_core::metric;
 use fieldmouse_core::series::{SeriesKey, cut};
 use fieldmouse_core::wire::{
-    self, Ack, Beat, Birth, Contributor, Culprit, Episode, Fact, Head, Item, Kind, Loss, Spark, Status,
-    Trouble, loss, phase, state,
+    self, Ack, AckFrom, Beat, Birth, ClockSet, Contributor, Culprit, Episode, Fact, Head, Item, Kind, Loss,
+    Spark, Status, Trouble, loss, phase, state,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -147,6 +147,7 @@ fn trouble() -> Trouble {
     }
 }
 
+const CLOCK_SET: ClockSet = ClockSet { epoch: 3, first: 1, last: 300, boot_ms: 1_795_000_000_000 };
 const LOSS: Loss = Loss { first: 12, count: 30, reason: loss::FULL };
 
 /// A fact and a loss in one message.
@@ -187,6 +188,10 @@ fn bodies_revision_1() {
          707574206572726f72",
     );
     check(&LOSS, "0c1e01");
+    check(&Ack { epoch: 1, seq: 2 }, "0102");
+    let from = AckFrom { ack: Ack { epoch: 1, seq: 2 }, collector: cut("hall") };
+    check(&from, "01020468616c6c");
+    check(&CLOCK_SET, "0301ac0280bcd9f29e34");
 }
 
 #[test]
@@ -223,6 +228,7 @@ fn all() -> Vec<Vec<u8>> {
         (Kind::Birth, named),
         (Kind::Beat, bytes_of(&beat())),
         (Kind::Ack, bytes_of(&Ack { epoch: 1, seq: 2 })),
+        (Kind::ClockSet, bytes_of(&CLOCK_SET)),
         (Kind::Episode, bytes_of(&episode(true))),
         (Kind::Fact, bytes_of(&fact())),
         (Kind::Trouble, bytes_of(&trouble())),

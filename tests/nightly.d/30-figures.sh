@@ -7,6 +7,8 @@ for peer in collectd-core:collectd prometheus-node-exporter:prometheus-node-expo
 done
 cargo build --release --locked --workspace
 target/release/allocations
-target/release/endtoend --calm 300 --fault 30
+target/release/bench endtoend --calm 300 --fault 30
 tests/bench/cost.sh --warm 60 --seconds 300
-target/release/replay-speed
+target/release/bench replay-speed
+target/release/bench append
+target/release/bench drain

@@ -208,14 +208,21 @@ impl Collector {
     /// Starts a collector that keeps everything in `dir`, with the broker of `url`, and waits until its page is there.
     #[must_use]
     pub fn start(dir: &Path, url: &str) -> Self {
+        Self::named(dir, url, "collector")
+    }
+
+    /// The same under another name: several may listen at one broker.
+    #[must_use]
+    pub fn named(dir: &Path, url: &str, id: &str) -> Self {
         let http = format!("127.0.0.1:{}", crate::free_port());
         let config = format!(
-            "[broker]\nurl = \"{url}\"\n[http]\nlisten = \"{http}\"\n[store]\npath = \"{}\"\n",
-            dir.join("collector.db").display()
+            "id = \"{id}\"\n[broker]\nurl = \"{url}\"\n[http]\nlisten = \"{http}\"\n[store]\npath = \"{}\"\n",
+            dir.join(format!("{id}.db")).display()
         );
-        std::fs::write(dir.join("collector.toml"), config).unwrap();
+        let file = format!("{id}.toml");
+        std::fs::write(dir.join(&file), config).unwrap();
         let mut command = Command::new(collector_binary());
-        command.args(["run", "--config", "collector.toml"]).current_dir(dir);
+        command.args(["run", "--config", &file]).current_dir(dir);
         let mut collector = Self { run: Running::start("fieldmouse-collector", command), http };
         wait_for(LIMIT, "the collector's page", || {
             collector.run.check_alive();

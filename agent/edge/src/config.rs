@@ -114,11 +114,13 @@ impl Default for Model {
 pub struct OutboxKeys {
     /// Bytes on disk, at most.
     pub max_bytes: u64,
+    /// Bytes of flash written in 24 hours before the outbox goes easy on it.
+    pub flash_bytes_per_day: u64,
 }
 
 impl Default for OutboxKeys {
     fn default() -> Self {
-        Self { max_bytes: 16 << 20 }
+        Self { max_bytes: 16 << 20, flash_bytes_per_day: 50 << 20 }
     }
 }
 

@@ -21,7 +21,7 @@ pub fn message(payload: &[u8]) -> Result<Vec<Value>, DecodeError> {
 #[must_use]
 pub fn event(head: &Head<'_>, item: &Item<'_>) -> Value {
     let kind = Kind::of(item.kind);
-    let body = kind.ok_or(DecodeError::Body).and_then(|kind| body(kind, item.body));
+    let body = kind.ok_or(DecodeError::Body).and_then(|kind| body(kind, item.rev, item.body));
     json!({
         "node": head.node,
         "epoch": head.epoch.to_string(),
@@ -36,7 +36,7 @@ pub fn event(head: &Head<'_>, item: &Item<'_>) -> Value {
     })
 }
 
-fn body(kind: Kind, bytes: &[u8]) -> Result<Value, DecodeError> {
+fn body(kind: Kind, rev: u8, bytes: &[u8]) -> Result<Value, DecodeError> {
     Ok(match kind {
         Kind::Status => {
             let s: wire::Status = wire::read_body(bytes)?;
@@ -53,8 +53,11 @@ fn body(kind: Kind, bytes: &[u8]) -> Result<Value, DecodeError> {
         }
         Kind::Beat => serde_json::to_value(wire::read_body::<wire::Beat>(bytes)?).unwrap_or_default(),
         Kind::Ack => {
-            let a: wire::Ack = wire::read_body(bytes)?;
-            json!({"epoch": a.epoch.to_string(), "seq": a.seq})
+            let (a, from) = wire::read_ack(rev, bytes)?;
+            json!({
+                "epoch": a.epoch.to_string(), "seq": a.seq,
+                "collector": from.as_deref(),
+            })
         }
         Kind::Episode => episode(&wire::read_body(bytes)?),
         Kind::Fact => {
@@ -71,6 +74,10 @@ fn body(kind: Kind, bytes: &[u8]) -> Result<Value, DecodeError> {
         Kind::Loss => {
             let l: wire::Loss = wire::read_body(bytes)?;
             json!({"first": l.first, "count": l.count, "reason": wire::loss::word(l.reason)})
+        }
+        Kind::ClockSet => {
+            let c: wire::ClockSet = wire::read_body(bytes)?;
+            json!({"epoch": c.epoch.to_string(), "first": c.first, "last": c.last, "boot_ms": c.boot_ms})
         }
     })
 }

@@ -2,8 +2,8 @@
 //! fill up, or lose power between any two calls.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::io::{self, Read, Seek, SeekFrom};
+use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 /// A flat folder of files. Nothing is durable before [`Disk::sync`] of the file, nor is a name before
@@ -19,11 +19,12 @@ pub trait Disk: Send {
     /// # Errors
     /// If the file cannot be read.
     fn read(&mut self, name: &str, at: u64, len: usize, to: &mut Vec<u8>) -> io::Result<()>;
-    /// Adds bytes at the end, creating the file if need be. On an error any part of them may be there.
+    /// Writes bytes from `at` on, creating the file or letting it grow if need be. On an error any part of them may be
+    /// there.
     ///
     /// # Errors
     /// If not all bytes were taken.
-    fn append(&mut self, name: &str, bytes: &[u8]) -> io::Result<()>;
+    fn write(&mut self, name: &str, at: u64, bytes: &[u8]) -> io::Result<()>;
     /// Makes the file's bytes durable. After an error the file must not be trusted again.
     ///
     /// # Errors
@@ -60,7 +61,7 @@ pub trait Disk: Send {
 #[derive(Debug)]
 pub struct Folder {
     path: PathBuf,
-    /// The file last appended to: an error of writing back is told to handles that were open when it happened.
+    /// The file last written to: an error of writing back is told to handles that were open when it happened.
     last: Option<(String, File)>,
 }
 
@@ -99,13 +100,15 @@ impl Disk for Folder {
         Ok(())
     }
 
-    fn append(&mut self, name: &str, bytes: &[u8]) -> io::Result<()> {
+    fn write(&mut self, name: &str, at: u64, bytes: &[u8]) -> io::Result<()> {
         if self.last.as_ref().is_none_or(|(last, _)| last != name) {
-            let file = OpenOptions::new().append(true).create(true).mode(0o600).open(self.path.join(name))?;
+            let mut options = OpenOptions::new();
+            let file =
+                options.write(true).create(true).truncate(false).mode(0o600).open(self.path.join(name))?;
             self.last = Some((name.to_owned(), file));
         }
         match &mut self.last {
-            Some((_, file)) => file.write_all(bytes),
+            Some((_, file)) => file.write_all_at(bytes, at),
             None => Err(io::Error::other("no file")),
         }
     }
@@ -113,7 +116,7 @@ impl Disk for Folder {
     fn sync(&mut self, name: &str) -> io::Result<()> {
         let done = match &self.last {
             Some((last, file)) if last == name => file.sync_data(),
-            _ => OpenOptions::new().append(true).open(self.path.join(name)).and_then(|f| f.sync_data()),
+            _ => OpenOptions::new().write(true).open(self.path.join(name)).and_then(|f| f.sync_data()),
         };
         if done.is_err() {
             self.forget(name);
@@ -154,18 +157,19 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let mut disk = Folder::new(&dir.path().join("a/b"));
         assert!(disk.list().unwrap().is_empty());
-        disk.append("x", b"hello ").unwrap();
-        disk.append("x", b"world").unwrap();
+        disk.write("x", 0, b"hello ").unwrap();
+        disk.write("x", 6, b"there").unwrap();
+        disk.write("x", 6, b"world").unwrap();
         disk.sync("x").unwrap();
         disk.sync_dir().unwrap();
         let mut got = Vec::new();
         disk.read("x", 6, 100, &mut got).unwrap();
         assert_eq!(got, b"world");
         disk.rename("x", "y").unwrap();
-        disk.append("y", b"!").unwrap();
+        disk.write("y", 11, b"!").unwrap();
         assert_eq!(disk.size("y").unwrap(), 12);
         disk.truncate("y", 5).unwrap();
-        disk.append("y", b"?").unwrap();
+        disk.write("y", 5, b"?").unwrap();
         assert_eq!(disk.list().unwrap(), [("y".to_owned(), 6)]);
         disk.remove("y").unwrap();
         assert!(disk.size("y").is_err());

@@ -6,6 +6,7 @@ pub mod clock;
 pub mod config;
 pub mod control;
 pub mod culprit;
+pub mod dating;
 pub mod decode;
 pub mod disk;
 pub mod drill;

@@ -31,11 +31,12 @@ pub fn in_words(s: &Value) -> String {
     );
     let o = &s["outbox"];
     let memory = if o["memory_only"] == true { ", IN MEMORY ONLY" } else { "" };
+    let worn = if o["flash_worn"] == true { ", OVER ITS BUDGET" } else { "" };
     line(
         "outbox",
         format!(
-            "{} waiting, {} bytes, {} acknowledged of {}, {} lost, {} bytes written{memory}",
-            o["waiting"], o["bytes"], o["acked"], o["seq"], o["lost"], o["bytes_written"]
+            "{} waiting, {} bytes, {} acknowledged of {}, {} lost, {} bytes of flash written in 24 h{worn}{memory}",
+            o["waiting"], o["bytes"], o["acked"], o["seq"], o["lost"], o["flash_bytes_day"]
         ),
     );
     let m = &s["model"];

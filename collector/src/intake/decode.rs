@@ -114,6 +114,8 @@ pub enum Body {
     Trouble(wire::Trouble),
     /// Numbers that never come.
     Loss(wire::Loss),
+    /// When earlier events happened.
+    ClockSet(wire::ClockSet),
     /// A kind from the future: kept raw.
     Unknown,
     /// Not what its kind says: kept raw. Its number is accounted for, because sending it again would not help.
@@ -227,6 +229,7 @@ fn body(item: &wire::Item<'_>) -> Result<Body, DecodeError> {
         Some(Kind::Fact) => Body::Fact(wire::read_body(bytes)?),
         Some(Kind::Trouble) => Body::Trouble(wire::read_body(bytes)?),
         Some(Kind::Loss) => Body::Loss(wire::read_body(bytes)?),
+        Some(Kind::ClockSet) => Body::ClockSet(wire::read_body(bytes)?),
         Some(Kind::Ack) | None => Body::Unknown,
     })
 }

@@ -99,7 +99,7 @@ impl Link {
     /// Tells an agent what is safe.
     pub(super) fn acknowledge(&self, ack: &Acknowledged) {
         let topic = format!("{}/1/{}/{}/ack", self.names.root, ack.site, ack.node);
-        let payload = presence::ack(ack);
+        let payload = presence::ack(&self.names.id, ack);
         let sent = self.client.try_publish_with_properties(
             topic,
             QoS::AtLeastOnce,

@@ -10,20 +10,26 @@ use crate::store::Acknowledged;
 #[must_use]
 pub fn status(id: &str, state: u8, now_ms: u64) -> Vec<u8> {
     let body = wire::Status { state, version: cut(env!("CARGO_PKG_VERSION")) };
-    message(&wire::Head { node: id, epoch: 0 }, Kind::Status, Some(now_ms), &body)
+    message(&wire::Head { node: id, epoch: 0 }, (Kind::Status, 1), Some(now_ms), &body)
 }
 
 /// `ack` for an agent. The head names the agent, as the topic does, so that it can check both alike.
 #[must_use]
-pub fn ack(ack: &Acknowledged) -> Vec<u8> {
-    let body = wire::Ack { epoch: ack.epoch, seq: ack.seq };
-    message(&wire::Head { node: &ack.node, epoch: ack.epoch }, Kind::Ack, None, &body)
+pub fn ack(id: &str, ack: &Acknowledged) -> Vec<u8> {
+    let said = wire::Ack { epoch: ack.epoch, seq: ack.seq };
+    let body = wire::AckFrom { ack: said, collector: cut(id) };
+    message(&wire::Head { node: &ack.node, epoch: ack.epoch }, (Kind::Ack, 2), None, &body)
 }
 
-fn message<T: Serialize>(head: &wire::Head<'_>, kind: Kind, wall_ms: Option<u64>, body: &T) -> Vec<u8> {
-    // Names are at most 48 bytes and these bodies at most 40: it always fits.
+fn message<T: Serialize>(
+    head: &wire::Head<'_>,
+    (kind, rev): (Kind, u8),
+    wall_ms: Option<u64>,
+    body: &T,
+) -> Vec<u8> {
+    // Names are at most 48 bytes and these bodies at most 70: it always fits.
     let mut payload = vec![0; 256];
-    let mut bytes = [0; 64];
+    let mut bytes = [0; 80];
     let body_len = wire::write_body(body, &mut bytes).unwrap_or(0);
     let item = wire::Item {
         seq: 0,
@@ -32,7 +38,7 @@ fn message<T: Serialize>(head: &wire::Head<'_>, kind: Kind, wall_ms: Option<u64>
         clock: if wall_ms.is_some() { Clock::Free } else { Clock::Unset } as u8,
         severity: 9,
         kind: kind as u16,
-        rev: 1,
+        rev,
         body: &bytes[..body_len],
     };
     let start = wire::write_head(head, &mut payload).unwrap_or(0);
@@ -48,14 +54,17 @@ mod tests {
     #[test]
     fn what_is_said_can_be_read() {
         let longest = "a".repeat(wire::NAME);
-        let said =
-            ack(&Acknowledged { site: "s".into(), node: longest.clone(), epoch: u64::MAX, seq: u64::MAX });
+        let done = Acknowledged { site: "s".into(), node: longest.clone(), epoch: u64::MAX, seq: u64::MAX };
+        let said = ack(&longest, &done);
         let (head, mut items) = wire::read(&said).unwrap();
         assert_eq!((head.node, head.epoch), (longest.as_str(), u64::MAX));
         let item = items.next().unwrap().unwrap();
-        assert_eq!(item.kind, Kind::Ack as u16);
-        let body: wire::Ack = wire::read_body(item.body).unwrap();
-        assert_eq!(body, wire::Ack { epoch: u64::MAX, seq: u64::MAX });
+        assert_eq!((item.kind, item.rev), (Kind::Ack as u16, 2));
+        let body: wire::AckFrom = wire::read_body(item.body).unwrap();
+        let safe = wire::Ack { epoch: u64::MAX, seq: u64::MAX };
+        assert_eq!((body.ack, body.collector.as_str()), (safe, longest.as_str()));
+        // An agent of yesterday reads what it knows.
+        assert_eq!(wire::read_body::<wire::Ack>(item.body), Ok(safe));
         assert!(items.next().is_none());
         assert!(wire::read(&status(&longest, wire::state::LOST, 1)).is_ok());
     }

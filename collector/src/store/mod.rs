@@ -2,6 +2,7 @@
 //!
 //! What is *not* here: what bytes mean (`intake::decode`) and how answers look (`api`).
 
+mod dating;
 mod read;
 mod sqlite;
 #[cfg(test)]

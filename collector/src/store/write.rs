@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry as Slot;
 
-use fieldmouse_core::wire::{self, Clock, DecodeError, phase, state};
+use fieldmouse_core::wire::{self, DecodeError, phase, state};
 use rusqlite::{OptionalExtension, Result, Transaction, params};
 
-use super::{Acknowledged, Closing, Committed};
+use super::{Acknowledged, Closing, Committed, dating};
 use crate::intake::decode::{self, Arrival, Body, Entry, Leaf, Message};
 use crate::numbers::{MAX_GAPS, Numbers, Seen};
 use crate::words;
@@ -15,8 +15,6 @@ use crate::words;
 const DEAD_LETTERS: i64 = 1000;
 /// Rows removed per table and call, so that intake never waits long for the retention.
 const EXPIRE_ROWS: i64 = 2000;
-/// A device's clock may be ahead by a time zone, not by a year.
-const AHEAD_MS: u64 = 24 * 3600 * 1000;
 
 /// Identities are kept bit for bit.
 pub(super) fn id(number: u64) -> i64 {
@@ -94,7 +92,9 @@ impl Batch<'_> {
         // What the broker kept, or says for the device, does not show that the device lives.
         let heard = match m.items.first() {
             _ if will => 0,
-            Some(first) if m.retained => happened(first, m.received_ms).min(first.wall_ms.unwrap_or(0)),
+            Some(first) if m.retained => {
+                dating::happened(first, m.received_ms).min(first.wall_ms.unwrap_or(0))
+            }
             _ => m.received_ms,
         };
         let known: Option<(i64, i64)> = self
@@ -196,7 +196,7 @@ impl Batch<'_> {
 
     /// Status, birth, beat: the latest of each stands.
     fn about(&mut self, origin: Origin, entry: &Entry, retained: bool) -> Result<()> {
-        let at = int(happened(entry, origin.received_ms));
+        let at = int(dating::happened(entry, origin.received_ms));
         match &entry.body {
             Body::Status(status) => {
                 self.tx
@@ -293,7 +293,7 @@ impl Batch<'_> {
                 }
             }
         }
-        let at = happened(entry, origin.received_ms);
+        let at = dating::dated(self.tx, origin.device, origin.epoch, entry, origin.received_ms)?;
         let mut problem = None;
         if let Body::Loss(loss) = &entry.body {
             if loss.first == 0 || loss.count == 0 || i64::try_from(loss.first).is_err() {
@@ -301,6 +301,11 @@ impl Batch<'_> {
             } else if !self.loss(origin, loss)? {
                 problem = Some("gaps");
             }
+        }
+        if let Body::ClockSet(said) = &entry.body
+            && !dating::set(self.tx, origin.device, said, origin.received_ms)?
+        {
+            problem = Some(DecodeError::Body.word());
         }
         if matches!(entry.body, Body::Malformed) {
             problem = Some(DecodeError::Body.word());
@@ -548,15 +553,5 @@ impl Batch<'_> {
             )?;
         }
         Ok(self.done)
-    }
-}
-
-/// When it happened: by the device's clock where that was ever set and is not absurd, else when it arrived.
-fn happened(entry: &Entry, received_ms: u64) -> u64 {
-    match entry.wall_ms {
-        Some(wall) if entry.clock != Clock::Unset as u8 && wall <= received_ms.saturating_add(AHEAD_MS) => {
-            wall
-        }
-        _ => received_ms,
     }
 }

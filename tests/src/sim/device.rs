@@ -9,7 +9,7 @@ use fieldmouse::link::delivery::{self, Delivery};
 use fieldmouse::link::{self, Command, Hello, Leaf, News, backoff, seed};
 use fieldmouse::outbox::{Options, Outbox};
 use fieldmouse_collector::intake::decode;
-use fieldmouse_core::wire::{self, Ack, Head, Kind, Status, state};
+use fieldmouse_core::wire::{self, Head, Kind, Status, state};
 
 use super::disk::Ram;
 use super::model::Ledger;
@@ -340,21 +340,22 @@ impl Device {
     }
 
     fn heard(&mut self, message: &Message, news: &mut Vec<News>) {
-        let Ok((_, items)) = wire::read(&message.payload) else { return };
+        let Ok((head, items)) = wire::read(&message.payload) else { return };
         for item in items.flatten() {
             match message.topic {
                 Topic::Ack(_) if item.kind == Kind::Ack as u16 => {
-                    if let Ok(ack) = wire::read_body::<Ack>(item.body) {
+                    if let Ok((ack, from)) = wire::read_ack(item.rev, item.body) {
                         if let Some(p) = &mut self.process {
                             p.link.acked = true;
                         }
-                        news.push(News::Acked(ack));
+                        news.push(News::Acked { ack, from: from.map(|f| f.as_str().to_owned()) });
                     }
                 }
                 Topic::Collector(_) if item.kind == Kind::Status as u16 => {
                     if let Ok(said) = wire::read_body::<Status>(item.body) {
                         let online = said.state == state::ONLINE;
-                        news.push(News::Collector { online, fresh: !message.retain });
+                        let name = head.node.to_owned();
+                        news.push(News::Collector { name, online, fresh: !message.retain });
                     }
                 }
                 _ => {}

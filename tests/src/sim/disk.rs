@@ -14,8 +14,8 @@ use super::rng::{Rng, hash};
 /// A change of the folder.
 #[derive(Debug, Clone)]
 pub enum Change {
-    /// Bytes were added at the end.
-    Append(u32, Vec<u8>),
+    /// Bytes were written from here on.
+    Write(u32, usize, Vec<u8>),
     /// The file was cut.
     Truncate(u32, usize),
     /// Its bytes are durable.
@@ -42,8 +42,8 @@ struct Inode {
     dirty: Vec<Range<usize>>,
     /// Sizes it had since then.
     sizes: Vec<usize>,
-    /// Cut to this since then.
-    cut: Option<usize>,
+    /// Cut to this since then, and how many of those sizes came before.
+    cut: Option<(usize, usize)>,
 }
 
 /// A folder: what the process sees, what is durable, and what lies between.
@@ -61,11 +61,12 @@ impl Files {
     /// Applies a change.
     pub fn apply(&mut self, change: &Change) {
         match change {
-            Change::Append(ino, bytes) => {
+            Change::Write(ino, from, bytes) => {
                 let f = self.inodes.entry(*ino).or_default();
-                let from = f.live.len();
-                f.live.extend_from_slice(bytes);
-                f.dirty.push(from..f.live.len());
+                let to = from + bytes.len();
+                f.live.resize(f.live.len().max(to), 0);
+                f.live[*from..to].copy_from_slice(bytes);
+                f.dirty.push(*from..to);
                 f.sizes.push(f.live.len());
             }
             Change::Truncate(ino, len) => {
@@ -75,12 +76,12 @@ impl Files {
                     r.end = r.end.min(*len);
                     r.start < r.end
                 });
+                f.cut = Some((f.cut.map_or(*len, |c| c.0.min(*len)), f.sizes.len()));
                 f.sizes.push(f.live.len());
-                f.cut = Some(f.cut.map_or(*len, |c| c.min(*len)));
             }
             Change::Sync(ino) => {
                 let f = self.inodes.entry(*ino).or_default();
-                f.kept.truncate(f.cut.take().unwrap_or(usize::MAX));
+                f.kept.truncate(f.cut.take().map_or(usize::MAX, |c| c.0));
                 f.kept.resize(f.live.len(), 0);
                 for r in f.dirty.drain(..) {
                     f.kept[r.clone()].copy_from_slice(&f.live[r]);
@@ -174,18 +175,22 @@ impl Inode {
         if self.sizes.is_empty() {
             return base;
         }
-        if let Some(cut) = self.cut
-            && rng.chance(size_odds)
-        {
-            base.truncate(cut);
-        }
-        let size = if !rng.chance(size_odds) {
+        // Sizes change in order: after the cut, or without it.
+        let sizes = match self.cut {
+            Some((cut, before)) if rng.chance(size_odds) => {
+                base.truncate(cut);
+                &self.sizes[before..]
+            }
+            Some((_, before)) => &self.sizes[..before],
+            None => &self.sizes[..],
+        };
+        let size = if sizes.is_empty() || !rng.chance(size_odds) {
             base.len()
         } else if rng.chance(700) {
-            rng.pick(&self.sizes)
+            rng.pick(sizes)
         } else {
             // A page at a time.
-            let most = self.sizes.iter().copied().max().unwrap_or(0);
+            let most = sizes.iter().copied().max().unwrap_or(0);
             (rng.index(most + 1).div_ceil(512) * 512).min(most)
         };
         let mut left = base.clone();
@@ -200,7 +205,7 @@ impl Inode {
             while from < range.end {
                 let to = if grain == 1 { range.end } else { ((from / grain + 1) * grain).min(range.end) };
                 let end = to.min(left.len());
-                if from < end && from >= base.len() && rng.chance(data_odds) {
+                if from < end && rng.chance(data_odds) {
                     left[from..end].copy_from_slice(&self.live[from..end]);
                 }
                 from = to;
@@ -370,7 +375,7 @@ impl Disk for Ram {
         Ok(())
     }
 
-    fn append(&mut self, name: &str, bytes: &[u8]) -> io::Result<()> {
+    fn write(&mut self, name: &str, at: u64, bytes: &[u8]) -> io::Result<()> {
         let mut inner = self.inner();
         let fault = inner.call()?;
         if fault == Some(Fault::ReadOnly) {
@@ -386,12 +391,14 @@ impl Disk for Ram {
         };
         let room =
             inner.faults.capacity.map_or(usize::MAX, |c| c.saturating_sub(inner.files.total()) as usize);
+        let (at, held) = (at as usize, inner.file(name)?.live.len());
+        let room = room.saturating_add(held.saturating_sub(at));
         let took = match fault {
             Some(Fault::LostPages) | None => bytes.len().min(room),
             _ => (bytes.len() / 2).min(room),
         };
         if took > 0 {
-            inner.change(Change::Append(ino, bytes[..took].to_vec()));
+            inner.change(Change::Write(ino, at, bytes[..took].to_vec()));
         }
         match fault {
             Some(Fault::LostPages) | None if took < bytes.len() => fails(Some(Fault::Full)),
@@ -486,16 +493,16 @@ mod tests {
     #[test]
     fn what_was_not_synced_may_be_lost_in_any_order() {
         let mut d = Ram::default();
-        d.append("a", b"one").unwrap();
+        d.write("a", 0, b"one").unwrap();
         has(&d, "a", &["-", "", "one"], false);
         d.sync("a").unwrap();
         has(&d, "a", &["-", "one"], true);
         d.sync_dir().unwrap();
         has(&d, "a", &["one"], true);
-        d.append("a", b"two").unwrap();
-        d.append("a", b"six").unwrap();
+        d.write("a", 3, b"two").unwrap();
+        d.write("a", 6, b"six").unwrap();
         has(&d, "a", &["one", "onetwo", "onetwosix", "one...", "one......", "one...six"], false);
-        d.append("t", b"new").unwrap();
+        d.write("t", 0, b"new").unwrap();
         d.sync("t").unwrap();
         d.rename("t", "a").unwrap();
         has(&d, "a", &["one", "new"], false);
@@ -506,12 +513,25 @@ mod tests {
     }
 
     #[test]
-    fn a_failed_sync_may_forget() {
+    fn what_stood_there_may_stand_there_still() {
         let mut d = Ram::default();
-        d.append("a", b"one").unwrap();
+        d.write("a", 0, b"......").unwrap();
         d.sync("a").unwrap();
         d.sync_dir().unwrap();
-        d.append("a", b"two").unwrap();
+        d.write("a", 0, b"one").unwrap();
+        d.write("a", 3, b"two").unwrap();
+        has(&d, "a", &["......", "one...", "...two", "onetwo"], true);
+        d.sync("a").unwrap();
+        has(&d, "a", &["onetwo"], true);
+    }
+
+    #[test]
+    fn a_failed_sync_may_forget() {
+        let mut d = Ram::default();
+        d.write("a", 0, b"one").unwrap();
+        d.sync("a").unwrap();
+        d.sync_dir().unwrap();
+        d.write("a", 3, b"two").unwrap();
         d.set(|f, calls| f.fail = Some((calls + 1, 1, Fault::LostPages)));
         assert!(d.sync("a").is_err());
         d.sync("a").unwrap();
@@ -523,7 +543,7 @@ mod tests {
     fn it_fills_up_and_it_dies() {
         let mut d = Ram::default();
         d.set(|f, _| f.capacity = Some(4));
-        assert_eq!(d.append("a", b"hello").unwrap_err().kind(), io::ErrorKind::StorageFull);
+        assert_eq!(d.write("a", 0, b"hello").unwrap_err().kind(), io::ErrorKind::StorageFull);
         assert_eq!(d.size("a").unwrap(), 4);
         d.set(|f, calls| f.dies_at = Some(calls + 2));
         d.sync("a").unwrap();

@@ -221,7 +221,7 @@ impl Gatherer {
                 ack.node.strip_prefix("n-").and_then(|n| n.parse().ok()).unwrap_or(usize::MAX);
             acks.push((device, ack.epoch, ack.seq));
             let expires = Some(q.now + ACK_EXPIRES);
-            let payload = Bytes::from(presence::ack(ack));
+            let payload = Bytes::from(presence::ack(&format!("c{}", self.id), ack));
             packets.push(Packet::Publish(
                 2,
                 Message { topic: Topic::Ack(device), payload, retain: false, confirm: true, expires },

@@ -98,7 +98,7 @@ pub fn script(seed: u64) -> Vec<Op> {
 /// Sizes so small that segments end and the box is full soon.
 fn options(seed: u64) -> Options {
     let mut o = Options::new(32 * 1024);
-    if !seed.is_multiple_of(4) {
+    if seed % 4 != 0 {
         (o.max_bytes, o.segment_bytes, o.quarantine_bytes, o.memory_bytes) = (8 * 1024, 1024, 1024, 2048);
     }
     o
@@ -147,7 +147,11 @@ impl Box_ {
 
     fn acknowledge(&mut self, now: u64, collector: &Collector) {
         for (epoch, seq) in collector.acks() {
-            self.delivery.on_news(now, &News::Acked(Ack { epoch, seq }), &mut self.outbox);
+            self.delivery.on_news(
+                now,
+                &News::Acked { ack: Ack { epoch, seq }, from: None },
+                &mut self.outbox,
+            );
         }
     }
 }
@@ -233,9 +237,10 @@ impl Run<'_> {
             Op::Deliver(n) => {
                 for _ in 0..n {
                     let Some(payload) = self.it.message(self.now) else { break };
-                    // What the disk did for this message it did before the collector had it.
+                    // What declaring and making room for it changed came before it arrived.
                     self.look()?;
                     self.collector.take(&payload, &self.ledger)?;
+                    self.ledger.look_at_epoch(&self.it.outbox);
                 }
             }
             Op::Ack => self.it.acknowledge(self.now, &self.collector),
@@ -322,7 +327,7 @@ impl Run<'_> {
             }
         }
         // A box that is full may have to give up more.
-        let full = disk.bytes().0 > self.options.max_bytes / 3;
+        let full = disk.bytes().0 > self.options.max_bytes / 5;
         let (mut ledger, mut collector) = (self.ledger.clone(), self.collector.clone());
         ledger.died();
         ledger.push(&mut it.outbox, at(6), 9, 20);

@@ -1,5 +1,6 @@
 //! Looks at all processes, and what lies between two of them.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use fieldmouse_core::series::Millis;
@@ -108,8 +109,9 @@ pub(super) fn seconds(old: &Scan, new: &Scan) -> f64 {
     (new.at.saturating_sub(old.at).max(1)) as f64 / 1000.0
 }
 
-/// What each process of `new` did since `old`. A child that ended hands its whole life to its parent; what was known
-/// of it before is taken off again.
+/// What each process of `new` did since `old`. A child that ended hands its whole life to the nearest ancestor that
+/// lives; what was known of it before is taken off again, and what the ancestor then has read or written beyond that
+/// was the child's doing.
 pub(super) fn work(old: &Scan, new: &Scan) -> Vec<Work> {
     let find = |scan: &Scan, pid: u32| scan.procs.binary_search_by_key(&pid, |p| p.pid).ok();
     let mut work: Vec<Work> = new
@@ -127,13 +129,24 @@ pub(super) fn work(old: &Scan, new: &Scan) -> Vec<Work> {
             }
         })
         .collect();
-    for gone in &old.procs {
-        let is_there = find(new, gone.pid).is_some_and(|i| new.procs[i].start == gone.start);
-        if let Some(parent) = find(new, gone.parent).filter(|_| !is_there) {
-            let parent = &mut work[parent];
-            parent.cpu = parent.cpu.saturating_sub(gone.cpu.saturating_add(gone.child_cpu));
-            parent.io = parent.io.saturating_sub(gone.io);
-        }
+    let lives = |p: &Proc| find(new, p.pid).filter(|i| new.procs[*i].start == p.start);
+    // By heir: the one of the dead who had read and written most.
+    let mut heirs: BTreeMap<usize, &Proc> = BTreeMap::new();
+    for gone in old.procs.iter().filter(|p| lives(p).is_none()) {
+        let ancestors = std::iter::successors(Some(gone), |p| find(old, p.parent).map(|i| &old.procs[i]));
+        // A loop of parents cannot be, but two looks are not one.
+        let Some(heir) = ancestors.take(16).find_map(lives) else { continue };
+        let its = &mut work[heir];
+        its.cpu = its.cpu.saturating_sub(gone.cpu.saturating_add(gone.child_cpu));
+        its.io = its.io.saturating_sub(gone.io);
+        heirs
+            .entry(heir)
+            .and_modify(|most| *most = if gone.io > most.io { gone } else { *most })
+            .or_insert(gone);
+    }
+    for (heir, gone) in heirs.into_iter().filter(|(_, gone)| gone.io > 0) {
+        let io = std::mem::take(&mut work[heir].io);
+        work.push(Work { name: gone.name.clone(), io, ..Work::default() });
     }
     work
 }

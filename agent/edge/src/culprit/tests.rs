@@ -90,6 +90,16 @@ fn children_that_ended_count_for_their_parent_but_not_twice() {
 }
 
 #[test]
+fn what_a_grandchild_wrote_is_not_its_heirs() {
+    let mut m = Machine::new();
+    let job = P { parent: 9, ..p(50, "job") };
+    let writer = P { parent: 50, io: 50_000_000, ..p(51, "writer") };
+    m.shows(0, &[p(9, "cron"), job, writer, p(60, "web")]).culprits.observe(0);
+    m.shows(0, &[P { io: 60_000_000, child_faults: 40, ..p(9, "cron") }, p(60, "web")]);
+    assert_eq!(m.blame(Group::Disk, 10_000), named("writer", 0, 1, 1e6));
+}
+
+#[test]
 fn a_number_used_again_is_another_process() {
     let mut m = Machine::new();
     m.shows(0, &[P { cpu: ticks(90), ..p(5, "old") }]).culprits.observe(0);

@@ -1,6 +1,7 @@
 //! What to send next. No clock and no socket: it is told the time and the news, and answers with commands.
 //!
-//! Events go out in order, a window of messages at a time. A message has three lives: given to the link, stored by the
+//! Events go out in order, a window of messages at a time; while there is a backlog every other message is of what is
+//! new or urgent. A message has three lives: given to the link, stored by the
 //! broker (which may lose it), acknowledged by the collector. Only the last one frees anything. If the broker is silent the
 //! client is rebuilt; if the collector is silent the oldest message is sent again, slowly.
 
@@ -10,6 +11,7 @@ use bytes::Bytes;
 use fieldmouse_core::series::Millis;
 use fieldmouse_core::wire::{self, Head};
 
+use super::collectors::Collectors;
 use super::{Command, Leaf, News};
 use crate::clock::Stamp;
 use crate::outbox::Outbox;
@@ -66,6 +68,8 @@ struct Flight {
     last: u64,
     since: Millis,
     stored: bool,
+    /// Sent ahead of its turn: what lies before it decides when it is acknowledged.
+    ahead: bool,
 }
 
 /// The state machine between outbox and link.
@@ -80,13 +84,15 @@ pub struct Delivery {
     /// connection that always breaks soon still brings something home.
     open: usize,
     tokens: u64,
+    /// The latest message went ahead of a backlog: the next one is the backlog's.
+    went_ahead: bool,
     /// The collector has been silent: one message at a time.
     probing: bool,
     wait: Millis,
     resend_at: Option<Millis>,
     /// The broker refused: nothing before this.
     hold_until: Millis,
-    collector: Option<bool>,
+    collectors: Collectors,
     next: Option<Command>,
     refused: u64,
 }
@@ -103,11 +109,12 @@ impl Delivery {
             flights: VecDeque::new(),
             open: 1,
             tokens: 0,
+            went_ahead: false,
             probing: false,
             wait: options.resend_ms,
             resend_at: None,
             hold_until: 0,
-            collector: None,
+            collectors: Collectors::default(),
             next: None,
             refused: 0,
         }
@@ -140,15 +147,16 @@ impl Delivery {
                     self.hold_until = now + self.wait;
                 }
             }
-            News::Acked(ack) => {
+            News::Acked { ack, from } => {
+                let ack = self.collectors.acked(now, from.as_deref(), *ack);
                 if outbox.acked(now, ack.epoch, ack.seq) {
                     self.progress(now, outbox);
                 }
             }
-            News::Collector { online, fresh } => {
-                let came = *online && (*fresh || self.collector == Some(false) || self.probing);
-                self.collector = Some(*online);
-                if came {
+            News::Collector { name, online, fresh } => {
+                let was = self.collectors.online();
+                self.collectors.presence(now, name, *online);
+                if *online && (*fresh || was == Some(false) || self.probing) {
                     self.again(outbox, 0);
                     self.settle();
                 }
@@ -162,6 +170,7 @@ impl Delivery {
             f.stored = true;
             self.open = (self.open + 1).min(self.options.window);
         }
+        self.flights.retain(|f| !(f.ahead && f.stored));
         if self.options.trust == Trust::Broker {
             while let Some(f) = self.flights.front().copied().filter(|f| f.stored) {
                 self.flights.pop_front();
@@ -250,7 +259,9 @@ impl Delivery {
         let head = self.node.len() + 16;
         let mut items = Vec::new();
         let room = self.max_payload.min(wire::MAX_PAYLOAD).saturating_sub(head);
-        let batch = outbox.batch(self.options.batch_bytes.min(room), &mut items)?;
+        let ahead = self.options.trust == Trust::Collector && !self.probing && !self.went_ahead;
+        let batch = outbox.batch(self.options.batch_bytes.min(room), ahead, &mut items)?;
+        self.went_ahead = batch.ahead;
         if items.len() > room {
             // One event alone is more than this broker takes.
             self.refused += 1;
@@ -271,6 +282,7 @@ impl Delivery {
             last: batch.last,
             since: now,
             stored: false,
+            ahead: batch.ahead,
         });
         self.resend_at.get_or_insert(now + self.wait);
         Some(Command::Publish {
@@ -322,7 +334,7 @@ impl Delivery {
     /// Whether a collector is there, as far as is known.
     #[must_use]
     pub fn collector(&self) -> Option<bool> {
-        self.collector
+        self.collectors.online()
     }
 
     /// Messages the broker refused.
@@ -353,17 +365,24 @@ mod tests {
     impl Rig {
         /// With `n` durable events, and connected.
         fn new(n: u64) -> Self {
+            Self::of(&vec![17; usize::try_from(n).unwrap()])
+        }
+
+        /// With an event of each severity.
+        fn of(severities: &[u8]) -> Self {
             let dir = tempfile::tempdir().unwrap();
             let disk = Box::new(Folder::new(dir.path()));
             let (o, _) = Outbox::open(disk, outbox::Options::new(1 << 20), outbox::entropy(), at(0));
             let d = Delivery::new("n-1", Options { batch_bytes: 30, ..Options::new(300_000) });
             let mut rig = Self { d, o, _dir: dir };
-            for _ in 0..n {
-                rig.o.push(at(0), Kind::Fact, 1, 17, &[7; 20]);
-            }
-            rig.o.sync(0);
+            severities.iter().for_each(|s| rig.push(*s));
             rig.up(0, false);
             rig
+        }
+
+        fn push(&mut self, severity: u8) {
+            self.o.push(at(0), Kind::Fact, 1, severity, &[7; 20]);
+            self.o.sync_now(0);
         }
 
         fn up(&mut self, now: Millis, session_present: bool) {
@@ -374,21 +393,24 @@ mod tests {
             self.d.on_news(now, &news, &mut self.o);
         }
 
-        /// Every message it wants to send, stored by the broker at once: the numbers in them.
-        fn sends(&mut self, now: Millis) -> Vec<u64> {
-            let mut seqs = Vec::new();
-            while let Some(command) = self.d.poll(at(now), &mut self.o) {
-                if let Command::Publish { payload, token, .. } = command {
-                    seqs.extend(wire::read(&payload).unwrap().1.map(|i| i.unwrap().seq));
+        /// The next message it wants to send, stored by the broker at once: the numbers in it.
+        fn sends_one(&mut self, now: Millis) -> Option<Vec<u64>> {
+            loop {
+                if let Command::Publish { payload, token, .. } = self.d.poll(at(now), &mut self.o)? {
                     self.tell(now, News::Stored { token });
+                    return Some(wire::read(&payload).unwrap().1.map(|i| i.unwrap().seq).collect());
                 }
             }
-            seqs
+        }
+
+        /// Every message it wants to send.
+        fn sends(&mut self, now: Millis) -> Vec<u64> {
+            std::iter::from_fn(|| self.sends_one(now)).flatten().collect()
         }
 
         fn acked(&mut self, now: Millis, seq: u64) {
             let epoch = self.o.epoch();
-            self.tell(now, News::Acked(Ack { epoch, seq }));
+            self.tell(now, News::Acked { ack: Ack { epoch, seq }, from: None });
         }
     }
 
@@ -415,9 +437,9 @@ mod tests {
     fn a_collector_that_comes_gets_everything_at_once() {
         let mut r = Rig::new(3);
         assert_eq!(r.sends(0), [1, 2, 3]);
-        r.tell(10, News::Collector { online: true, fresh: false });
+        r.tell(10, News::Collector { name: "c-1".to_owned(), online: true, fresh: false });
         assert!(r.sends(10).is_empty(), "it was there all the time");
-        r.tell(20, News::Collector { online: true, fresh: true });
+        r.tell(20, News::Collector { name: "c-1".to_owned(), online: true, fresh: true });
         assert_eq!(r.sends(20), [1, 2, 3]);
     }
 
@@ -455,6 +477,27 @@ mod tests {
     }
 
     #[test]
+    fn what_is_new_and_what_is_urgent_goes_ahead_of_a_backlog() {
+        let mut severities = vec![9; 200];
+        (severities[49], severities[149]) = (17, 21);
+        let mut r = Rig::of(&severities);
+        r.push(9);
+        let first: Vec<u64> = (0..6).flat_map(|_| r.sends_one(0).unwrap()).collect();
+        assert_eq!(first, [201, 1, 150, 2, 50, 3]);
+        let mut rest = Vec::new();
+        while rest.len() < 195 {
+            let sent = r.sends(0);
+            assert!(!sent.is_empty(), "stands still after {rest:?}");
+            rest.extend(sent);
+            let last = *rest.last().unwrap();
+            // What went ahead is not waited for.
+            r.acked(0, if last == 200 { 201 } else { last });
+        }
+        let expected: Vec<u64> = (4..=200).filter(|n| *n != 50 && *n != 150).collect();
+        assert_eq!((rest, r.o.waiting()), (expected, 0));
+    }
+
+    #[test]
     fn a_command_the_link_had_no_room_for_is_made_again() {
         let mut r = Rig::new(2);
         let command = r.d.poll(at(0), &mut r.o).unwrap();
@@ -469,7 +512,7 @@ mod tests {
         assert!(r.sends(0).is_empty());
         assert_eq!((r.d.refused(), r.d.deadline()), (1, Some(600_000)));
         r.up(1, false);
-        r.tell(1, News::Collector { online: true, fresh: true });
+        r.tell(1, News::Collector { name: "c-1".to_owned(), online: true, fresh: true });
         assert_eq!(r.sends(1), [1]);
     }
 }

@@ -5,6 +5,7 @@
 //! was on its way is sent again by [`crate::link::delivery`] from the outbox.
 
 mod backoff;
+mod collectors;
 mod config;
 pub mod delivery;
 mod fault;
@@ -116,10 +117,17 @@ pub enum News {
         /// Why.
         why: String,
     },
-    /// The collector has it in its database.
-    Acked(Ack),
+    /// A collector has it in its database.
+    Acked {
+        /// What.
+        ack: Ack,
+        /// Which collector, if it says.
+        from: Option<String>,
+    },
     /// A collector came or went.
     Collector {
+        /// Its name.
+        name: String,
         /// Whether one is there.
         online: bool,
         /// It happened now; otherwise it is what the broker remembered.

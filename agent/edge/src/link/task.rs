@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
-use fieldmouse_core::wire::{self, Ack, Kind, Status, state};
+use fieldmouse_core::wire::{self, Kind, Status, state};
 use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5::{
     ConnAck, Filter, LastWill, LastWillProperties, Packet, PubAckReason, Publish, PublishProperties,
@@ -355,24 +355,24 @@ impl Task {
             t.received += (message.topic.len() + message.payload.len()) as u64;
         }
         let ours = message.topic.as_ref() == self.ack_topic.as_bytes();
-        let items = match wire::read(&message.payload) {
-            Ok((_, items)) => items,
+        let (head, items) = match wire::read(&message.payload) {
+            Ok(read) => read,
             // An empty retained message is a removal.
             Err(_) if message.payload.is_empty() => return,
             Err(e) => return self.tell(News::Warning(format!("a message was not read: {}", e.word()))).await,
         };
         for item in items.flatten() {
             if ours && item.kind == Kind::Ack as u16 {
-                if let Ok(ack) = wire::read_body::<Ack>(item.body) {
+                if let Ok((ack, from)) = wire::read_ack(item.rev, item.body) {
                     s.acked = true;
-                    self.tell(News::Acked(ack)).await;
+                    self.tell(News::Acked { ack, from: from.map(|f| f.as_str().to_owned()) }).await;
                 }
             } else if !ours
                 && item.kind == Kind::Status as u16
                 && let Ok(said) = wire::read_body::<Status>(item.body)
             {
-                self.tell(News::Collector { online: said.state == state::ONLINE, fresh: !message.retain })
-                    .await;
+                let (online, fresh) = (said.state == state::ONLINE, !message.retain);
+                self.tell(News::Collector { name: head.node.to_owned(), online, fresh }).await;
             }
         }
     }

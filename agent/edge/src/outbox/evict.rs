@@ -157,9 +157,7 @@ impl Outbox {
             places.push(u32::try_from(new.len()).unwrap_or(u32::MAX));
             new.extend_from_slice(bytes);
         }
-        let done = !seg.filed || self.store.replace(&name(ord), TEMP, &new).is_ok();
-        // It may have got its name and failed only then.
-        if !done && self.store.size(&name(ord)) != new.len() as u64 {
+        if seg.filed && self.store.swap(&name(ord), TEMP, &new).is_err() {
             return false;
         }
         seg.size = new.len() as u64;
@@ -172,6 +170,6 @@ impl Outbox {
                 rec.off = off;
             }
         }
-        done
+        true
     }
 }

@@ -37,8 +37,10 @@ const LOSS_BYTES: u64 = (HEADER + ITEM + 24) as u64;
 const FOR_LOSS: u8 = u8::MAX - 1;
 /// From this severity on an event is made durable at once.
 const URGENT: u8 = 17;
-/// Group commit: nothing waits longer for the disk.
+/// Group commit: nothing waits longer for the disk, …
 const SYNC_MS: Millis = 1000;
+/// … unless the flash had its share for the day.
+const SYNC_WORN_MS: Millis = 10_000;
 /// What an item takes beside its body, at most.
 const ITEM: usize = 48;
 /// How often the cursor is written when only acknowledgements came.
@@ -57,6 +59,8 @@ pub struct Options {
     pub quarantine_bytes: u64,
     /// Events kept while there is no disk.
     pub memory_bytes: u64,
+    /// Bytes of flash written in 24 hours, pages counted whole, before commits become rare.
+    pub flash_bytes_per_day: u64,
 }
 
 impl Options {
@@ -65,15 +69,21 @@ impl Options {
     pub fn new(max_bytes: u64) -> Self {
         let max_bytes = max_bytes.max(32 * 1024);
         let segment_bytes = (max_bytes / 16).clamp(4 * 1024, 64 * 1024);
-        let mut o =
-            Self { max_bytes, segment_bytes, quarantine_bytes: segment_bytes, memory_bytes: 128 * 1024 };
+        let mut o = Self {
+            max_bytes,
+            segment_bytes,
+            quarantine_bytes: segment_bytes,
+            memory_bytes: 128 * 1024,
+            flash_bytes_per_day: 50 << 20,
+        };
         o.memory_bytes = o.memory_bytes.min(o.log_bytes());
         o
     }
 
-    /// What segments may take: a temporary copy of one and of the cursor must fit beside them.
+    /// What segments may take: what is free in the active one, and a temporary copy of one and of the cursor, must fit
+    /// beside them.
     fn log_bytes(&self) -> u64 {
-        self.max_bytes - self.segment_bytes - self.quarantine_bytes - 2 * cursor::LARGEST
+        self.max_bytes - 2 * self.segment_bytes - self.quarantine_bytes - 2 * cursor::LARGEST
     }
 
     /// The largest payload of a record.
@@ -118,8 +128,10 @@ struct Lane {
     opened: u64,
     /// Numbers up to here may be sent: they are durable, or openly in memory.
     ready: u64,
-    /// Numbers up to here are with the link.
+    /// Numbers up to here are with the link, …
     sent: u64,
+    /// … and of those behind it these.
+    ahead: sending::Ahead,
     lost: u64,
     recs: VecDeque<Rec>,
     covers: Vec<Cover>,
@@ -184,10 +196,12 @@ struct Sick {
 pub struct Batch {
     /// Epoch of all items.
     pub epoch: u64,
-    /// With this and earlier batches everything up to this number is sent.
+    /// With this and earlier batches everything up to this number is sent; if it went ahead, its highest number.
     pub last: u64,
     /// How many items.
     pub items: u32,
+    /// Whether it went ahead of older ones.
+    pub ahead: bool,
 }
 
 /// The queue.
@@ -199,8 +213,10 @@ pub struct Outbox {
     lanes: Vec<Lane>,
     segs: BTreeMap<u64, Seg>,
     active: u64,
-    /// Bytes of the active segment that are durable.
+    /// Bytes of the active segment that are durable, …
     flushed: usize,
+    /// … and those behind them in its file that are known to stand for nothing.
+    free: u64,
     unsynced_since: Option<Millis>,
     urgent: bool,
     sick: Option<Sick>,
@@ -322,20 +338,22 @@ impl Outbox {
     /// When [`Outbox::sync`] is wanted next.
     #[must_use]
     pub fn sync_due(&self, now: Millis) -> Option<Millis> {
-        let commit = self.unsynced_since.map(|t| if self.urgent { now } else { t + SYNC_MS });
+        let group = if self.is_worn() { SYNC_WORN_MS } else { SYNC_MS };
+        let commit = self.unsynced_since.map(|t| if self.urgent { now } else { t + group });
         let retry = self.sick.map(|s| s.retry_at);
         let cursor = self.cursor_due.filter(|_| self.sick.is_none());
         [commit, retry, cursor].into_iter().flatten().min()
     }
 
-    /// Makes what was pushed durable now, though its second is not over.
+    /// Makes what was pushed durable now, though its second is not over; unless that wears the flash too much.
     pub fn sync_now(&mut self, now: Millis) {
-        self.urgent |= self.unsynced_since.is_some();
+        self.urgent |= self.unsynced_since.is_some() && !self.is_worn();
         self.sync(now);
     }
 
     /// Makes what was pushed durable, if that is due; tries a failed disk again; notes acknowledgements now and then.
     pub fn sync(&mut self, now: Millis) {
+        self.store.settle(now);
         if self.sync_due(now).is_none_or(|due| due > now) {
             return;
         }
@@ -450,6 +468,18 @@ impl Outbox {
     #[must_use]
     pub fn bytes_written(&self) -> u64 {
         self.store.written()
+    }
+
+    /// Bytes of flash written in the last 24 hours (since the start, if that is less), pages counted whole.
+    #[must_use]
+    pub fn flash_bytes_day(&self) -> u64 {
+        self.store.worn()
+    }
+
+    /// Whether that is more than it may be: what is not urgent then waits longer for the disk.
+    #[must_use]
+    pub fn is_worn(&self) -> bool {
+        self.flash_bytes_day() > self.options.flash_bytes_per_day
     }
 
     /// Whether everything pushed so far, or the account of its loss, would survive a power cut now.

@@ -10,7 +10,8 @@ use super::cursor::{self, Noted};
 use super::ranges::Range;
 use super::record::{self, Found, HEADER, SMALLEST};
 use super::segments::{TEMP, name, wire_item};
-use super::store::Store;
+use super::sending::Ahead;
+use super::store::{FILL, Store};
 use super::{Cover, Entropy, Lane, Options, Outbox, Rec, Seg, Sick};
 use crate::clock::Stamp;
 use crate::disk::Disk;
@@ -43,6 +44,22 @@ struct Seen {
     highest: u64,
 }
 
+/// What a look through all segments finds.
+#[derive(Default)]
+struct Survey {
+    seen: BTreeMap<u64, Seen>,
+    /// Epochs, the oldest first.
+    order: Vec<u64>,
+    /// Of the latest record.
+    epoch: Option<u64>,
+    /// How many records may have stood at the very end, where bytes tell nothing.
+    tail: usize,
+    damaged: BTreeSet<u64>,
+    /// File, place and bytes of what is damaged.
+    bad: Vec<(String, usize, Vec<u8>)>,
+    report: Recovery,
+}
+
 impl Outbox {
     /// Opens the outbox in a folder, whatever state that is in. Epochs are drawn from `entropy`.
     #[must_use]
@@ -55,6 +72,7 @@ impl Outbox {
             segs: BTreeMap::new(),
             active: 0,
             flushed: 0,
+            free: 0,
             unsynced_since: None,
             urgent: false,
             sick: None,
@@ -66,6 +84,7 @@ impl Outbox {
             scratch: Vec::new(),
         };
         let now = stamp.mono_ms;
+        outbox.store.settle(now);
         let mut report = Recovery::default();
         match outbox.scan() {
             Ok(found) => report = found,
@@ -131,7 +150,6 @@ impl Outbox {
 
     fn scan_files(&mut self) -> io::Result<Recovery> {
         let files = self.store.list()?;
-        let mut report = Recovery::default();
         for temp in [TEMP, cursor::TEMP] {
             if files.iter().any(|(n, _)| n == temp)
                 && let Err(e) = self.store.remove(temp)
@@ -141,8 +159,6 @@ impl Outbox {
         }
         let size = usize::try_from(cursor::LARGEST).unwrap_or(4096) * 2;
         let noted = self.store.read(cursor::NAME, 0, size).ok().and_then(|b| cursor::decode(&b));
-        let mut seen: BTreeMap<u64, Seen> = BTreeMap::new();
-        let mut order: Vec<u64> = noted.iter().flatten().map(|n| n.epoch).collect();
         let mut ords: Vec<u64> = files
             .iter()
             .filter_map(|(n, _)| {
@@ -153,19 +169,19 @@ impl Outbox {
         if let Some(last) = ords.last().filter(|_| self.lanes.is_empty()) {
             self.active = last + 1;
         }
-        let mut damaged = BTreeSet::new();
-        let (mut last_epoch, mut tail) = (None, 0);
+        let order = noted.iter().flatten().map(|n| n.epoch).collect();
+        let mut survey = Survey { order, ..Survey::default() };
         for &ord in &ords {
-            tail = self.read_segment(ord, &mut seen, &mut order, &mut last_epoch, &mut damaged, &mut report);
+            self.read_segment(ord, Some(&ord) == ords.last(), &mut survey);
         }
+        let Survey { mut seen, mut order, epoch, tail, damaged, bad, mut report } = survey;
         report.cursor_lost = noted.is_none() && !files.is_empty();
         let current = noted.iter().flatten().last().map(|n| n.epoch);
-        if let Some(epoch) = current.or(last_epoch) {
+        if let Some(epoch) = current.or(epoch) {
             // Bytes at the very end that tell nothing: as many numbers as could have stood there are not given again.
-            let junk = if tail == 0 { 0 } else { (tail / SMALLEST).max(1) as u64 };
             let next = seen.entry(epoch).or_default();
             let noted = noted.iter().flatten().find(|n| n.epoch == epoch);
-            next.highest = next.highest.max(noted.map_or(0, |n| n.acked)) + junk;
+            next.highest = next.highest.max(noted.map_or(0, |n| n.acked)) + tail as u64;
         }
         // The cursor names every epoch that is not done with. Of others there is only what came back with a segment whose
         // removal was lost.
@@ -185,50 +201,54 @@ impl Outbox {
         }
         report.new_epoch = lanes.is_empty();
         self.resume(&ords, &damaged)?;
+        for (file, at, bytes) in bad {
+            self.quarantine(&file, at, &bytes);
+        }
         lanes.append(&mut self.lanes);
         self.lanes = lanes;
         self.scanned = true;
         Ok(report)
     }
 
-    /// Scans one segment; returns how many bytes at its end tell nothing.
-    fn read_segment(
-        &mut self,
-        ord: u64,
-        seen: &mut BTreeMap<u64, Seen>,
-        order: &mut Vec<u64>,
-        last_epoch: &mut Option<u64>,
-        damaged: &mut BTreeSet<u64>,
-        report: &mut Recovery,
-    ) -> usize {
+    /// Scans one segment.
+    fn read_segment(&mut self, ord: u64, is_last: bool, survey: &mut Survey) {
         let file = name(ord);
         let size = self.store.size(&file);
         let bytes = match self.store.read(&file, 0, usize::try_from(size).unwrap_or(0)) {
             Ok(bytes) => bytes,
             Err(e) => {
                 log::error!("outbox: {file}: {e}");
-                report.damaged_bytes += size;
-                return usize::try_from(size).unwrap_or(0);
+                survey.report.damaged_bytes += size;
+                survey.tail = (usize::try_from(size).unwrap_or(0) / SMALLEST).max(1);
+                return;
             }
         };
-        self.segs.insert(ord, Seg { size, filed: true, ..Seg::default() });
         let mut bad = Vec::new();
-        let mut tail = 0;
+        let (mut end, mut tail) = (0, 0);
         record::scan(&bytes, |found| {
             let (at, head, whole) = match found {
                 Found::Record(at, head) => (at, head, true),
                 Found::Broken(at, head) => (at, head, false),
-                Found::Junk(at, len) => {
-                    bad.push((at, len));
-                    tail = if at + len == bytes.len() { len } else { 0 };
+                Found::Junk(junk, len) => {
+                    let (at, len) = unfilled(&bytes, junk, len);
+                    if len > 0 {
+                        bad.push((at, len));
+                    }
+                    // Records leave nothing free between them: what lies apart was never told.
+                    if len > 0 && at == junk {
+                        end = at + len;
+                        // Where the file was cut, less than a record may be left of one.
+                        tail = (len / SMALLEST).max(usize::from(end == bytes.len()));
+                    }
                     return;
                 }
             };
-            let epoch = seen.entry(head.epoch).or_default();
-            if !order.contains(&head.epoch) {
-                order.push(head.epoch);
+            (end, tail) = ((at + HEADER + head.len).min(bytes.len()), 0);
+            let epoch = survey.seen.entry(head.epoch).or_default();
+            if !survey.order.contains(&head.epoch) {
+                survey.order.push(head.epoch);
             }
-            *last_epoch = Some(head.epoch);
+            survey.epoch = Some(head.epoch);
             epoch.highest = epoch.highest.max(head.seq);
             if !whole {
                 bad.push((at, (HEADER + head.len).min(bytes.len() - at)));
@@ -252,14 +272,29 @@ impl Outbox {
                 epoch.covers.push(Cover { seq: head.seq, range, sent: false });
             }
         });
-        if !bad.is_empty() {
-            damaged.insert(ord);
-            report.damaged_bytes += bad.iter().map(|(_, n)| *n as u64).sum::<u64>();
-            for (at, len) in bad {
-                self.quarantine(&file, at, bytes.get(at..at + len).unwrap_or_default());
-            }
+        let begun = bytes.iter().any(|b| *b != 0 && *b != FILL);
+        if !begun && !bad.is_empty() {
+            // Its making was cut short: it never held anything.
+            survey.damaged.insert(ord);
+            (end, tail) = (0, 0);
+            bad.clear();
         }
-        tail
+        self.segs.insert(ord, Seg { size: end as u64, filed: true, ..Seg::default() });
+        if !is_last {
+            // It was given back once already; a power cut can bring it again.
+            self.give_back(ord, end as u64);
+        }
+        if !bad.is_empty() {
+            survey.damaged.insert(ord);
+        }
+        let mut room = usize::try_from(self.options.quarantine_bytes).unwrap_or(0);
+        for (at, len) in bad {
+            survey.report.damaged_bytes += len as u64;
+            let kept = bytes.get(at..at + len.min(room)).unwrap_or_default();
+            room -= kept.len();
+            survey.bad.push((file.clone(), at, kept.to_vec()));
+        }
+        survey.tail = tail;
     }
 
     /// Keeps damaged bytes for people to look at, as long as there is room for them.
@@ -270,13 +305,13 @@ impl Outbox {
         kept.extend_from_slice(bytes);
         kept.truncate(room);
         if !kept.is_empty()
-            && let Err(e) = self.store.append(QUARANTINE, &kept)
+            && let Err(e) = self.store.write(QUARANTINE, used, &kept)
         {
             log::warn!("outbox: {QUARANTINE}: {e}");
         }
     }
 
-    /// Writes damaged segments anew and goes on in the last one if it is good.
+    /// Goes on in the last segment if it is good.
     fn resume(&mut self, ords: &[u64], damaged: &BTreeSet<u64>) -> io::Result<()> {
         let Some(&last) = ords.last() else {
             if self.lanes.is_empty() {
@@ -291,21 +326,34 @@ impl Outbox {
             self.store.replace(&name(last), TEMP, &bytes)?;
         }
         self.store.sync_dir()?;
+        let size = self.segs.get(&last).map_or(u64::MAX, |s| s.size);
+        let is_good = !damaged.contains(&last) && size <= self.options.segment_bytes / 2;
+        if !is_good || !self.lanes.is_empty() {
+            self.give_back(last, size);
+        }
         if !self.lanes.is_empty() {
             return Ok(());
         }
         self.active = last + 1;
-        let size = self.segs.get(&last).map_or(u64::MAX, |s| s.size);
-        if !damaged.contains(&last) && size <= self.options.segment_bytes / 2 {
+        if is_good {
             let bytes = self.store.read(&name(last), 0, usize::try_from(size).unwrap_or(0))?;
             self.active = last;
             self.flushed = bytes.len();
+            self.free = self.store.size(&name(last)).saturating_sub(size);
             if let Some(seg) = self.segs.get_mut(&last) {
                 seg.buf = Some(bytes);
             }
         }
         Ok(())
     }
+}
+
+/// Junk without what was never written around it.
+fn unfilled(bytes: &[u8], at: usize, len: usize) -> (usize, usize) {
+    let junk = bytes.get(at..at + len).unwrap_or_default();
+    let before = junk.iter().take_while(|b| **b == FILL).count();
+    let behind = junk.iter().rev().take_while(|b| **b == FILL).count();
+    (at + before, len.saturating_sub(before + behind))
 }
 
 /// What an epoch holds, with what is missing from it.
@@ -333,6 +381,7 @@ fn lane_of(epoch: u64, noted: Option<&Noted>, mut seen: Seen, report: &mut Recov
     lane.opened = lane.next;
     lane.ready = lane.next - 1;
     lane.sent = lane.acked;
+    lane.ahead = Ahead::from(lane.ready);
     lane.lost = noted.map_or(0, |n| n.lost);
     // Every number without a record is covered by a loss record, or noted with its reason, or was damaged.
     let mut gaps = Vec::new();

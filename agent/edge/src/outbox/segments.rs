@@ -49,8 +49,15 @@ impl Outbox {
         if fresh.is_empty() {
             return true;
         }
-        let done = if self.store.size(&file) == self.flushed as u64 {
-            self.store.append(&file, fresh).or_else(|e| {
+        let at = self.flushed as u64;
+        if self.store.size(&file) == 0 {
+            match self.store.prepare(&file, self.options.segment_bytes) {
+                Ok(()) => self.free = self.options.segment_bytes,
+                Err(e) => log::debug!("outbox: {file} cannot be made full-size: {e}"),
+            }
+        }
+        let done = if self.store.size(&file) == at + self.free {
+            self.store.write(&file, at, fresh).or_else(|e| {
                 log::warn!("outbox: {file}: {e}; writing it anew");
                 self.store.replace(&file, TEMP, buf)
             })
@@ -61,6 +68,7 @@ impl Outbox {
         match done {
             Ok(()) => {
                 self.flushed = buf.len();
+                self.free = self.store.size(&file).saturating_sub(buf.len() as u64);
                 seg.filed = true;
                 true
             }
@@ -80,10 +88,21 @@ impl Outbox {
             && seg.filed
         {
             seg.buf = None;
+            if self.sick.is_none() {
+                let size = seg.size;
+                self.give_back(self.active, size);
+            }
         }
         self.active += 1;
-        self.flushed = 0;
+        (self.flushed, self.free) = (0, 0);
         true
+    }
+
+    /// Takes from a segment's file what lies behind `size`. If the disk will not, it is tried again at the next start.
+    pub(super) fn give_back(&mut self, ord: u64, size: u64) {
+        if let Err(e) = self.store.cut(&name(ord), size) {
+            log::warn!("outbox: {}: {e}", name(ord));
+        }
     }
 
     /// The disk failed: what was not durable moves to memory under a new epoch, because numbers given from here on
@@ -95,11 +114,9 @@ impl Outbox {
         let buf = seg.buf.take().unwrap_or_default();
         seg.filed = false;
         self.active += 1;
-        self.flushed = 0;
+        (self.flushed, self.free) = (0, 0);
         // A kernel may hold for clean what it could not write: nobody must read it there.
-        if let Err(e) = self.store.cut(&name(old), cut as u64) {
-            log::warn!("outbox: {}: {e}", name(old));
-        }
+        self.give_back(old, cut as u64);
         let mut moved = self.new_lane();
         let current = self.lanes.len().saturating_sub(1);
         let mut again: Vec<(u8, Vec<u8>)> = Vec::new();
@@ -192,6 +209,8 @@ impl Outbox {
             return false;
         }
         for ord in waiting {
+            // What was free in it when the disk failed.
+            self.give_back(ord, self.segs.get(&ord).map_or(0, |s| s.size));
             let Some(buf) = self.segs.get(&ord).and_then(|s| s.buf.as_ref()) else { continue };
             let file = name(ord);
             let done = if !buf.is_empty() {
@@ -208,7 +227,7 @@ impl Outbox {
             let Some(seg) = self.segs.get_mut(&ord) else { continue };
             seg.filed = true;
             if ord == self.active {
-                self.flushed = seg.buf.as_ref().map_or(0, Vec::len);
+                (self.flushed, self.free) = (seg.buf.as_ref().map_or(0, Vec::len), 0);
             } else {
                 seg.buf = None;
             }

@@ -6,7 +6,12 @@ use fieldmouse_core::wire::{self, Item, loss};
 use super::ranges::Range;
 use super::record::{self, HEADER};
 use super::segments::{name, wire_item};
-use super::{Batch, CURSOR_MS, Lane, Outbox, Rec, Seg, cursor};
+use super::{Batch, CURSOR_MS, Lane, Outbox, Rec, Seg, URGENT, cursor};
+
+/// So many records are sent in a moment; more of them are a backlog.
+const BACKLOG: usize = 64;
+/// Urgent events that go ahead of a backlog.
+const URGENT_AHEAD: usize = 64;
 
 impl Outbox {
     /// The collector has everything up to `seq` of `epoch`. True if that frees something.
@@ -78,6 +83,7 @@ impl Outbox {
         lane.next = opened;
         lane.ready = lane.ready.min(opened - 1);
         lane.sent = lane.sent.min(lane.ready);
+        lane.ahead = Ahead::from(lane.ready);
         let gone = lane.holes.cut(opened);
         lane.lost -= gone.min(lane.lost);
         if let Some(new) = self.lanes.get_mut(to).filter(|_| gone > 0) {
@@ -128,12 +134,22 @@ impl Outbox {
     }
 
     /// Appends the next items that the link does not have yet, at most `max` bytes (one item in any case). Only what
-    /// is durable (or openly in memory) is handed out, the oldest first; a loss comes where its gap is.
-    pub fn batch(&mut self, max: usize, to: &mut Vec<u8>) -> Option<Batch> {
+    /// is durable (or openly in memory) is handed out, the oldest first; a loss comes where its gap is. If `ahead`,
+    /// and behind a backlog only, what came since the last [`Outbox::rewind`] goes first, then what is urgent, the newest
+    /// first: nobody who waits for news has to wait for history.
+    pub fn batch(&mut self, max: usize, ahead: bool, to: &mut Vec<u8>) -> Option<Batch> {
+        let backlog: usize = self.lanes.iter().map(Lane::backlog).sum();
+        let first = if ahead && backlog > BACKLOG { self.fill(max, true, to) } else { None };
+        first.or_else(|| self.fill(max, false, to))
+    }
+
+    /// A batch of one lane: of what goes ahead, the newest lane's; else the oldest lane's.
+    fn fill(&mut self, max: usize, ahead: bool, to: &mut Vec<u8>) -> Option<Batch> {
         let mut cache = None;
-        for at in 0..self.lanes.len() {
-            let mut items = 0;
-            while let Some((epoch, rec, ahead)) = self.lanes.get(at).and_then(Lane::upcoming) {
+        let lanes = self.lanes.len();
+        for at in (0..lanes).map(|i| if ahead { lanes - 1 - i } else { i }) {
+            let (mut items, mut last) = (0, 0);
+            while let Some((epoch, rec, early)) = self.lanes.get_mut(at).and_then(|l| l.upcoming(ahead)) {
                 if items > 0 && to.len() + rec.len as usize > max {
                     break;
                 }
@@ -142,6 +158,7 @@ impl Outbox {
                 if let Some(payload) = payload {
                     to.extend_from_slice(&payload);
                     items += 1;
+                    last = last.max(rec.seq);
                 } else {
                     lane.recs.retain(|r| r.seq != rec.seq);
                     lane.drop_rec(&rec, loss::DAMAGED);
@@ -150,19 +167,15 @@ impl Outbox {
                         seg.live_bytes -= rec.bytes();
                     }
                 }
-                if rec.loss
-                    && let Some(c) = lane.covers.iter_mut().find(|c| c.seq == rec.seq)
-                {
-                    c.sent = true;
-                }
-                if !ahead {
-                    lane.sent = rec.seq;
-                }
+                lane.hand_out(&rec, ahead, early);
             }
             if items > 0 {
                 let lane = self.lanes.get_mut(at)?;
-                lane.pass_sent();
-                return Some(Batch { epoch: lane.epoch, last: lane.sent, items });
+                if !ahead {
+                    lane.pass_sent();
+                    last = lane.sent;
+                }
+                return Some(Batch { epoch: lane.epoch, last, items, ahead });
             }
         }
         None
@@ -183,45 +196,118 @@ impl Outbox {
     }
 }
 
+/// What of a lane was sent ahead of its turn since the last rewind.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Ahead {
+    /// Numbers above this came after the rewind: they are live.
+    live: u64,
+    /// Live numbers up to here are with the link.
+    sent: u64,
+    /// Urgent numbers from here up to `live` are with the link.
+    urgent: u64,
+    /// How many of those there are.
+    count: usize,
+}
+
+impl Ahead {
+    /// Nothing went ahead; what comes after `ready` is live.
+    pub(super) fn from(ready: u64) -> Self {
+        Self { live: ready, sent: ready, urgent: ready + 1, count: 0 }
+    }
+
+    fn has(&self, rec: &Rec) -> bool {
+        if rec.seq > self.live {
+            rec.seq <= self.sent
+        } else {
+            rec.seq >= self.urgent && rec.severity >= URGENT
+        }
+    }
+}
+
 impl Lane {
     fn rewind(&mut self, seq: u64) {
         self.sent = self.sent.min(seq);
+        self.ahead = Ahead::from(self.ready);
         for c in &mut self.covers {
             c.sent = false;
         }
     }
 
-    /// Losses that went ahead of their turn belong to the batch they would follow.
-    fn pass_sent(&mut self) {
-        let from = self.recs.partition_point(|r| r.seq <= self.sent);
-        let covers = &self.covers;
-        let passed = self
-            .recs
-            .range(from..)
-            .take_while(|r| r.seq <= self.ready && r.loss && covers.iter().any(|c| c.seq == r.seq && c.sent));
-        self.sent = passed.last().map_or(self.sent, |r| r.seq);
+    /// How many records wait their turn that were there before the last rewind.
+    fn backlog(&self) -> usize {
+        let index = |seq| self.recs.partition_point(|r| r.seq <= seq);
+        index(self.ahead.live).saturating_sub(index(self.sent))
     }
 
-    /// The record to send next, and whether it is ahead of its turn.
-    fn upcoming(&self) -> Option<(u64, Rec, bool)> {
-        let from = self.recs.partition_point(|r| r.seq <= self.sent);
-        for rec in self.recs.range(from..).take_while(|r| r.seq <= self.ready) {
-            if rec.loss && self.covers.iter().any(|c| c.seq == rec.seq && c.sent) {
-                continue;
-            }
-            let cover = self
-                .covers
-                .iter()
-                .filter(|c| !c.sent && c.range.first < rec.seq && c.seq > rec.seq && c.seq <= self.ready)
-                .min_by_key(|c| c.range.first);
-            if let Some(cover) = cover
-                && let Ok(i) = self.recs.binary_search_by_key(&cover.seq, |r| r.seq)
-            {
-                return Some((self.epoch, *self.recs.get(i)?, true));
-            }
-            return Some((self.epoch, *rec, false));
+    /// A record goes to the link.
+    fn hand_out(&mut self, rec: &Rec, ahead: bool, early: bool) {
+        if rec.loss
+            && let Some(c) = self.covers.iter_mut().find(|c| c.seq == rec.seq)
+        {
+            c.sent = true;
         }
-        None
+        match (ahead, early) {
+            (true, _) if rec.seq > self.ahead.live => self.ahead.sent = rec.seq,
+            (true, _) => {
+                self.ahead.urgent = rec.seq;
+                self.ahead.count += 1;
+            }
+            (false, false) => self.sent = rec.seq,
+            (false, true) => {}
+        }
+    }
+
+    /// Whether the link has it although its turn has not come.
+    fn went_ahead(&self, rec: &Rec) -> bool {
+        self.ahead.has(rec) || rec.loss && self.covers.iter().any(|c| c.seq == rec.seq && c.sent)
+    }
+
+    /// What went ahead of its turn belongs to the batch it would follow.
+    fn pass_sent(&mut self) {
+        let from = self.recs.partition_point(|r| r.seq <= self.sent);
+        let passed = self.recs.range(from..).take_while(|r| r.seq <= self.ready && self.went_ahead(r)).last();
+        self.sent = passed.map_or(self.sent, |r| r.seq);
+    }
+
+    /// The record to send next, and whether it is a loss that is ahead of its turn.
+    fn upcoming(&mut self, ahead: bool) -> Option<(u64, Rec, bool)> {
+        if ahead {
+            return self.upcoming_ahead().map(|rec| (self.epoch, rec, false));
+        }
+        let from = self.recs.partition_point(|r| r.seq <= self.sent);
+        let rec =
+            self.recs.range(from..).take_while(|r| r.seq <= self.ready).find(|r| !self.went_ahead(r))?;
+        let cover = self
+            .covers
+            .iter()
+            .filter(|c| !c.sent && c.range.first < rec.seq && c.seq > rec.seq && c.seq <= self.ready)
+            .min_by_key(|c| c.range.first);
+        if let Some(cover) = cover
+            && let Ok(i) = self.recs.binary_search_by_key(&cover.seq, |r| r.seq)
+        {
+            return Some((self.epoch, *self.recs.get(i)?, true));
+        }
+        Some((self.epoch, *rec, false))
+    }
+
+    /// Live ones in order, then urgent ones, the newest first. Only so many of these: each is a gap at the collector
+    /// until the backlog has come.
+    fn upcoming_ahead(&mut self) -> Option<Rec> {
+        let next = self.recs.partition_point(|r| r.seq <= self.ahead.sent.max(self.ahead.live));
+        if let Some(rec) = self.recs.get(next).filter(|r| r.seq <= self.ready) {
+            return Some(*rec);
+        }
+        if self.ahead.count >= URGENT_AHEAD {
+            return None;
+        }
+        let from = self.recs.partition_point(|r| r.seq <= self.sent);
+        let to = self.recs.partition_point(|r| r.seq < self.ahead.urgent);
+        let found = self.recs.range(from..to.max(from)).rev().find(|r| r.severity >= URGENT).copied();
+        if found.is_none() {
+            // Looked at once; there is nothing more to find until the next rewind.
+            self.ahead.count = URGENT_AHEAD;
+        }
+        found
     }
 
     /// The collector has less than we hold for acknowledged. If that was a guess, what lies between is lost.

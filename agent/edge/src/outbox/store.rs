@@ -1,21 +1,55 @@
-//! The folder with its account: how many bytes stand in it and how many were ever written to it.
+//! The folder with its account: how many bytes stand in it, how many were ever written to it, and what that wore off
+//! the flash.
 
 use std::collections::BTreeMap;
 use std::io;
 
+use fieldmouse_core::series::Millis;
+
 use crate::disk::Disk;
+
+/// What stands where nothing was written yet: no record begins so, and a page lost to zeroes does not look like it.
+pub(super) const FILL: u8 = 0xFF;
+/// What a device writes for the least byte.
+const PAGE: u64 = 4096;
+const HOUR_MS: Millis = 3_600_000;
+
+/// Bytes of flash written in each of the last hours. Pages are counted whole, and one more for the names and sizes that
+/// a file system writes with them.
+#[derive(Debug, Default)]
+struct Wear {
+    hours: [u64; 24],
+    hour: u64,
+}
+
+impl Wear {
+    /// Goes on to the hour of `now`.
+    fn settle(&mut self, now: Millis) {
+        let hour = now / HOUR_MS;
+        for gone in (self.hour + 1..=hour).take(24) {
+            self.hours[usize::try_from(gone % 24).unwrap_or(0)] = 0;
+        }
+        self.hour = self.hour.max(hour);
+    }
+
+    fn add(&mut self, from: u64, to: u64) {
+        let pages = to.div_ceil(PAGE) - from / PAGE;
+        self.hours[usize::try_from(self.hour % 24).unwrap_or(0)] += (pages + 1) * PAGE;
+    }
+}
 
 /// A [`Disk`] that is kept account of.
 pub(super) struct Store {
     disk: Box<dyn Disk>,
     sizes: BTreeMap<String, u64>,
     written: u64,
+    wear: Wear,
 }
 
 impl Store {
     /// Takes over a disk; [`Store::list`] comes first.
     pub(super) fn new(disk: Box<dyn Disk>) -> Self {
-        Self { disk, sizes: BTreeMap::new(), written: 0 }
+        Self { disk, sizes: BTreeMap::new(), written: 0, wear: Wear::default() }
     }
 
     /// Every file and its size.
@@ -40,6 +74,16 @@ impl Store {
         self.written
     }
 
+    /// What time it is for the account of the flash.
+    pub(super) fn settle(&mut self, now: Millis) {
+        self.wear.settle(now);
+    }
+
+    /// Bytes of flash written in the last 24 hours.
+    pub(super) fn worn(&self) -> u64 {
+        self.wear.hours.iter().sum()
+    }
+
     /// Part of a file.
     pub(super) fn read(&mut self, name: &str, at: u64, len: usize) -> io::Result<Vec<u8>> {
         let mut bytes = Vec::with_capacity(len.min(1 << 16));
@@ -47,24 +91,31 @@ impl Store {
         Ok(bytes)
     }
 
-    /// Adds to a file and makes it durable, its name too if it is new.
-    pub(super) fn append(&mut self, name: &str, bytes: &[u8]) -> io::Result<()> {
+    /// Makes a file of `size` bytes that stand for nothing, and its name, durable. What is written into it later costs
+    /// the flash only itself: neither size nor blocks of the file change.
+    pub(super) fn prepare(&mut self, name: &str, size: u64) -> io::Result<()> {
+        self.write(name, 0, &vec![FILL; usize::try_from(size).unwrap_or(0)])
+    }
+
+    /// Writes into a file and makes it durable, its name too if it is new.
+    pub(super) fn write(&mut self, name: &str, at: u64, bytes: &[u8]) -> io::Result<()> {
         let new = !self.sizes.contains_key(name);
         let done = self
             .disk
-            .append(name, bytes)
+            .write(name, at, bytes)
             .and_then(|()| self.disk.sync(name))
             .and_then(|()| if new { self.disk.sync_dir() } else { Ok(()) });
-        self.count(name, bytes.len(), done.is_ok());
+        self.count(name, at, bytes.len(), done.is_ok());
         done
     }
 
-    fn count(&mut self, name: &str, len: usize, ok: bool) {
-        let known = self.size(name);
-        let size = if ok { Some(known + len as u64) } else { self.disk.size(name).ok() };
+    fn count(&mut self, name: &str, at: u64, len: usize, ok: bool) {
+        let end = at + len as u64;
+        let size = if ok { Some(self.size(name).max(end)) } else { self.disk.size(name).ok() };
         match size {
             Some(size) => {
-                self.written += size.saturating_sub(known);
+                self.written += len as u64;
+                self.wear.add(at, end);
                 self.sizes.insert(name.to_owned(), size);
             }
             None => {
@@ -73,13 +124,20 @@ impl Store {
         }
     }
 
-    /// Puts `bytes` in place of what `name` holds, whole or not at all: a new file under `temp`, synced, renamed.
+    /// Puts `bytes` in place of what `name` holds, whole or not at all, and makes that durable.
     pub(super) fn replace(&mut self, name: &str, temp: &str, bytes: &[u8]) -> io::Result<()> {
+        self.swap(name, temp, bytes)?;
+        self.disk.sync_dir()
+    }
+
+    /// The same, but until [`Store::sync_dir`] a power cut may bring the old file back: a new file under `temp`, synced,
+    /// renamed. After an error the old one stands.
+    pub(super) fn swap(&mut self, name: &str, temp: &str, bytes: &[u8]) -> io::Result<()> {
         if self.sizes.contains_key(temp) {
             self.remove(temp)?;
         }
-        let done = self.disk.append(temp, bytes).and_then(|()| self.disk.sync(temp));
-        self.count(temp, bytes.len(), done.is_ok());
+        let done = self.disk.write(temp, 0, bytes).and_then(|()| self.disk.sync(temp));
+        self.count(temp, 0, bytes.len(), done.is_ok());
         let done = done.and_then(|()| self.disk.rename(temp, name));
         if let Err(e) = done {
             if let Err(left) = self.remove(temp) {
@@ -89,7 +147,7 @@ impl Store {
         }
         self.sizes.remove(temp);
         self.sizes.insert(name.to_owned(), bytes.len() as u64);
-        self.disk.sync_dir()
+        Ok(())
     }
 
     /// Takes from a file, if there is one, what lies behind `len`.

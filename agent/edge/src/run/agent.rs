@@ -10,10 +10,11 @@ use fieldmouse_core::wire::{self, Kind, phase};
 use tokio::sync::mpsc;
 
 use super::{Start, report};
-use crate::clock;
+use crate::clock::{self, Stamp};
 use crate::config::{self, Config};
 use crate::control::{Ask, Request};
 use crate::culprit::Culprits;
+use crate::dating::Undated;
 use crate::disk::Folder;
 use crate::link::delivery::{self, Delivery};
 use crate::link::{Command, Compose, Leaf, News, Traffic};
@@ -52,6 +53,7 @@ pub(super) struct Agent {
     publish: Vec<Command>,
     outputs: Vec<Output>,
     body: Vec<u8>,
+    undated: Undated,
     file: Option<PathBuf>,
 }
 
@@ -69,7 +71,10 @@ impl Agent {
         let written = &config.written;
         let now = clock::mono_ms();
         let dir = written.agent.state_dir.join("outbox");
-        let options = outbox::Options::new(written.outbox.max_bytes);
+        let options = outbox::Options {
+            flash_bytes_per_day: written.outbox.flash_bytes_per_day,
+            ..outbox::Options::new(written.outbox.max_bytes)
+        };
         let (outbox, recovery) =
             Outbox::open(Box::new(Folder::new(&dir)), options, outbox::entropy(), clock::stamp());
         log::info!("outbox {}: {recovery:?}", dir.display());
@@ -104,6 +109,7 @@ impl Agent {
             publish: Vec::new(),
             outputs: Vec::new(),
             body: vec![0; wire::MAX_PAYLOAD],
+            undated: Undated::default(),
             file,
         })
     }
@@ -124,6 +130,7 @@ impl Agent {
         }
         self.outputs = outputs;
         self.tell_troubled_sources();
+        self.date(clock::stamp());
         if now >= self.next_culprits {
             self.culprits.observe(now);
             self.next_culprits = now + CULPRITS_MS;
@@ -214,8 +221,23 @@ impl Agent {
     }
 
     fn push<T: serde::Serialize>(&mut self, kind: Kind, severity: u8, body: &T) -> u64 {
+        let stamp = clock::stamp();
+        self.date(stamp);
+        let seq = self.enter(stamp, kind, severity, body);
+        self.undated.note(self.outbox.epoch(), seq, stamp);
+        seq
+    }
+
+    fn enter<T: serde::Serialize>(&mut self, stamp: Stamp, kind: Kind, severity: u8, body: &T) -> u64 {
         let len = wire::write_body(body, &mut self.body).unwrap_or(0);
-        self.outbox.push(clock::stamp(), kind, 1, severity, &self.body[..len])
+        self.outbox.push(stamp, kind, 1, severity, &self.body[..len])
+    }
+
+    /// If the clock was set, says so of what was told before.
+    fn date(&mut self, stamp: Stamp) {
+        for said in self.undated.settle(stamp) {
+            self.enter(stamp, Kind::ClockSet, 9, &said);
+        }
     }
 
     fn be_born(&mut self) {

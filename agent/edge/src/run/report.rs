@@ -148,6 +148,8 @@ pub(super) fn status(agent: &mut Agent, now: Millis, traffic: &Traffic) -> Value
             "bytes": outbox.bytes(),
             "lost": outbox.lost(),
             "bytes_written": outbox.bytes_written(),
+            "flash_bytes_day": outbox.flash_bytes_day(),
+            "flash_worn": outbox.is_worn(),
             "memory_only": outbox.is_memory_only(),
         },
         "model": (model != [0; 8]).then(|| json!({"id": decode::hex(&model), "name": agent.pipeline.model_name()})),

@@ -1,16 +1,16 @@
 //! How much faster than real time `replay` is: 20,000 rows of 38 columns, one row a second.
 #![expect(clippy::print_stdout, reason = "the figure is what it is for")]
-#![allow(clippy::unwrap_used, reason = "a benchmark fails by panicking")]
 
 use std::fmt::Write;
 
-use fieldmouse_tests::program::fieldmouse;
-use fieldmouse_tests::wait::timed;
+use crate::program::fieldmouse;
+use crate::wait::timed;
 
 const ROWS: u64 = 20_000;
 const COLUMNS: u64 = 38;
 
-fn main() {
+/// Prints the figures.
+pub fn main() {
     let dir = tempfile::tempdir().unwrap();
     let mut csv = String::from("timestamp");
     for c in 0..COLUMNS {

@@ -1,18 +1,16 @@
 //! End to end on this machine, with real faults: stress-ng, mosquitto, the agent and the collector as they are shipped.
 //!
-//! `endtoend [--calm SECONDS] [--fault SECONDS] [--only NAME]` prints, for each fault, `name value unit`: after how long
+//! `bench endtoend [--calm SECONDS] [--fault SECONDS] [--only NAME]` prints, for each fault, `name value unit`: after how long
 //! its episode was in the collector's database, how many opened, what the first contributor was, and how long after the
 //! fault's end it was closed. It judges nothing; the figures to reach are in ARCHITECTURE.md.
-#![expect(clippy::print_stdout, reason = "the figures are what it is for")]
-#![allow(clippy::unwrap_used, reason = "a benchmark fails by panicking")]
 
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use fieldmouse_tests::broker::Mosquitto;
-use fieldmouse_tests::http;
-use fieldmouse_tests::program::{Agent, Collector};
-use fieldmouse_tests::wait::{timed, wait_until};
+use crate::broker::Mosquitto;
+use crate::http;
+use crate::program::{Agent, Collector};
+use crate::wait::{timed, wait_until};
 use serde_json::Value;
 
 /// What stress-ng is told, and the part of the device it is about.
@@ -35,17 +33,18 @@ fn patiently(limit: Duration, mut ask: impl FnMut() -> bool) -> bool {
     false
 }
 
-fn main() {
+/// Prints the figures.
+pub fn main(args: &[String]) {
     let mut calm = 300;
     let mut fault = 30;
     let mut only = None;
-    let mut args = std::env::args().skip(1);
+    let mut args = args.iter();
     while let Some(arg) = args.next() {
         let value = args.next().expect("a value");
         match arg.as_str() {
             "--calm" => calm = value.parse().expect("seconds"),
             "--fault" => fault = value.parse().expect("seconds"),
-            "--only" => only = Some(value),
+            "--only" => only = Some(value.clone()),
             other => {
                 panic!("`{other}` is not understood; usage: endtoend [--calm S] [--fault S] [--only NAME]")
             }

@@ -1,0 +1,331 @@
+//! What items say: one struct per [`super::Kind`], and the numbers that stand in them.
+
+use heapless::{String, Vec};
+use serde::{Deserialize, Serialize};
+
+use super::{DecodeError, NAME};
+use crate::series::SeriesKey;
+
+/// `status`, rev 1.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Status {
+    /// 1 online, 2 offline (said goodbye), 3 lost (the last will).
+    pub state: u8,
+    /// Version of the agent.
+    pub version: String<24>,
+}
+
+/// `status` numbers.
+pub mod state {
+    /// Connected.
+    pub const ONLINE: u8 = 1;
+    /// Stopped on purpose.
+    pub const OFFLINE: u8 = 2;
+    /// The broker lost it.
+    pub const LOST: u8 = 3;
+
+    /// One word for people.
+    #[must_use]
+    pub fn word(number: u8) -> &'static str {
+        match number {
+            ONLINE => "online",
+            OFFLINE => "offline",
+            LOST => "lost",
+            _ => "unknown",
+        }
+    }
+}
+
+/// `birth`, rev 1. In the item's body it is followed by `series` entries of [`SeriesKey`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Birth {
+    /// Version of the agent.
+    pub version: String<24>,
+    /// `linux/x86_64`.
+    pub platform: String<24>,
+    /// Name and version of the operating system.
+    pub os: String<48>,
+    /// Kernel's host name.
+    pub host: String<64>,
+    /// Processors.
+    pub cpus: u16,
+    /// Memory in bytes.
+    pub memory: u64,
+    /// First bytes of the model's SHA-256; zero if the robust scorer judges alone.
+    pub model: [u8; 8],
+    /// The model's name and version.
+    pub model_name: String<48>,
+    /// Milliseconds between ticks.
+    pub tick_ms: u32,
+    /// `key=value` pairs joined by `,`.
+    pub labels: String<128>,
+    /// How many series follow.
+    pub series: u16,
+}
+
+/// `beat`, rev 1.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Beat {
+    /// Highest number given out.
+    pub seq: u64,
+    /// Highest number the collector has acknowledged.
+    pub acked: u64,
+    /// Events waiting.
+    pub waiting: u32,
+    /// Bytes of the outbox on disk.
+    pub outbox_bytes: u32,
+    /// Events lost since the epoch began, each covered by a [`Loss`].
+    pub lost: u32,
+    /// Bits: 1 outbox is in memory only, 2 the model is off.
+    pub flags: u8,
+    /// Series known.
+    pub series: u16,
+    /// Series without data at the last tick.
+    pub no_data: u16,
+    /// Episodes open.
+    pub open: u8,
+    /// Seconds the agent has run.
+    pub uptime_s: u32,
+    /// Processor time used per second of wall time since the last beat, in microseconds.
+    pub cpu_us: u32,
+    /// Resident memory in KiB.
+    pub rss_kib: u32,
+    /// Ticks that began late by more than a tick, since start.
+    pub late: u32,
+}
+
+/// `ack`, rev 1: everything up to `seq` of `epoch` is in the collector's database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ack {
+    /// The epoch spoken of.
+    pub epoch: u64,
+    /// Highest number without a gap below it.
+    pub seq: u64,
+}
+
+/// `ack`, rev 2: an [`Ack`] and whose word it is. Several collectors may listen to one device.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AckFrom {
+    /// What is safe.
+    pub ack: Ack,
+    /// The collector's name, as in the topic of its status.
+    pub collector: String<NAME>,
+}
+
+/// How many contributors an episode names.
+pub const CONTRIBUTORS: usize = 4;
+/// Points of the little plot.
+pub const SPARK: usize = 32;
+
+/// `episode`, rev 1.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Episode {
+    /// Unique per node and epoch; the same from opening to closing.
+    pub id: u64,
+    /// A [`phase`] number.
+    pub phase: u8,
+    /// Milliseconds from the estimated onset to this event.
+    pub since_ms: u32,
+    /// Milliseconds from the onset to the last anomalous reading.
+    pub lasted_ms: u32,
+    /// A [`crate::shape::Shape`] number.
+    pub shape: u8,
+    /// A [`crate::metric::Group`] number: the part of the device the first contributor belongs to.
+    pub group: u8,
+    /// 0..1, where 0.5 is the threshold of the false-alarm budget.
+    pub score: f32,
+    /// 0..100: how far learning has come for the first contributor.
+    pub confidence: u8,
+    /// How often the same episode came back after closing.
+    pub recurred: u16,
+    /// Series that moved.
+    pub moved: u16,
+    /// The series that moved most, best explanation first; shares add up to at most 100.
+    pub contributors: Vec<Contributor, CONTRIBUTORS>,
+    /// Who was at work at onset, if it can be known.
+    pub culprit: Option<Culprit>,
+    /// First bytes of the model's SHA-256; zero if the robust scorer judged alone.
+    pub model: [u8; 8],
+    /// The first contributor around the onset.
+    pub spark: Option<Spark>,
+}
+
+/// `episode.phase` numbers.
+pub mod phase {
+    /// First told.
+    pub const OPENED: u8 = 1;
+    /// Something about it changed.
+    pub const UPDATED: u8 = 2;
+    /// Over.
+    pub const CLOSED: u8 = 3;
+    /// The same came back soon after it closed.
+    pub const REOPENED: u8 = 4;
+
+    /// One word for people.
+    #[must_use]
+    pub fn word(number: u8) -> &'static str {
+        match number {
+            OPENED => "opened",
+            UPDATED => "updated",
+            CLOSED => "closed",
+            REOPENED => "reopened",
+            _ => "unknown",
+        }
+    }
+}
+
+/// One series of an episode.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Contributor {
+    /// Which.
+    pub key: SeriesKey,
+    /// What was read (the most extreme so far).
+    pub actual: f32,
+    /// What was expected.
+    pub expected: f32,
+    /// Lower end of the usual interval.
+    pub low: f32,
+    /// Upper end of the usual interval.
+    pub high: f32,
+    /// Percent of the surprise that is this series'.
+    pub share: u8,
+}
+
+/// Who was at work.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Culprit {
+    /// Name of the process.
+    pub name: String<32>,
+    /// Its number; 0 if many of the same name.
+    pub pid: u32,
+    /// How many processes of that name.
+    pub count: u16,
+    /// Its part: of one processor (1.0 = one core), or bytes, or bytes per second, by the episode's group.
+    pub amount: f32,
+}
+
+/// A plot of [`SPARK`] points in as many bytes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Spark {
+    /// Milliseconds between points.
+    pub step_ms: u32,
+    /// Milliseconds from the last point back to the onset.
+    pub onset_ms: u32,
+    /// Value of byte 0.
+    pub low: f32,
+    /// Value of byte 254. 255 stands for no data.
+    pub high: f32,
+    /// The points, oldest first.
+    pub points: Vec<u8, SPARK>,
+}
+
+/// `fact`, rev 1.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fact {
+    /// What sort: `deployment`, `job`, `note`, …
+    pub kind: String<32>,
+    /// In words.
+    pub text: String<200>,
+}
+
+/// `trouble`, rev 1: told once per change of state.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Trouble {
+    /// The source; empty if it is one series.
+    pub source: String<16>,
+    /// The series; none if it is a whole source.
+    pub series: Option<SeriesKey>,
+    /// A [`crate::quality::Verdict`] number; 0 = good again.
+    pub verdict: u8,
+    /// A [`crate::series::NoData`] number if the verdict is "missing", else 0.
+    pub why: u8,
+    /// What went wrong, in words.
+    pub text: String<96>,
+}
+
+/// `loss`, rev 1: the numbers from `first` on, `count` of them, will never come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Loss {
+    /// First lost number.
+    pub first: u64,
+    /// How many.
+    pub count: u64,
+    /// A [`loss`] number.
+    pub reason: u8,
+}
+
+/// `loss.reason` numbers.
+pub mod loss {
+    /// The outbox was full; the oldest of the lowest severity went.
+    pub const FULL: u8 = 1;
+    /// Bytes on disk were damaged.
+    pub const DAMAGED: u8 = 2;
+    /// The disk failed.
+    pub const DISK: u8 = 3;
+    /// It cannot be sent: larger than a message may be.
+    pub const TOO_LARGE: u8 = 4;
+
+    /// One phrase for people.
+    #[must_use]
+    pub fn word(reason: u8) -> &'static str {
+        match reason {
+            FULL => "outbox full",
+            DAMAGED => "bytes damaged on disk",
+            DISK => "disk failed",
+            TOO_LARGE => "too large to send",
+            _ => "unknown reason",
+        }
+    }
+}
+
+/// `clock-set`, rev 1: what the wall time of earlier events was. They were made before the clock was set or corrected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClockSet {
+    /// The epoch of those events.
+    pub epoch: u64,
+    /// The first of them.
+    pub first: u64,
+    /// The last of them. What lies between and was dated by a synchronised clock stays as it is.
+    pub last: u64,
+    /// When the device had booted, in milliseconds since 1970: an event happened `mono_ms` later.
+    pub boot_ms: u64,
+}
+
+/// Reads an acknowledgement of any revision: what is safe, and whose word it is if it says.
+///
+/// # Errors
+/// [`DecodeError::Body`] if it is malformed.
+pub fn read_ack(rev: u8, body: &[u8]) -> Result<(Ack, Option<String<NAME>>), DecodeError> {
+    if rev < 2 {
+        return super::read_body(body).map(|ack| (ack, None));
+    }
+    super::read_body::<AckFrom>(body).map(|said| (said.ack, Some(said.collector)))
+}
+
+/// Reads a birth and the series that follow it.
+///
+/// # Errors
+/// [`DecodeError::Body`] if the fixed part is malformed; a malformed series ends the iterator.
+pub fn read_birth(body: &[u8]) -> Result<(Birth, BirthSeries<'_>), DecodeError> {
+    let (birth, rest) = postcard::take_from_bytes::<Birth>(body).map_err(|_| DecodeError::Body)?;
+    let left = birth.series;
+    Ok((birth, BirthSeries { rest, left }))
+}
+
+/// The series of a birth.
+#[derive(Debug, Clone)]
+pub struct BirthSeries<'a> {
+    rest: &'a [u8],
+    left: u16,
+}
+
+impl Iterator for BirthSeries<'_> {
+    type Item = SeriesKey;
+
+    fn next(&mut self) -> Option<SeriesKey> {
+        self.left = self.left.checked_sub(1)?;
+        let (key, rest) = postcard::take_from_bytes(self.rest).ok()?;
+        self.rest = rest;
+        Some(key)
+    }
+}

@@ -1,0 +1,7 @@
+//! Benchmarks: each prints `name value unit` and judges nothing. One program for all: linking is dear.
+#![expect(clippy::print_stdout, reason = "the figures are what they are for")]
+
+pub mod append;
+pub mod drain;
+pub mod endtoend;
+pub mod replay_speed;

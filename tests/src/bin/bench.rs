@@ -1,0 +1,25 @@
+//! `bench append [DIRECTORY] | drain | endtoend [OPTIONS] | replay-speed`: prints the figures of one benchmark.
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use fieldmouse_tests::bench;
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let (name, rest) = args.split_first().map_or(("", &[][..]), |(name, rest)| (name.as_str(), rest));
+    match name {
+        "append" => bench::append::main(rest),
+        "drain" => bench::drain::main(),
+        "endtoend" => bench::endtoend::main(rest),
+        "replay-speed" => bench::replay_speed::main(),
+        other => {
+            let _gone = writeln!(
+                std::io::stderr(),
+                "bench: `{other}` is not understood; usage: bench append|drain|endtoend|replay-speed"
+            );
+            return ExitCode::from(2);
+        }
+    }
+    ExitCode::SUCCESS
+}
