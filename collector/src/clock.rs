@@ -11,6 +11,12 @@ pub fn wall_ms() -> u64 {
         .map_or(0, |d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX))
 }
 
+/// Whether the clock was compared with others, as far as the machine leaves a trace of it.
+#[must_use]
+pub fn is_synced() -> bool {
+    std::path::Path::new("/run/systemd/timesync/synchronized").exists()
+}
+
 /// A point for measuring spans of this process.
 #[must_use]
 pub fn instant() -> Instant {

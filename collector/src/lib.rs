@@ -16,6 +16,7 @@ mod run;
 mod sample;
 mod stderr;
 pub mod store;
+mod supervisor;
 #[cfg(test)]
 mod whole;
 pub mod words;

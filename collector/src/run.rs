@@ -15,6 +15,7 @@ use crate::config::{self, Config, Remote};
 use crate::counters::Counters;
 use crate::intake::{Intake, Names};
 use crate::store::{Sqlite, Store};
+use crate::supervisor;
 
 /// Where the collector listens, once it does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,11 +80,14 @@ pub async fn run_and_tell(
     if !bound.http.ip().is_loopback() {
         log::warn!("the page is open to the network and has no login");
     }
+    // A supervisor that started us waits for this; without one it does nothing.
+    supervisor::tell("READY=1");
     if let Some(tell) = tell {
         // Whoever asked may have left.
         let _told = tell.send(bound);
     }
     let served = api::serve(http, state, shutdown).await;
+    supervisor::tell("STOPPING=1");
     retention.abort();
     intake.stop().await;
     if let Some(broker) = broker {

@@ -188,3 +188,120 @@ fn replay_names_the_line_that_is_wrong() {
     check("timestamp,a\n1,2\n2,3,4\n", "line: 3");
     check("", "in.csv: ");
 }
+
+/// A folder with an outbox of ten notes that nobody took, made by an agent that was killed.
+fn outbox(dir: &Path) -> std::path::PathBuf {
+    let url = format!("mqtt://127.0.0.1:{}", fieldmouse_tests::free_port());
+    let text = format!("[node]\nname = \"mouse-1\"\n[broker]\nurl = \"{url}\"\n");
+    let mut agent = fieldmouse_tests::program::Agent::start(dir, &text);
+    (0..10).for_each(|n| agent.event("note", &format!("note {n}")));
+    let written =
+        |s: &Value| s["outbox"]["bytes_written"].as_u64() > Some(0) && s["ticks"].as_u64() > Some(15);
+    agent.until("the notes on disk", written);
+    agent.run.signal(rustix::process::Signal::TERM);
+    assert_eq!(agent.run.ended().code(), Some(0));
+    dir.join("state/outbox")
+}
+
+#[test]
+fn an_outbox_is_looked_at_and_repaired() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = outbox(dir.path());
+    config(dir.path());
+    let run = |verb: &str| {
+        fieldmouse(dir.path(), &["outbox", verb, "state/outbox", "-c", "c.toml", "--socket", "agent.sock"])
+    };
+    let whole = run("check");
+    assert_eq!(whole.code, 0, "{}{}", whole.out, whole.err);
+    assert!(whole.out.contains("10 records, 1 to 10"), "{}", whole.out);
+    assert!(whole.out.ends_with("a start would: 10 records wait to be delivered\n"), "{}", whole.out);
+
+    // A byte of the third record's payload is flipped.
+    let segment = std::fs::read_dir(&folder).unwrap().map(|e| e.unwrap().path());
+    let segment = segment.filter(|p| p.extension().is_some_and(|e| e == "seg")).min().unwrap();
+    let mut bytes = std::fs::read(&segment).unwrap();
+    let at = bytes.windows(6).position(|w| w == b"note 2").unwrap();
+    bytes[at] ^= 1;
+    std::fs::write(&segment, &bytes).unwrap();
+    let before: Vec<_> = files(&folder);
+    let damaged = run("check");
+    assert_eq!(damaged.code, 1, "{}", damaged.out);
+    for said in [
+        "damaged bytes at offset",
+        "of event 3",
+        "bytes, 9 records",
+        // The tenth is the word of the loss.
+        "10 records wait to be delivered",
+        "1 events newly counted as lost",
+    ] {
+        assert!(damaged.out.contains(said), "{said}: {}", damaged.out);
+    }
+    assert!(damaged.err.contains("fieldmouse outbox repair"), "{}", damaged.err);
+    assert!(before == files(&folder), "looking changes nothing");
+
+    let repaired = run("repair");
+    assert_eq!(repaired.code, 0, "{}", repaired.err);
+    assert!(repaired.out.contains("1 events newly counted as lost"), "{}", repaired.out);
+    let after = run("check");
+    assert!(after.out.contains("records wait to be delivered"), "{}{}", after.out, after.err);
+    assert!(!after.out.contains("newly counted"), "once is enough: {}", after.out);
+
+    let none = fieldmouse(dir.path(), &["outbox", "check", "nowhere", "-c", "c.toml"]);
+    assert!(none.code == 1 && none.err.contains("nowhere: No such file"), "{}", none.err);
+    let none =
+        fieldmouse(dir.path(), &["outbox", "repair", "nowhere", "-c", "c.toml", "--socket", "agent.sock"]);
+    assert!(none.code == 1 && !dir.path().join("nowhere").exists(), "{}", none.err);
+}
+
+/// Every file with its content.
+fn files(folder: &Path) -> Vec<(std::path::PathBuf, Vec<u8>)> {
+    let paths = std::fs::read_dir(folder).unwrap().map(|e| e.unwrap().path());
+    let mut all: Vec<_> = paths.map(|p| (p.clone(), std::fs::read(p).unwrap())).collect();
+    all.sort();
+    all
+}
+
+#[test]
+fn the_doctor_says_why_nothing_arrives() {
+    let dir = tempfile::tempdir().unwrap();
+    let port = fieldmouse_tests::free_port();
+    let text = format!(
+        "[node]\nname = \"mouse-1\"\n[broker]\nurl = \"mqtt://127.0.0.1:{port}\"\nretry_min = \"200ms\"\nretry_max = \"1s\"\n"
+    );
+    let doctor = |more: &str| {
+        std::fs::write(
+            dir.path().join("d.toml"),
+            format!("[agent]\nstate_dir = \"state\"\nsocket = \"agent.sock\"\n{more}"),
+        )
+        .unwrap();
+        let ran = fieldmouse(dir.path(), &["doctor", "--json", "-c", "d.toml"]);
+        let found: Vec<Value> =
+            serde_json::from_str(&ran.out).unwrap_or_else(|e| panic!("{e}: {}{}", ran.out, ran.err));
+        assert_eq!(ran.code, i32::from(!found.is_empty()), "{}", ran.err);
+        let what: Vec<String> = found.iter().map(|f| f["what"].as_str().unwrap().to_owned()).collect();
+        what
+    };
+    let is = |found: &[String], wanted: &[&str]| assert_eq!(found, wanted);
+    is(&doctor("[broker]\nurl = 7\n"), &["the configuration is wrong"]);
+    let none = doctor(&text);
+    is(
+        &none,
+        &["the state directory cannot be written", "no agent is running", "a broker cannot be reached"],
+    );
+
+    let mut agent = fieldmouse_tests::program::Agent::start(dir.path(), &text);
+    agent.until("a failed attempt", |s| s["link"]["why"].as_str().is_some_and(|w| w.contains("refused")));
+    let unset = |found: Vec<String>| found.into_iter().filter(|f| !f.contains("source")).collect::<Vec<_>>();
+    is(&unset(doctor(&text)), &["the agent is not connected", "a broker cannot be reached"]);
+
+    let broker = fieldmouse_tests::broker::Mosquitto::on(dir.path(), port, "allow_anonymous true");
+    agent.event("note", "to nobody");
+    agent.until("the link", |s| s["link"]["state"] == "up");
+    is(&unset(doctor(&text)), &["the broker is there, but no collector"]);
+
+    let _collector = fieldmouse_tests::program::Collector::start(dir.path(), &broker.url());
+    agent.until("everything at the collector", |s| s["outbox"]["waiting"] == 0);
+    is(&unset(doctor(&text)), &[]);
+    let words = fieldmouse(dir.path(), &["doctor", "-c", "d.toml"]);
+    assert!(words.code == 1 || words.out.starts_with("nothing found"), "{}", words.out);
+}

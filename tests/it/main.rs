@@ -9,6 +9,10 @@ mod chain;
 mod cli;
 /// The corpus of configurations, and the example file.
 mod config;
+/// A list of brokers.
+mod failover;
+/// Brokers that misbehave, at random.
+mod hostile;
 /// What must stay true of the source tree.
 mod invariants;
 /// Unit files, users and code name the same paths.
@@ -17,6 +21,8 @@ mod packaging;
 mod replay;
 /// Virtual time: power cuts and the whole system.
 mod sim;
+/// What systemd hears.
+mod supervisor;
 /// Suspend and pauses.
 mod time;
 /// Golden bytes of every message.

@@ -25,6 +25,11 @@ fn check(program: &str, user: &str, file: &str) {
     assert_eq!(one("User"), user);
     assert_eq!(one("ExecStart"), format!("/usr/bin/{program} run --config {file}"));
     assert_eq!(one("ExecStartPre"), format!("/usr/bin/{program} check --config {file}"));
+    assert_eq!(
+        (one("Type"), one("NotifyAccess")),
+        ("notify".into(), "main".into()),
+        "both tell when they are ready"
+    );
     assert_eq!(one("Restart"), "always");
     assert_eq!(one("RestartPreventExitStatus"), "78", "a wrong configuration is not tried again and again");
     assert_eq!(one("StateDirectory"), program);
@@ -51,6 +56,7 @@ fn the_agent_finds_its_places() {
         assert!(example.contains(&format!("= \"{}\"", place.display())), "{}", place.display());
     }
     assert_eq!(values(&unit, "ExecReload"), ["/bin/kill -HUP $MAINPID"]);
+    assert_eq!(values(&unit, "WatchdogSec"), ["30"], "it shows itself every 10 s at least");
     for hides in
         ["ProcSubset", "ProtectProc", "PrivateDevices", "PrivateTmp", "PrivateNetwork", "ProtectHome=yes"]
     {

@@ -11,11 +11,18 @@ use serde_json::Value;
 /// # Errors
 /// If nobody answers, or not with JSON.
 pub fn get(at: &str, path: &str) -> std::io::Result<Value> {
+    Ok(serde_json::from_str(&text(at, path)?)?)
+}
+
+/// The text at a path.
+///
+/// # Errors
+/// If nobody answers.
+pub fn text(at: &str, path: &str) -> std::io::Result<String> {
     let mut stream = TcpStream::connect(at)?;
     stream.set_read_timeout(Some(Duration::from_secs(5)))?;
     write!(stream, "GET {path} HTTP/1.0\r\nHost: {at}\r\n\r\n")?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer)?;
-    let (_, body) = answer.split_once("\r\n\r\n").unwrap_or(("", ""));
-    Ok(serde_json::from_str(body)?)
+    Ok(answer.split_once("\r\n\r\n").map_or(String::new(), |(_, body)| body.to_owned()))
 }

@@ -12,8 +12,11 @@ pub mod bench;
 pub mod broker;
 pub mod demo;
 pub mod ear;
+pub mod faults;
+pub mod hostile;
 pub mod http;
 pub mod program;
+pub mod results;
 pub mod sim;
 pub mod wait;
 
@@ -25,8 +28,20 @@ pub fn repository() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
 }
 
-/// A port of the loopback that was free a moment ago.
+/// A port of the loopback that was free a moment ago. It lies below those that the kernel gives to clients: else one of
+/// them could take it before its server does, or even connect to itself.
 #[must_use]
 pub fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    use std::sync::atomic::{AtomicU32, Ordering};
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    const PORTS: std::ops::Range<u32> = 12_000..32_000;
+    let begin = std::process::id().wrapping_mul(997);
+    loop {
+        let port = PORTS.start
+            + begin.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed)) % (PORTS.end - PORTS.start);
+        let port = u16::try_from(port).unwrap();
+        if std::net::TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
 }

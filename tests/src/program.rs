@@ -22,7 +22,9 @@ pub fn collector_binary() -> PathBuf {
     binary("fieldmouse-collector", "FIELDMOUSE_COLLECTOR_BIN")
 }
 
-fn binary(name: &str, variable: &str) -> PathBuf {
+/// A binary of the workspace: what the variable says, or the one built beside this test.
+#[must_use]
+pub fn binary(name: &str, variable: &str) -> PathBuf {
     if let Some(path) = std::env::var_os(variable) {
         return path.into();
     }
@@ -68,7 +70,9 @@ pub struct Running {
 }
 
 impl Running {
-    fn start(name: &'static str, mut command: Command) -> Self {
+    /// Starts it.
+    #[must_use]
+    pub fn start(name: &'static str, mut command: Command) -> Self {
         let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -105,7 +109,14 @@ impl Running {
         wait_for(LIMIT, &format!("the end of {name}"), || child.try_wait().unwrap())
     }
 
-    fn check_alive(&mut self) {
+    /// Whether it has ended.
+    #[must_use]
+    pub fn is_over(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
+    }
+
+    /// Fails if it has ended.
+    pub fn check_alive(&mut self) {
         if let Some(status) = self.child.try_wait().unwrap() {
             panic!("{} ended with {status}:\n{}", self.name, self.said());
         }
@@ -135,9 +146,15 @@ impl Agent {
     /// Starts an agent over the captured machine `server` that keeps everything in `dir`, and waits until it answers.
     #[must_use]
     pub fn start(dir: &Path, config: &str) -> Self {
+        Self::start_with(dir, config, |command| command)
+    }
+
+    /// As [`Agent::start`], with more said to the command.
+    #[must_use]
+    pub fn start_with(dir: &Path, config: &str, more: impl FnOnce(&mut Command) -> &mut Command) -> Self {
         let machine = crate::repository().join("tests/machines/server");
         Self::with(dir, config, |command| {
-            command
+            more(command)
                 .env("FIELDMOUSE__AGENT__ROOT", machine)
                 .env("FIELDMOUSE__AGENT__TICK", "100ms")
                 .env("FIELDMOUSE__AGENT__DEADLINE", "90ms")
@@ -150,7 +167,9 @@ impl Agent {
         Self::with(dir, &format!("[broker]\nurl = \"{broker}\"\n"), |command| command)
     }
 
-    fn with(dir: &Path, config: &str, more: impl FnOnce(&mut Command) -> &mut Command) -> Self {
+    /// Starts an agent whose command is changed by `more`, and waits until it answers.
+    #[must_use]
+    pub fn with(dir: &Path, config: &str, more: impl FnOnce(&mut Command) -> &mut Command) -> Self {
         std::fs::write(dir.join("fieldmouse.toml"), config).unwrap();
         let mut command = Command::new(agent_binary());
         command
@@ -214,6 +233,17 @@ impl Collector {
     /// The same under another name: several may listen at one broker.
     #[must_use]
     pub fn named(dir: &Path, url: &str, id: &str) -> Self {
+        Self::start_with(dir, url, id, |command| command)
+    }
+
+    /// The same, with more said to the command.
+    #[must_use]
+    pub fn start_with(
+        dir: &Path,
+        url: &str,
+        id: &str,
+        more: impl FnOnce(&mut Command) -> &mut Command,
+    ) -> Self {
         let http = format!("127.0.0.1:{}", crate::free_port());
         let config = format!(
             "id = \"{id}\"\n[broker]\nurl = \"{url}\"\n[http]\nlisten = \"{http}\"\n[store]\npath = \"{}\"\n",
@@ -222,7 +252,7 @@ impl Collector {
         let file = format!("{id}.toml");
         std::fs::write(dir.join(&file), config).unwrap();
         let mut command = Command::new(collector_binary());
-        command.args(["run", "--config", &file]).current_dir(dir);
+        more(command.args(["run", "--config", &file]).current_dir(dir));
         let mut collector = Self { run: Running::start("fieldmouse-collector", command), http };
         wait_for(LIMIT, "the collector's page", || {
             collector.run.check_alive();

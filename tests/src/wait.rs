@@ -43,3 +43,11 @@ pub fn timed<T>(act: impl FnOnce() -> T) -> (T, Duration) {
     let answer = act();
     (answer, start.elapsed())
 }
+
+/// Lets time pass that is itself part of what is tried: how long a fault lasts, how fast events come.
+pub fn pause(span: Duration) {
+    let start = now();
+    while let Some(rest) = span.checked_sub(start.elapsed()).filter(|rest| !rest.is_zero()) {
+        std::thread::park_timeout(rest);
+    }
+}

@@ -1,6 +1,7 @@
 //! The command line of the agent: words in, exit code out. Each command is a function of its own file.
 
 mod commands;
+mod outbox;
 mod usage;
 
 use std::ffi::OsString;

@@ -24,14 +24,38 @@ pub fn mono_ms() -> Millis {
     u64::try_from(t.tv_sec).unwrap_or(0) * 1000 + u64::try_from(t.tv_nsec).unwrap_or(0) / 1_000_000
 }
 
+/// Microseconds of the clock by which systemd measures.
+#[must_use]
+pub fn monotonic_us() -> u64 {
+    let t = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    u64::try_from(t.tv_sec).unwrap_or(0) * 1_000_000 + u64::try_from(t.tv_nsec).unwrap_or(0) / 1000
+}
+
+/// Before this a clock was never set: no Fieldmouse is older.
+const OLDEST_SANE_S: u64 = 1_767_225_600;
+
+fn wall() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+}
+
+/// Seconds since 1970 by the clock of the machine, be it right or not.
+#[must_use]
+pub fn wall_s() -> u64 {
+    wall().as_secs()
+}
+
+/// When this program was built, in seconds since 1970, as far as whoever built it told (`SOURCE_DATE_EPOCH`).
+#[must_use]
+pub fn built_s() -> u64 {
+    let told = option_env!("SOURCE_DATE_EPOCH").and_then(|text| text.parse().ok());
+    told.unwrap_or(0).max(OLDEST_SANE_S)
+}
+
 /// Monotonic and wall time at this moment, with how far the wall clock can be trusted.
 #[must_use]
 pub fn stamp() -> Stamp {
-    // Before this a clock was never set: no Fieldmouse is older.
-    const OLDEST_SANE_MS: u64 = 1_767_225_600_000;
-    let wall =
-        SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| u64::try_from(d.as_millis()).unwrap_or(0));
-    let (wall_ms, clock) = if wall < OLDEST_SANE_MS {
+    let wall = u64::try_from(wall().as_millis()).unwrap_or(0);
+    let (wall_ms, clock) = if wall < OLDEST_SANE_S * 1000 {
         (None, wire::Clock::Unset)
     } else if is_synced() {
         (Some(wall), wire::Clock::Synced)
@@ -42,7 +66,8 @@ pub fn stamp() -> Stamp {
 }
 
 /// systemd-timesyncd and chrony both leave a trace; asking the kernel would need a privileged call on old kernels.
-fn is_synced() -> bool {
+#[must_use]
+pub fn is_synced() -> bool {
     std::path::Path::new("/run/systemd/timesync/synchronized").exists()
 }
 

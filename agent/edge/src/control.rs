@@ -1,5 +1,9 @@
 //! The socket of the running agent: one JSON line asks, one JSON line answers.
 //!
+//! An event is answered once it is durable, which may take a second: `{"epoch": "…", "seq": n, "durable": true}`, or
+//! `{"durable": false}` if the outbox stands in memory alone. So that a second can hold many, a client may ask on before
+//! it is answered; answers come in the order of the questions. What is refused is answered with `{"error": "…"}`.
+//!
 //! The socket's directory is the lock: who may open it may ask. Not a remote interface.
 
 use std::os::unix::fs::PermissionsExt;
@@ -10,6 +14,7 @@ use anyhow::{Context, bail};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
@@ -45,6 +50,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const CLIENTS: usize = 16;
 /// The longest question.
 const MAX_LINE: u64 = 8 << 10;
+/// Questions of one client that wait for their answers.
+const ASKED: usize = 1024;
 
 /// Binds the socket, for this user alone.
 ///
@@ -95,20 +102,51 @@ pub async fn serve(listener: UnixListener, requests: mpsc::Sender<Request>) {
 }
 
 async fn serve_one(stream: UnixStream, requests: mpsc::Sender<Request>) -> anyhow::Result<()> {
-    let (read, mut write) = stream.into_split();
+    let (read, write) = stream.into_split();
+    let (asked, waiting) = mpsc::channel(ASKED);
+    let (heard, told) = tokio::join!(listen(read, requests, asked), tell(write, waiting));
+    heard.and(told)
+}
+
+/// Hands questions to the agent until the client has no more.
+async fn listen(
+    read: OwnedReadHalf,
+    requests: mpsc::Sender<Request>,
+    asked: mpsc::Sender<oneshot::Receiver<Value>>,
+) -> anyhow::Result<()> {
+    let mut read = BufReader::new(read);
     let mut line = String::new();
-    let mut read = BufReader::new(read.take(MAX_LINE));
-    tokio::time::timeout(PATIENCE, read.read_line(&mut line)).await??;
-    let reply = match serde_json::from_str::<Ask>(&line) {
-        Ok(ask) => {
-            let (answer, reply) = oneshot::channel();
-            requests.send(Request { ask, answer }).await?;
-            tokio::time::timeout(PATIENCE, reply).await??
+    loop {
+        line.clear();
+        let mut limited = (&mut read).take(MAX_LINE);
+        let len = tokio::time::timeout(PATIENCE, limited.read_line(&mut line)).await??;
+        if len == 0 {
+            return Ok(());
         }
-        Err(error) => serde_json::json!({"error": format!("not understood: {error}")}),
-    };
-    let text = format!("{reply}\n");
-    tokio::time::timeout(PATIENCE, write.write_all(text.as_bytes())).await??;
+        let (answer, reply) = oneshot::channel();
+        asked.send(reply).await?;
+        match serde_json::from_str::<Ask>(&line) {
+            Ok(ask) => requests.send(Request { ask, answer }).await?,
+            Err(error) => {
+                let refusal = serde_json::json!({"error": format!("not understood: {error}")});
+                // A client that went away needs no answer.
+                let _gone = answer.send(refusal);
+                // What follows may be the rest of a line that was too long.
+                return Ok(());
+            }
+        }
+    }
+}
+
+/// Answers in the order of the questions.
+async fn tell(
+    mut write: OwnedWriteHalf,
+    mut waiting: mpsc::Receiver<oneshot::Receiver<Value>>,
+) -> anyhow::Result<()> {
+    while let Some(reply) = waiting.recv().await {
+        let text = format!("{}\n", tokio::time::timeout(PATIENCE, reply).await??);
+        tokio::time::timeout(PATIENCE, write.write_all(text.as_bytes())).await??;
+    }
     Ok(())
 }
 
@@ -150,13 +188,21 @@ pub fn status(socket: &Path, as_json: bool) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// `event`: hands over a fact.
+/// `event`: hands over a fact, and returns when it is durable.
 ///
 /// # Errors
-/// If no agent answers.
+/// If no agent answers, or it did not take the fact.
 pub fn event(socket: &Path, kind: &str, text: &str, severity: u8) -> anyhow::Result<()> {
     use std::io::Write;
     let answer = ask(socket, &Ask::Event { kind: kind.into(), text: text.into(), severity })?;
-    writeln!(std::io::stdout(), "told as event {}", answer["seq"])?;
+    let mut out = std::io::stdout();
+    if answer["durable"] == true {
+        writeln!(out, "told as event {}", answer["seq"])?;
+    } else {
+        writeln!(
+            out,
+            "told, but kept in memory only: the outbox cannot be written; see `fieldmouse status`"
+        )?;
+    }
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! The one door to files for what must survive: a flat folder behind a trait, so that a simulated disk can fail,
 //! fill up, or lose power between any two calls.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
@@ -148,14 +149,94 @@ impl Disk for Folder {
     }
 }
 
+/// Files in memory: what becomes of them is nobody's concern. For trying out what would be done to a real folder.
+#[derive(Debug, Default)]
+pub struct Memory(BTreeMap<String, Vec<u8>>);
+
+impl Memory {
+    /// A copy of what stands in a folder. Files that cannot be read are told by name.
+    ///
+    /// # Errors
+    /// If the folder cannot be listed.
+    pub fn copy_of(folder: &Path) -> io::Result<(Self, Vec<(String, io::Error)>)> {
+        let (mut copy, mut unread) = (Self::default(), Vec::new());
+        for entry in fs::read_dir(folder)? {
+            let entry = entry?;
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if entry.metadata()?.is_file() {
+                match fs::read(entry.path()) {
+                    Ok(bytes) => drop(copy.0.insert(name, bytes)),
+                    Err(e) => unread.push((name, e)),
+                }
+            }
+        }
+        Ok((copy, unread))
+    }
+
+    fn file(&mut self, name: &str) -> io::Result<&mut Vec<u8>> {
+        self.0.get_mut(name).ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+}
+
+impl Disk for Memory {
+    fn list(&mut self) -> io::Result<Vec<(String, u64)>> {
+        Ok(self.0.iter().map(|(n, b)| (n.clone(), b.len() as u64)).collect())
+    }
+
+    fn read(&mut self, name: &str, at: u64, len: usize, to: &mut Vec<u8>) -> io::Result<()> {
+        let rest = self.file(name)?.iter().skip(usize::try_from(at).unwrap_or(usize::MAX));
+        to.extend(rest.take(len));
+        Ok(())
+    }
+
+    fn write(&mut self, name: &str, at: u64, bytes: &[u8]) -> io::Result<()> {
+        let at = usize::try_from(at).map_err(io::Error::other)?;
+        let file = self.0.entry(name.to_owned()).or_default();
+        file.resize(file.len().max(at + bytes.len()), 0);
+        file.iter_mut().skip(at).zip(bytes).for_each(|(to, from)| *to = *from);
+        Ok(())
+    }
+
+    fn sync(&mut self, _: &str) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn sync_dir(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn rename(&mut self, from: &str, to: &str) -> io::Result<()> {
+        let file = self.0.remove(from).ok_or(io::ErrorKind::NotFound)?;
+        self.0.insert(to.to_owned(), file);
+        Ok(())
+    }
+
+    fn remove(&mut self, name: &str) -> io::Result<()> {
+        self.0.remove(name).map(drop).ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+
+    fn truncate(&mut self, name: &str, len: u64) -> io::Result<()> {
+        self.file(name)?.truncate(usize::try_from(len).unwrap_or(usize::MAX));
+        Ok(())
+    }
+
+    fn size(&mut self, name: &str) -> io::Result<u64> {
+        Ok(self.file(name)?.len() as u64)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn a_folder_does_what_the_trait_says() {
+    fn folder_and_memory_do_what_the_trait_says() {
         let dir = tempfile::tempdir().unwrap();
-        let mut disk = Folder::new(&dir.path().join("a/b"));
+        check(&mut Folder::new(&dir.path().join("a/b")));
+        check(&mut Memory::default());
+    }
+
+    fn check(disk: &mut dyn Disk) {
         assert!(disk.list().unwrap().is_empty());
         disk.write("x", 0, b"hello ").unwrap();
         disk.write("x", 6, b"there").unwrap();

@@ -1,6 +1,7 @@
 //! The agent: one loop over one closed set of things that can wake it.
 
 mod agent;
+mod handed;
 mod report;
 
 use std::path::PathBuf;
@@ -15,6 +16,7 @@ use crate::config::{Config, KeyError};
 use crate::control::{self, Request};
 use crate::link::{self, News, Ready};
 use crate::scorer::Forecaster;
+use crate::supervisor::Supervisor;
 use crate::{clock, logger, once};
 
 use agent::Agent;
@@ -86,11 +88,14 @@ async fn run(start: Start) -> anyhow::Result<()> {
     // The first tick shows which series there are, so that the birth can name them.
     agent.tick(clock::mono_ms()).await;
     let mut link = link::Link::start(broker, agent.compose());
+    let mut supervisor = Supervisor::from_here();
+    supervisor.ready();
     let mut interval = tokio::time::interval(tick);
     interval.set_missed_tick_behavior(MissedTickBehavior::Skip);
     interval.tick().await;
     let reason = loop {
-        let rest = Duration::from_millis(agent.deadline().saturating_sub(clock::mono_ms()));
+        let due = agent.deadline().min(supervisor.due());
+        let rest = Duration::from_millis(due.saturating_sub(clock::mono_ms()));
         let wake = tokio::select! {
             biased;
             _ = terminate.recv() => Wake::Stop("terminated"),
@@ -104,14 +109,22 @@ async fn run(start: Start) -> anyhow::Result<()> {
         let now = clock::mono_ms();
         match wake {
             Wake::Tick => agent.tick(now).await,
-            Wake::News(news) => agent.on_news(now, &news),
+            Wake::News(news) => agent.on_news(now, &news, &link.traffic()),
             Wake::Request(request) => agent.on_request(now, request, &link.traffic()),
-            Wake::Reload => agent.reload(),
+            Wake::Reload => {
+                supervisor.reloading();
+                agent.reload();
+                supervisor.ready();
+            }
             Wake::Deadline => {}
             Wake::Stop(reason) => break reason,
         }
         agent.pump(&link.commands);
+        if supervisor.due() <= now {
+            supervisor.tend(now, &agent.vitals(&link.traffic()), report::one_line(&agent));
+        }
     };
+    supervisor.stopping();
     log::info!("{reason}; stopping");
     agent.close();
     let goodbye = async {

@@ -4,6 +4,7 @@ use fieldmouse_core::series::cut;
 use fieldmouse_core::wire::{self, Clock, Kind};
 use serde::Serialize;
 
+use crate::clock;
 use crate::store::Acknowledged;
 
 /// `status` of this collector.
@@ -35,7 +36,11 @@ fn message<T: Serialize>(
         seq: 0,
         mono_ms: 0,
         wall_ms,
-        clock: if wall_ms.is_some() { Clock::Free } else { Clock::Unset } as u8,
+        clock: match wall_ms {
+            None => Clock::Unset,
+            Some(_) if clock::is_synced() => Clock::Synced,
+            Some(_) => Clock::Free,
+        } as u8,
         severity: 9,
         kind: kind as u16,
         rev,

@@ -7,7 +7,7 @@ use std::path::Path;
 use anyhow::Context;
 use fieldmouse_core::wire;
 
-use super::{Args, Failure, usage};
+use super::{Args, Failure, outbox, usage};
 use crate::config::Config;
 use crate::duration::Span;
 use crate::pipeline::Pipeline;
@@ -35,6 +35,10 @@ pub(super) fn dispatch(args: &Args) -> Result<(), Failure> {
             let severity = severity(args.severity.as_deref().unwrap_or("info"))?;
             control::event(&socket(args)?, kind, &text, severity).map_err(Failure::from)
         }
+        ["doctor"] => crate::doctor::run(args.config.as_deref(), args.socket.as_deref(), args.json)
+            .map_err(Failure::from),
+        ["outbox", "check", dir] => outbox::check(args, Path::new(dir)),
+        ["outbox", "repair", dir] => outbox::repair(args, Path::new(dir)),
         ["drill", "list"] => print(&drill::list()),
         ["drill", name] => drill::run(name, &socket(args)?, &args.config()?).map_err(Failure::from),
         ["help", ..] => print(usage::LONG),
@@ -44,11 +48,11 @@ pub(super) fn dispatch(args: &Args) -> Result<(), Failure> {
     }
 }
 
-fn print(text: &str) -> Result<(), Failure> {
+pub(super) fn print(text: &str) -> Result<(), Failure> {
     Ok(std::io::stdout().write_all(text.as_bytes())?)
 }
 
-fn socket(args: &Args) -> Result<std::path::PathBuf, Failure> {
+pub(super) fn socket(args: &Args) -> Result<std::path::PathBuf, Failure> {
     match &args.socket {
         Some(socket) => Ok(socket.clone()),
         None => Ok(args.config()?.written.agent.socket),

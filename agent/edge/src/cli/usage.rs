@@ -11,11 +11,14 @@ usage: fieldmouse COMMAND [OPTIONS]
   check                       validate the configuration and print what is in force
   once [--json]               sample every source once and print the readings and their quality
   status [--json]             ask the running agent: sources, episodes, outbox, link, model, cost
+  doctor [--json]             why nothing arrives: what is wrong here, how that shows, and what to do
+  outbox check DIR            what stands in an outbox, what is damaged, and what a start would make of it
+  outbox repair DIR           what a start does with a damaged outbox, without starting
   replay FILE.csv             recorded telemetry through the same pipeline, faster than real time
       [--scores OUT.csv] [--events OUT.jsonl]
   record FILE.csv --for 60s   write readings, one row a tick, for `replay`
   drill list | NAME           a labelled fault, and whether and when the running agent saw it
-  event KIND --text TEXT      hand a fact to the running agent (deployments, jobs)
+  event KIND --text TEXT      hand a fact to the running agent (deployments, jobs); returns when it is durable
       [--severity info|warning|error]
   model show [FILE]           what a model is: contract, shapes, operators
   model check [FILE]          whether it keeps the contract, and what it costs

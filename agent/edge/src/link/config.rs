@@ -5,17 +5,19 @@ use std::sync::Arc;
 
 use fieldmouse_core::wire::is_name;
 use rustls::ClientConfig;
-use serde::{Deserialize, Serialize};
+use serde::de::{SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::duration::Span;
+use crate::floor::Floor;
 use crate::tls::{self, TlsError};
 
 /// The link's part of the configuration.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
-    /// `mqtt://host:1883` or `mqtts://host:8883`. The one thing that has no default.
-    pub url: String,
+    /// `mqtt://host:1883` or `mqtts://host:8883`, or a list of them. The one thing that has no default.
+    pub url: Urls,
     /// First part of every topic.
     pub root: String,
     /// The site.
@@ -46,12 +48,15 @@ pub struct Config {
     pub retry_max: Span,
     /// Longest wait if the broker refuses us.
     pub refused_max: Span,
+    /// After so long at another broker the first one is looked for.
+    #[serde(skip)]
+    pub return_after: Span,
 }
 
 impl Default for Config {
     fn default() -> Self {
         Self {
-            url: String::new(),
+            url: Urls::default(),
             root: "fieldmouse".to_owned(),
             site: "default".to_owned(),
             node: String::new(),
@@ -66,7 +71,66 @@ impl Default for Config {
             retry_min: Span::secs(1),
             retry_max: Span::secs(120),
             refused_max: Span::secs(600),
+            return_after: Span::secs(600),
         }
+    }
+}
+
+/// One address, or several in the order in which they are tried. Written as text or as a list of texts.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Urls(pub Vec<String>);
+
+impl From<&str> for Urls {
+    fn from(url: &str) -> Self {
+        Self(vec![url.to_owned()])
+    }
+}
+
+impl From<String> for Urls {
+    fn from(url: String) -> Self {
+        Self(vec![url])
+    }
+}
+
+impl std::fmt::Display for Urls {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0.join(", "))
+    }
+}
+
+impl Serialize for Urls {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        match self.0.as_slice() {
+            [] => to.serialize_str(""),
+            [one] => to.serialize_str(one),
+            several => several.serialize(to),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Urls {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Texts;
+        impl<'de> Visitor<'de> for Texts {
+            type Value = Urls;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("text, or a list of texts")
+            }
+
+            fn visit_str<E: serde::de::Error>(self, url: &str) -> Result<Urls, E> {
+                Ok(url.into())
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Urls, A::Error> {
+                let mut urls = Vec::new();
+                while let Some(url) = list.next_element()? {
+                    urls.push(url);
+                }
+                Ok(Urls(urls))
+            }
+        }
+        from.deserialize_any(Texts)
     }
 }
 
@@ -132,18 +196,42 @@ impl Broker {
     }
 }
 
+impl std::fmt::Display for Broker {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let scheme = if self.tls { "mqtts" } else { "mqtt" };
+        let (open, close) = if self.host.contains(':') { ("[", "]") } else { ("", "") };
+        write!(f, "{scheme}://{open}{}{close}:{}", self.host, self.port)
+    }
+}
+
 /// A configuration that was checked, with its files read.
 #[derive(Clone)]
 pub struct Ready {
     pub(super) config: Config,
-    pub(super) broker: Broker,
+    /// In the order in which they are tried; there is at least one.
+    pub(super) brokers: Vec<Broker>,
     pub(super) tls: Option<Arc<ClientConfig>>,
+    pub(super) floor: Arc<Floor>,
     pub(super) login: Option<(String, String)>,
 }
 
 impl std::fmt::Debug for Ready {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Ready({:?})", self.broker)
+        write!(f, "Ready({:?})", self.brokers)
+    }
+}
+
+impl Ready {
+    /// Where to connect to, in the order in which they are tried.
+    #[must_use]
+    pub fn brokers(&self) -> &[Broker] {
+        &self.brokers
+    }
+
+    /// The time by which certificates are judged.
+    #[must_use]
+    pub fn floor(&self) -> &Arc<Floor> {
+        &self.floor
     }
 }
 
@@ -154,10 +242,14 @@ impl Config {
     /// The first thing that is wrong, by key or by file.
     pub fn check(&self) -> Result<Ready, ConfigError> {
         let value = |key, why: String| Err(ConfigError::Value(key, why));
-        if self.url.is_empty() {
+        if self.url.0.iter().all(String::is_empty) {
             return value("url", "is missing; write it like mqtts://broker:8883".to_owned());
         }
-        let broker = Broker::parse(&self.url)?;
+        let brokers: Vec<Broker> = self.url.0.iter().map(|u| Broker::parse(u)).collect::<Result<_, _>>()?;
+        if let Some(twice) = (1..brokers.len()).find(|i| brokers[..*i].contains(&brokers[*i])) {
+            return value("url", format!("names {} twice", brokers[twice]));
+        }
+        let is_tls = brokers.iter().any(|b| b.tls);
         for (key, name) in [("root", &self.root), ("site", &self.site), ("node", &self.node)] {
             if !is_name(name) {
                 return value(key, format!("`{name}` is not of a-z, 0-9 and -, 1 to 48 of them"));
@@ -172,7 +264,8 @@ impl Config {
         if self.connect_timeout < Span::secs(1) {
             return value("connect_timeout", format!("{} is less than 1s", self.connect_timeout));
         }
-        let tls = match (&self.ca_file, broker.tls) {
+        let floor = Arc::<Floor>::default();
+        let tls = match (&self.ca_file, is_tls) {
             (Some(ca), true) => {
                 let identity = match (&self.cert_file, &self.key_file) {
                     (Some(cert), Some(key)) => Some((cert.as_path(), key.as_path())),
@@ -180,7 +273,10 @@ impl Config {
                     (Some(_), None) => return value("key_file", "is missing beside cert_file".to_owned()),
                     (None, Some(_)) => return value("cert_file", "is missing beside key_file".to_owned()),
                 };
-                Some(tls::client_config(ca, identity).map_err(|e| ConfigError::File(self.key_of(&e), e))?)
+                Some(
+                    tls::client_config(ca, identity, floor.clone())
+                        .map_err(|e| ConfigError::File(self.key_of(&e), e))?,
+                )
             }
             (None, true) => return value("ca_file", "is needed for mqtts".to_owned()),
             (_, false) if self.ca_file.is_some() || self.cert_file.is_some() || self.key_file.is_some() => {
@@ -194,7 +290,7 @@ impl Config {
             (None, Some(_)) => return value("user", "is missing beside password_file".to_owned()),
             (None, None) => None,
         };
-        Ok(Ready { config: self.clone(), broker, tls, login })
+        Ok(Ready { config: self.clone(), brokers, tls, floor, login })
     }
 
     /// The key that names the file of an error.
@@ -254,5 +350,20 @@ mod tests {
         );
         let c: Config = toml::from_str("url = 'mqtt://b'\nkeep_alive = '1m'").unwrap();
         assert_eq!(c.keep_alive, Span::secs(60));
+    }
+
+    #[test]
+    fn several_brokers_are_a_list() {
+        let read = |text: &str| toml::from_str::<Config>(text).map(|c| Config { node: "n-1".into(), ..c });
+        let c = read("url = ['mqtt://a', 'mqtt://b:1884']").unwrap();
+        let shown: Vec<String> = c.check().unwrap().brokers().iter().map(ToString::to_string).collect();
+        assert_eq!(shown, ["mqtt://a:1883", "mqtt://b:1884"]);
+        assert!(toml::to_string(&c).unwrap().contains("url = [\"mqtt://a\", \"mqtt://b:1884\"]"));
+        let said = |text: &str| read(text).unwrap().check().unwrap_err().to_string();
+        assert!(said("url = ['mqtt://a', 'mqtt://a:1883']").contains("url: names mqtt://a:1883 twice"));
+        assert!(said("url = ['mqtt://a', 'b']").starts_with("url: `b` has no scheme"));
+        assert!(said("url = ['mqtt://a', 'mqtts://b']").starts_with("ca_file: is needed"));
+        assert!(said("url = []").starts_with("url: is missing"));
+        assert!(read("url = 7").unwrap_err().to_string().contains("expected text, or a list of texts"));
     }
 }

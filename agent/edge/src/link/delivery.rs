@@ -12,6 +12,7 @@ use fieldmouse_core::series::Millis;
 use fieldmouse_core::wire::{self, Head};
 
 use super::collectors::Collectors;
+use super::stall::Stall;
 use super::{Command, Leaf, News};
 use crate::clock::Stamp;
 use crate::outbox::Outbox;
@@ -95,6 +96,9 @@ pub struct Delivery {
     collectors: Collectors,
     next: Option<Command>,
     refused: u64,
+    /// An event was too large for this connection.
+    too_large: bool,
+    stall: Stall,
 }
 
 impl Delivery {
@@ -117,6 +121,8 @@ impl Delivery {
             collectors: Collectors::default(),
             next: None,
             refused: 0,
+            too_large: false,
+            stall: Stall::new(options.watchdog_ms, options.resend_max_ms),
         }
     }
 
@@ -126,6 +132,12 @@ impl Delivery {
             News::Connected { session_present, max_payload } => {
                 self.up = true;
                 self.open = 1;
+                self.stall.begin();
+                self.too_large = false;
+                if *max_payload > self.max_payload {
+                    // What was too large may fit now.
+                    self.hold_until = 0;
+                }
                 self.max_payload = *max_payload;
                 // With its session the broker still has what it stored; without, it may have forgotten that too.
                 let kept =
@@ -182,6 +194,7 @@ impl Delivery {
 
     /// The collector has more than before.
     fn progress(&mut self, now: Millis, outbox: &mut Outbox) {
+        self.stall.moved();
         let before = self.flights.len();
         self.flights.retain(|f| !outbox.has_acked(f.epoch, f.last));
         if self.probing {
@@ -229,6 +242,10 @@ impl Delivery {
             self.up = false;
             return Some(Command::Rebuild { why: "the broker confirms nothing" });
         }
+        if self.stall.is_over(now, self.collectors.online() == Some(true) && outbox.waiting() > 0) {
+            self.up = false;
+            return Some(Command::Rebuild { why: "nothing is acknowledged although a collector is online" });
+        }
         if outbox.has_undeclared() {
             outbox.declare(stamp);
         }
@@ -264,6 +281,12 @@ impl Delivery {
         self.went_ahead = batch.ahead;
         if items.len() > room {
             // One event alone is more than this broker takes.
+            if self.too_large {
+                // Nothing goes over this connection; another one, or another broker, may take more.
+                self.up = false;
+                return Some(Command::Rebuild { why: "the broker takes no message as large as ours" });
+            }
+            self.too_large = true;
             self.refused += 1;
             self.again(outbox, self.flights.len());
             self.wait = self.options.resend_max_ms;
@@ -322,7 +345,10 @@ impl Delivery {
             return None;
         }
         let hold = Some(self.hold_until).filter(|t| *t > 0);
-        [self.silent_broker(), self.silent_collector(), hold].into_iter().flatten().min()
+        [self.silent_broker(), self.silent_collector(), hold, self.stall.deadline()]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// Whether a connection stands.
@@ -335,6 +361,12 @@ impl Delivery {
     #[must_use]
     pub fn collector(&self) -> Option<bool> {
         self.collectors.online()
+    }
+
+    /// When the link was first rebuilt since the last acknowledgement although everything was there, and how often.
+    #[must_use]
+    pub fn stalled(&self) -> Option<(Millis, u32)> {
+        self.stall.over()
     }
 
     /// Messages the broker refused.
@@ -506,11 +538,51 @@ mod tests {
     }
 
     #[test]
+    fn without_acknowledgements_though_a_collector_is_there_the_link_is_rebuilt_ever_more_rarely() {
+        let mut r = Rig::new(3);
+        r.tell(0, News::Collector { name: "c-1".to_owned(), online: true, fresh: false });
+        let (mut now, mut rebuilt) = (0, Vec::new());
+        while now < 3_600_000 {
+            while let Some(command) = r.d.poll(at(now), &mut r.o) {
+                match command {
+                    Command::Publish { token, .. } => r.tell(now, News::Stored { token }),
+                    Command::Rebuild { .. } => {
+                        rebuilt.push(now / 1000);
+                        r.tell(
+                            now,
+                            News::Disconnected { why: String::new(), retry_in_ms: 1, refused: false },
+                        );
+                        r.up(now, false);
+                    }
+                    _ => {}
+                }
+            }
+            now = r.d.deadline().unwrap().max(now + 1);
+        }
+        assert_eq!(rebuilt, [180, 540, 1140, 1740, 2340, 2940, 3540]);
+        assert_eq!(r.d.stalled().map(|(_, times)| times), Some(7));
+        r.acked(now, 3);
+        assert_eq!(r.d.stalled(), None);
+        // One that is away is waited for.
+        let mut r = Rig::new(3);
+        r.tell(0, News::Collector { name: "c-1".to_owned(), online: false, fresh: true });
+        for now in (0..3_600_000).step_by(1000) {
+            r.sends(now);
+        }
+        assert_eq!(r.d.stalled(), None);
+    }
+
+    #[test]
     fn an_event_larger_than_the_broker_takes_is_held_not_hammered() {
         let mut r = Rig::new(1);
         r.tell(0, News::Connected { session_present: false, max_payload: 40 });
         assert!(r.sends(0).is_empty());
         assert_eq!((r.d.refused(), r.d.deadline()), (1, Some(600_000)));
+        // It may have been changed meanwhile, which only another connection tells.
+        assert!(matches!(r.d.poll(at(600_000), &mut r.o), Some(Command::Rebuild { .. })));
+        // A broker that takes larger ones gets it at once.
+        r.up(600_001, false);
+        assert_eq!(r.sends(600_001), [1]);
         r.up(1, false);
         r.tell(1, News::Collector { name: "c-1".to_owned(), online: true, fresh: true });
         assert_eq!(r.sends(1), [1]);

@@ -9,8 +9,8 @@ mod collectors;
 mod config;
 pub mod delivery;
 mod fault;
-#[cfg(test)]
-mod hostile_tests;
+mod session;
+mod stall;
 mod task;
 #[cfg(test)]
 mod tests;
@@ -24,7 +24,8 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 pub use backoff::{backoff, seed};
-pub use config::{Broker, Config, ConfigError, Ready};
+pub use config::{Broker, Config, ConfigError, Ready, Urls};
+pub use fault::words_of_tls;
 
 use crate::clock::Stamp;
 
@@ -164,6 +165,10 @@ pub struct Traffic {
     pub received: u64,
     /// Connections attempted.
     pub attempts: u64,
+    /// The broker in use or tried last, by its place in the list.
+    pub broker: usize,
+    /// When the link last showed that it lives.
+    pub alive: Millis,
 }
 
 /// The running link.

@@ -1,5 +1,7 @@
 //! The link against a real mosquitto: plain, password, TLS.
 
+mod hostile;
+
 use std::io::Write as _;
 use std::path::Path;
 use std::process::{Child, Command as Process, Stdio};
@@ -19,11 +21,11 @@ use crate::disk::Folder;
 use crate::duration::Span;
 use crate::outbox::{self, Outbox};
 
-pub(super) const LIMIT: Duration = Duration::from_secs(20);
+const LIMIT: Duration = Duration::from_secs(20);
 
-pub(super) fn config(port: u16) -> Config {
+fn config(port: u16) -> Config {
     Config {
-        url: format!("mqtt://127.0.0.1:{port}"),
+        url: format!("mqtt://127.0.0.1:{port}").into(),
         site: "lab".into(),
         node: "n-1".into(),
         retry_min: Span(50),
@@ -44,12 +46,12 @@ fn compose() -> Compose {
     })
 }
 
-pub(super) fn start(c: &Config) -> Link {
+fn start(c: &Config) -> Link {
     Link::start(c.check().unwrap(), compose())
 }
 
 /// Reads news until one is wanted.
-pub(super) async fn wait_for(link: &mut Link, mut wanted: impl FnMut(&News) -> bool) -> News {
+async fn wait_for(link: &mut Link, mut wanted: impl FnMut(&News) -> bool) -> News {
     let found = timeout(LIMIT, async {
         loop {
             let news = link.news.recv().await.unwrap();
@@ -62,16 +64,16 @@ pub(super) async fn wait_for(link: &mut Link, mut wanted: impl FnMut(&News) -> b
 }
 
 /// An outbox, its delivery and the link, run as the agent would.
-pub(super) struct Rig {
-    pub(super) outbox: Outbox,
-    pub(super) delivery: Delivery,
-    pub(super) link: Link,
-    pub(super) news: Vec<News>,
+struct Rig {
+    outbox: Outbox,
+    delivery: Delivery,
+    link: Link,
+    news: Vec<News>,
     _dir: tempfile::TempDir,
 }
 
 impl Rig {
-    pub(super) fn new(c: &Config, mut o: impl FnMut(&mut Options)) -> Self {
+    fn new(c: &Config, mut o: impl FnMut(&mut Options)) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let disk = Box::new(Folder::new(dir.path()));
         let (outbox, _) =
@@ -82,7 +84,7 @@ impl Rig {
         Self { outbox, delivery: Delivery::new("n-1", options), link, news: Vec::new(), _dir: dir }
     }
 
-    pub(super) fn push(&mut self, n: u64) {
+    fn push(&mut self, n: u64) {
         for i in 0..n {
             let mut f = Fact { kind: heapless::String::new(), text: heapless::String::new() };
             f.text.push_str(&format!("fact {i}")).unwrap();
@@ -93,7 +95,7 @@ impl Rig {
     }
 
     /// Until the condition holds; fails after a while.
-    pub(super) async fn until(&mut self, mut done: impl FnMut(&Self) -> bool) {
+    async fn until(&mut self, mut done: impl FnMut(&Self) -> bool) {
         let end = clock::instant() + LIMIT;
         while !done(self) {
             let last = &self.news[self.news.len().saturating_sub(6)..];
@@ -113,7 +115,7 @@ impl Rig {
         }
     }
 
-    pub(super) fn connections(&self) -> usize {
+    fn connections(&self) -> usize {
         self.news.iter().filter(|n| matches!(n, News::Connected { .. })).count()
     }
 }
@@ -132,7 +134,7 @@ impl Drop for Mosquitto {
     }
 }
 
-pub(super) async fn free_port() -> u16 {
+async fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port()
 }
 
@@ -327,7 +329,7 @@ async fn tls_with_certificates_on_both_sides() {
     let Some(broker) = broker.await else { return };
     let dir = broker.dir.path();
     let good = Config {
-        url: format!("mqtts://localhost:{}", broker.port),
+        url: format!("mqtts://localhost:{}", broker.port).into(),
         ca_file: Some(dir.join("ca.pem")),
         cert_file: Some(dir.join("mouse.pem")),
         key_file: Some(dir.join("mouse.key")),
@@ -336,7 +338,7 @@ async fn tls_with_certificates_on_both_sides() {
     let mut link = start(&good);
     wait_for(&mut link, |n| matches!(n, News::Connected { .. })).await;
     let mut link = start(&Config {
-        url: format!("mqtts://127.0.0.1:{}", broker.port),
+        url: format!("mqtts://127.0.0.1:{}", broker.port).into(),
         node: "n-2".into(),
         ..good.clone()
     });
@@ -356,4 +358,35 @@ async fn tls_with_certificates_on_both_sides() {
     assert!(said.contains("broker.key: does not go with"), "{said}");
     let said = Config { key_file: Some(dir.join("ca.pem")), ..good }.check().unwrap_err().to_string();
     assert!(said.contains("ca.pem: no private key in it"), "{said}");
+}
+
+#[tokio::test]
+async fn from_the_second_broker_it_goes_back_to_the_first_once_that_answers() {
+    let port = free_port().await;
+    let Some(second) = Mosquitto::start(|_| "allow_anonymous true".into()).await else { return };
+    let mut c = config(port);
+    c.url.0.push(format!("mqtt://127.0.0.1:{}", second.port));
+    (c.keep_alive, c.return_after) = (Span::secs(5), Span(1000));
+    let mut link = start(&c);
+    wait_for(&mut link, |n| matches!(n, News::Connected { .. })).await;
+    assert_eq!(link.traffic().broker, 1);
+    let Some(_first) = Mosquitto::start_in(tempfile::tempdir().unwrap(), port, "allow_anonymous true").await
+    else {
+        return;
+    };
+    let mut seen = collector(second.port).await;
+    let back = |n: &News| matches!(n, News::Disconnected { why, .. } if why == "the first broker is back");
+    wait_for(&mut link, back).await;
+    wait_for(&mut link, |n| matches!(n, News::Connected { .. })).await;
+    assert_eq!(link.traffic().broker, 0);
+    // It said goodbye: nobody at the second broker is told that it was lost.
+    let said = async {
+        loop {
+            let (topic, retained, _) = seen.recv().await.unwrap();
+            if topic.ends_with("/status") && !retained {
+                return;
+            }
+        }
+    };
+    timeout(LIMIT, said).await.unwrap();
 }

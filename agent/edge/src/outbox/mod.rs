@@ -7,11 +7,14 @@
 
 mod cursor;
 mod evict;
+mod gaps;
+pub mod inspect;
 mod ranges;
 mod record;
 mod recover;
 mod segments;
 mod sending;
+mod standing;
 mod store;
 #[cfg(test)]
 mod tests;
@@ -28,6 +31,7 @@ use record::HEADER;
 use store::Store;
 
 pub use recover::Recovery;
+pub use standing::Standing;
 
 /// Severity of a loss record.
 const LOSS_SEVERITY: u8 = 13;

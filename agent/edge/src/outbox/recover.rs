@@ -4,15 +4,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
-use fieldmouse_core::wire::{self, Kind, Loss, loss};
+use fieldmouse_core::wire::{self, Kind, Loss};
 
-use super::cursor::{self, Noted};
+use super::cursor;
+use super::gaps::{Seen, lane_of};
 use super::ranges::Range;
 use super::record::{self, Found, HEADER, SMALLEST};
 use super::segments::{TEMP, name, wire_item};
-use super::sending::Ahead;
 use super::store::{FILL, Store};
-use super::{Cover, Entropy, Lane, Options, Outbox, Rec, Seg, Sick};
+use super::{Cover, Entropy, Options, Outbox, Rec, Seg, Sick};
 use crate::clock::Stamp;
 use crate::disk::Disk;
 
@@ -34,14 +34,6 @@ pub struct Recovery {
     pub new_epoch: bool,
     /// Why events stand in memory alone, if they do.
     pub memory_only: Option<String>,
-}
-
-/// What a scan knows of one epoch.
-#[derive(Default)]
-struct Seen {
-    recs: Vec<Rec>,
-    covers: Vec<Cover>,
-    highest: u64,
 }
 
 /// What a look through all segments finds.
@@ -87,7 +79,14 @@ impl Outbox {
         outbox.store.settle(now);
         let mut report = Recovery::default();
         match outbox.scan() {
-            Ok(found) => report = found,
+            Ok(found) => {
+                if found.memory_only.is_some() {
+                    outbox.sick = Some(Sick::begin(now));
+                    let lane = outbox.new_lane();
+                    outbox.lanes.push(lane);
+                }
+                report = found;
+            }
             Err(e) => {
                 report.memory_only = Some(e.to_string());
                 outbox.sick = Some(Sick::begin(now));
@@ -200,7 +199,7 @@ impl Outbox {
             lanes.push(lane);
         }
         report.new_epoch = lanes.is_empty();
-        self.resume(&ords, &damaged)?;
+        report.memory_only = self.resume(&ords, &damaged)?.map(|e| e.to_string());
         for (file, at, bytes) in bad {
             self.quarantine(&file, at, &bytes);
         }
@@ -311,28 +310,32 @@ impl Outbox {
         }
     }
 
-    /// Goes on in the last segment if it is good.
-    fn resume(&mut self, ords: &[u64], damaged: &BTreeSet<u64>) -> io::Result<()> {
+    /// Goes on in the last segment if it is good. If the folder cannot be written, says why; what is there can still be
+    /// delivered.
+    fn resume(&mut self, ords: &[u64], damaged: &BTreeSet<u64>) -> io::Result<Option<io::Error>> {
+        let first = self.lanes.is_empty();
         let Some(&last) = ords.last() else {
-            if self.lanes.is_empty() {
+            if first {
                 self.active = 0;
             }
-            return Ok(());
+            return Ok(None);
         };
-        // What a killed process left in the page cache, names too, is about to be called durable.
-        if let Err(e) = self.store.sync(&name(last)) {
-            log::warn!("outbox: {}: {e}", name(last));
+        if let Err(e) = self.settle_last(&name(last)) {
             let bytes = self.store.read(&name(last), 0, usize::MAX >> 1)?;
-            self.store.replace(&name(last), TEMP, &bytes)?;
+            if let Some(seg) = self.segs.get_mut(&last) {
+                // To be written anew when the disk is back.
+                seg.filed = false;
+                seg.buf = bytes.get(..usize::try_from(seg.size).unwrap_or(0)).map(<[u8]>::to_vec);
+            }
+            return Ok(Some(e));
         }
-        self.store.sync_dir()?;
         let size = self.segs.get(&last).map_or(u64::MAX, |s| s.size);
         let is_good = !damaged.contains(&last) && size <= self.options.segment_bytes / 2;
-        if !is_good || !self.lanes.is_empty() {
+        if !is_good || !first {
             self.give_back(last, size);
         }
-        if !self.lanes.is_empty() {
-            return Ok(());
+        if !first {
+            return Ok(None);
         }
         self.active = last + 1;
         if is_good {
@@ -344,89 +347,24 @@ impl Outbox {
                 seg.buf = Some(bytes);
             }
         }
-        Ok(())
+        Ok(None)
+    }
+
+    /// What a killed process left in the page cache, names too, is about to be called durable.
+    fn settle_last(&mut self, file: &str) -> io::Result<()> {
+        if let Err(e) = self.store.sync(file) {
+            log::warn!("outbox: {file}: {e}");
+            let bytes = self.store.read(file, 0, usize::MAX >> 1)?;
+            self.store.replace(file, TEMP, &bytes)?;
+        }
+        self.store.sync_dir()
     }
 }
 
 /// Junk without what was never written around it.
-fn unfilled(bytes: &[u8], at: usize, len: usize) -> (usize, usize) {
+pub(super) fn unfilled(bytes: &[u8], at: usize, len: usize) -> (usize, usize) {
     let junk = bytes.get(at..at + len).unwrap_or_default();
     let before = junk.iter().take_while(|b| **b == FILL).count();
     let behind = junk.iter().rev().take_while(|b| **b == FILL).count();
     (at + before, len.saturating_sub(before + behind))
-}
-
-/// What an epoch holds, with what is missing from it.
-fn lane_of(epoch: u64, noted: Option<&Noted>, mut seen: Seen, report: &mut Recovery) -> Lane {
-    // A number may stand twice, in a segment and in its copy: they are the same.
-    seen.recs.sort_by_key(|r| r.seq);
-    seen.recs.dedup_by_key(|r| r.seq);
-    seen.covers.sort_by_key(|c| c.seq);
-    seen.covers.dedup_by_key(|c| c.seq);
-    let lowest = seen
-        .recs
-        .first()
-        .map(|r| r.seq)
-        .into_iter()
-        .chain(seen.covers.iter().map(|c| c.range.first))
-        .min()
-        .unwrap_or(seen.highest + 1);
-    let mut lane = Lane::new(epoch);
-    lane.acked = noted.map_or(lowest - 1, |n| n.acked);
-    lane.guessed = (noted.is_none() && lowest > 1).then_some(0);
-    lane.next = noted.map_or(1, |n| n.next).max(seen.highest + 1).max(lane.acked + 1);
-    seen.recs.retain(|r| r.seq > lane.acked);
-    lane.recs = seen.recs.into();
-    lane.covers = seen.covers.into_iter().filter(|c| c.seq > lane.acked).collect();
-    lane.opened = lane.next;
-    lane.ready = lane.next - 1;
-    lane.sent = lane.acked;
-    lane.ahead = Ahead::from(lane.ready);
-    lane.lost = noted.map_or(0, |n| n.lost);
-    // Every number without a record is covered by a loss record, or noted with its reason, or was damaged.
-    let mut gaps = Vec::new();
-    let mut from = lane.acked + 1;
-    for rec in &lane.recs {
-        gaps.push((from, rec.seq));
-        from = rec.seq + 1;
-    }
-    gaps.push((from, lane.next));
-    let mut said: Vec<Range> = lane.covers.iter().map(|c| c.range).collect();
-    said.sort_unstable_by_key(|r| r.first);
-    let holes = noted.map(|n| n.holes.as_slice()).unwrap_or_default();
-    for (first, end) in gaps {
-        for (first, end, known) in carve(first, end, &said) {
-            if known.is_some() {
-                continue;
-            }
-            for (first, end, reason) in carve(first, end, holes) {
-                let count = end - first;
-                lane.holes.add(Range { first, count, reason: reason.unwrap_or(loss::DAMAGED) });
-                if reason.is_none() {
-                    lane.lost += count;
-                    report.lost += count;
-                }
-            }
-        }
-    }
-    lane
-}
-
-/// Cuts `first..end` along sorted ranges: each piece with the reason of the range it lies in, if any.
-fn carve(first: u64, end: u64, along: &[Range]) -> Vec<(u64, u64, Option<u8>)> {
-    let (mut out, mut at) = (Vec::new(), first);
-    for r in along {
-        let (from, to) = (r.first.max(at), (r.last() + 1).min(end));
-        if from < to {
-            if at < from {
-                out.push((at, from, None));
-            }
-            out.push((from, to, Some(r.reason)));
-            at = to;
-        }
-    }
-    if at < end {
-        out.push((at, end, None));
-    }
-    out
 }

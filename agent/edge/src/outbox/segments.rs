@@ -209,8 +209,6 @@ impl Outbox {
             return false;
         }
         for ord in waiting {
-            // What was free in it when the disk failed.
-            self.give_back(ord, self.segs.get(&ord).map_or(0, |s| s.size));
             let Some(buf) = self.segs.get(&ord).and_then(|s| s.buf.as_ref()) else { continue };
             let file = name(ord);
             let done = if !buf.is_empty() {

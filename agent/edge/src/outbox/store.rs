@@ -99,7 +99,8 @@ impl Store {
 
     /// Writes into a file and makes it durable, its name too if it is new.
     pub(super) fn write(&mut self, name: &str, at: u64, bytes: &[u8]) -> io::Result<()> {
-        let new = !self.sizes.contains_key(name);
+        // An empty one may be what an attempt that failed has left: nobody synced its name.
+        let new = self.size(name) == 0;
         let done = self
             .disk
             .write(name, at, bytes)

@@ -114,6 +114,11 @@ impl Ram {
         (files.calls, files.fail, files.peak) = (0, None, 0);
         Self(Arc::new(Mutex::new(files)))
     }
+    /// Of the writing calls from now on, `times` fail beginning with the `nth`.
+    fn fail_from(&self, nth: u64, times: u64) {
+        let mut files = self.0.lock().unwrap();
+        files.fail = Some((files.calls + nth, times));
+    }
     /// Power is lost: what was not synced is gone but for `torn` bytes of it.
     fn cut(&self, torn: usize) {
         for (bytes, durable) in self.0.lock().unwrap().files.values_mut() {
@@ -509,6 +514,128 @@ fn numbers_given_in_memory_are_not_given_again_after_a_restart() {
     }
     c.drain(&mut o, 0);
     assert_eq!(c.ids().len(), 40);
+}
+
+#[test]
+fn a_full_outbox_declares_what_the_collector_waits_for() {
+    let ram = Ram::default();
+    let (mut o, _) = ram.open(36 * 1024);
+    for id in 1..=400 {
+        say(&mut o, 0, 17, id, 200);
+    }
+    o.declare(at(0));
+    o.sync_now(0);
+    // The collector has what was lost so far; the records that said so still wait behind all others.
+    let told = o.lanes[0].covers.iter().map(|c| c.range.last()).max().unwrap();
+    assert!(o.acked(0, o.epoch(), told));
+    // The next one is damaged, and there is no room to say so.
+    let first = o.lanes[0].recs[0];
+    ram.edit(&segments::name(first.seg), |bytes| bytes[first.off as usize + HEADER + 20] ^= 1);
+    Collector::default().deliver(&mut o, 1);
+    (401..).take_while(|id| say(&mut o, 0, 17, *id, 0) > 0 && o.has_room(LOSS_BYTES)).last();
+    assert!(o.has_undeclared() && first.seq == told + 1);
+    o.declare(at(0));
+    assert!(o.lanes[0].covers.iter().any(|c| c.range.first == first.seq), "{:?}", o.lanes[0].covers);
+}
+
+#[test]
+fn what_became_of_an_event_is_known() {
+    let ram = Ram::default();
+    let (mut o, _) = ram.open(1 << 15);
+    let (epoch, seq) = (o.epoch(), say(&mut o, 0, 9, 1, 0));
+    assert_eq!(o.standing(epoch, seq), Standing::Pending);
+    o.sync(1000);
+    assert_eq!(o.standing(epoch, seq), Standing::Durable);
+    o.acked(1000, epoch, seq);
+    assert_eq!(o.standing(epoch, seq), Standing::Durable);
+    let seq = say(&mut o, 1000, 9, 2, 200);
+    for id in 3..=300 {
+        say(&mut o, 1000, 17, id, 200);
+    }
+    assert_eq!(o.standing(epoch, seq), Standing::Lost, "it had to make room");
+    ram.fail_from(1, u64::MAX);
+    let seq = say(&mut o, 2000, 17, 302, 0);
+    o.sync(2000);
+    assert_eq!(o.standing(epoch, seq), Standing::Volatile, "it moved to another epoch");
+    let (epoch, seq) = (o.epoch(), say(&mut o, 2000, 17, 303, 0));
+    assert_eq!(o.standing(epoch, seq), Standing::Volatile);
+    ram.fail_from(1, 0);
+    o.sync(100_000);
+    assert_eq!(o.standing(epoch, seq), Standing::Durable, "the disk is back");
+}
+
+#[test]
+fn what_moved_to_memory_is_not_found_under_its_old_number() {
+    let (ram, ..) = twelve();
+    let (mut o, _) = ram.open(1 << 20);
+    say(&mut o, 0, 9, 13, 0);
+    // The bytes are written, then the sync fails, and so does writing them anew.
+    ram.fail_from(2, 2);
+    o.sync(1000);
+    assert!(o.is_memory_only());
+    let mut c = Collector::default();
+    c.deliver(&mut o, 100);
+    // Killed: the file has what was written, synced or not.
+    c.drain(&mut ram.copy().open(1 << 20).0, 0);
+    assert_eq!(c.got.values().filter(|id| **id == Some(13)).count(), 1);
+}
+
+#[test]
+fn numbers_are_not_forgotten_while_the_cursor_cannot_be_written() {
+    let (ram, _, epoch) = twelve();
+    let (mut o, _) = ram.open(1 << 20);
+    say(&mut o, 0, 9, 13, 0);
+    ram.fail_from(1, u64::MAX);
+    o.sync(1000);
+    let mut c = Collector::default();
+    c.deliver(&mut o, 100);
+    c.ack(&mut o, 1000);
+    // One call works, then no other: not the time to remove the file that shows which numbers were given.
+    ram.fail_from(2, u64::MAX);
+    o.sync(10_000);
+    drop(o);
+    ram.fail_from(1, 0);
+    let (o, _) = ram.open(1 << 20);
+    assert!(o.epoch() != epoch || o.next_seq() > 12, "{} is given again", o.next_seq());
+}
+
+#[test]
+fn an_epoch_that_is_over_does_not_come_back() {
+    let (ram, file, _) = twelve();
+    let old = ram.0.lock().unwrap().files[&file].clone();
+    let (mut o, _) = ram.open(1 << 20);
+    say(&mut o, 0, 9, 13, 0);
+    ram.fail_from(1, 5);
+    o.sync(1000);
+    let mut c = Collector::default();
+    c.drain(&mut o, 1000);
+    o.sync(10_000_000);
+    assert!(!o.is_memory_only());
+    let epoch = o.epoch();
+    drop(o);
+    // The removal of the first epoch's file did not last.
+    ram.0.lock().unwrap().files.insert(file, old);
+    let (mut o, _) = ram.open(1 << 20);
+    assert_eq!(o.epoch(), epoch);
+    say(&mut o, 0, 9, 14, 0);
+    c.drain(&mut o, 0);
+    assert_eq!(c.ids().len(), 14);
+}
+
+#[test]
+fn what_is_in_a_folder_that_cannot_be_written_is_delivered() {
+    let (ram, _, epoch) = twelve();
+    ram.fail_from(1, u64::MAX);
+    let (mut o, report) = ram.open(1 << 20);
+    assert!(o.is_memory_only() && report.memory_only.is_some() && o.epoch() != epoch);
+    let mut c = Collector::default();
+    c.deliver(&mut o, 100);
+    assert_eq!(c.ids().len(), 12);
+    say(&mut o, 0, 9, 13, 0);
+    ram.fail_from(1, 0);
+    c.drain(&mut o, 0);
+    assert!(!o.is_memory_only());
+    assert_eq!((c.ids().len(), c.lost.len()), (13, 0));
 }
 
 #[test]

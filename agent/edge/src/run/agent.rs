@@ -9,6 +9,7 @@ use fieldmouse_core::series::{Millis, NoData, cut};
 use fieldmouse_core::wire::{self, Kind, phase};
 use tokio::sync::mpsc;
 
+use super::handed::Handed;
 use super::{Start, report};
 use crate::clock::{self, Stamp};
 use crate::config::{self, Config};
@@ -16,21 +17,27 @@ use crate::control::{Ask, Request};
 use crate::culprit::Culprits;
 use crate::dating::Undated;
 use crate::disk::Folder;
+use crate::floor::Floor;
 use crate::link::delivery::{self, Delivery};
 use crate::link::{Command, Compose, Leaf, News, Traffic};
 use crate::outbox::{self, Outbox};
 use crate::pipeline::{Output, Pipeline};
 use crate::sampler::{Health, Sampler};
 use crate::sources::machine::{self, Machine};
+use crate::supervisor::Vitals;
 
 /// How often processes are counted, so that the one at fault can be told.
 const CULPRITS_MS: Millis = 10_000;
+/// How often it is asked whether the clock was compared with others.
+const TIME_MS: Millis = 3_600_000;
 /// A source's fault is told when it has lasted so many ticks, and so is its end.
 const TROUBLE_TICKS: u8 = 5;
 
 /// The state of a running agent.
 pub(super) struct Agent {
     pub(super) config: Config,
+    /// The brokers' addresses, in the link's order.
+    pub(super) brokers: Vec<String>,
     pub(super) pipeline: Pipeline,
     pub(super) sampler: Sampler,
     pub(super) outbox: Outbox,
@@ -47,6 +54,8 @@ pub(super) struct Agent {
     last_tick: Option<Millis>,
     next_beat: Millis,
     next_culprits: Millis,
+    next_time: Millis,
+    pub(super) floor: Arc<Floor>,
     troubles: HashMap<&'static str, (u8, bool)>,
     birth: Arc<Mutex<report::Hello>>,
     born_with: usize,
@@ -55,6 +64,7 @@ pub(super) struct Agent {
     body: Vec<u8>,
     undated: Undated,
     file: Option<PathBuf>,
+    handed: Handed,
 }
 
 /// What is known of the connection.
@@ -63,11 +73,13 @@ pub(super) struct LinkState {
     pub(super) up: bool,
     pub(super) since: Millis,
     pub(super) why: String,
+    /// The broker does not want us.
+    pub(super) refused: bool,
 }
 
 impl Agent {
     pub(super) fn new(start: Start) -> anyhow::Result<Self> {
-        let Start { config, forecaster, file, .. } = start;
+        let Start { config, forecaster, file, broker } = start;
         let written = &config.written;
         let now = clock::mono_ms();
         let dir = written.agent.state_dir.join("outbox");
@@ -84,11 +96,14 @@ impl Agent {
         let pipeline = Pipeline::new(written.detect.false_alarms, forecaster, outbox.next_seq());
         let sampler =
             Sampler::new(&config.sources, &written.agent.root, config.deadline(), written.agent.tick.0)?;
+        let floor = broker.floor().clone();
+        floor.load(&written.agent.state_dir);
         let delivery = Delivery::new(&config.node, delivery::Options::new(written.broker.keep_alive.0));
         let culprits = Culprits::new(&written.agent.root);
         Ok(Self {
             machine: machine::describe(),
             next_beat: now + 10_000,
+            brokers: broker.brokers().iter().map(ToString::to_string).collect(),
             config,
             pipeline,
             sampler,
@@ -103,6 +118,8 @@ impl Agent {
             late: 0,
             last_tick: None,
             next_culprits: 0,
+            next_time: now + 60_000,
+            floor,
             troubles: HashMap::new(),
             birth: Arc::default(),
             born_with: 0,
@@ -111,6 +128,7 @@ impl Agent {
             body: vec![0; wire::MAX_PAYLOAD],
             undated: Undated::default(),
             file,
+            handed: Handed::default(),
         })
     }
 
@@ -138,6 +156,7 @@ impl Agent {
         if self.born_with != self.pipeline.keys().len() {
             self.be_born();
         }
+        self.keep_time(now);
         if now >= self.next_beat {
             self.next_beat = now + self.config.written.agent.beat.0;
             self.beat(now);
@@ -274,38 +293,39 @@ impl Agent {
         Box::new(move |what| shared.lock().map(|hello| hello.compose(what)).unwrap_or_default())
     }
 
-    pub(super) fn on_news(&mut self, now: Millis, news: &News) {
+    pub(super) fn on_news(&mut self, now: Millis, news: &News, traffic: &Traffic) {
+        let broker = self.brokers.get(traffic.broker).map_or("", String::as_str);
         match news {
             News::Connected { .. } => {
-                self.link = LinkState { up: true, since: now, why: String::new() };
-                log::info!("connected to {}", self.config.written.broker.url);
+                self.link = LinkState { up: true, since: now, ..LinkState::default() };
+                log::info!("connected to {broker}");
                 self.beat(now);
             }
             // Told once per change, not per attempt.
-            News::Disconnected { why, retry_in_ms, .. } if self.link.up || self.link.why != *why => {
-                log::warn!("{}: {why}; next attempt in {} ms", self.config.written.broker.url, retry_in_ms);
+            News::Disconnected { why, retry_in_ms, refused } if self.link.up || self.link.why != *why => {
+                log::warn!("{broker}: {why}; next attempt in {retry_in_ms} ms");
                 let since = if self.link.up { now } else { self.link.since };
-                self.link = LinkState { up: false, since, why: why.clone() };
+                self.link = LinkState { up: false, since, why: why.clone(), refused: *refused };
             }
             News::Warning(what) => log::warn!("{what}"),
-            News::Refused { why, .. } => {
-                log::warn!("{} refused a message: {why}", self.config.written.broker.url)
-            }
+            News::Refused { why, .. } => log::warn!("{broker} refused a message: {why}"),
             _ => {}
         }
         self.delivery.on_news(now, news, &mut self.outbox);
     }
 
     pub(super) fn on_request(&mut self, now: Millis, request: Request, traffic: &Traffic) {
-        let reply = match request.ask {
-            Ask::Status => report::status(self, now, traffic),
+        match request.ask {
+            Ask::Status => {
+                // A client that went away needs no answer.
+                let _gone = request.answer.send(report::status(self, now, traffic));
+            }
             Ask::Event { kind, text, severity } => {
                 let fact = wire::Fact { kind: cut(&kind), text: cut(&text) };
-                serde_json::json!({"seq": self.push(Kind::Fact, severity, &fact)})
+                let seq = self.push(Kind::Fact, severity, &fact);
+                self.handed.wait(&self.outbox, seq, request.answer);
             }
-        };
-        // A client that went away needs no answer.
-        let _gone = request.answer.send(reply);
+        }
     }
 
     /// Takes over what may change while running. A bad file changes nothing, and is told.
@@ -346,6 +366,7 @@ impl Agent {
             self.outbox.declare(stamp);
         }
         self.outbox.sync(stamp.mono_ms);
+        self.handed.answer(&self.outbox);
         for command in self.publish.drain(..) {
             // A beat that finds no room is not missed; a birth is made again at the next connection.
             if let Err(error) = commands.try_send(command) {
@@ -370,7 +391,33 @@ impl Agent {
         due.into_iter().flatten().min().unwrap_or(now + 60_000).max(now + 1)
     }
 
+    /// Whether it gets on.
+    pub(super) fn vitals(&self, traffic: &Traffic) -> Vitals {
+        Vitals {
+            ticked: self.last_tick.unwrap_or(self.started),
+            tick_ms: self.config.written.agent.tick.0,
+            // Before its first sign it has the time since the start.
+            link: traffic.alive.max(self.started),
+            wedged: self.delivery.stalled().filter(|_| self.link.up),
+        }
+    }
+
+    /// Keeps what is known of the time, for a start with a clock that was not set.
+    fn keep_time(&mut self, now: Millis) {
+        if now < self.next_time {
+            return;
+        }
+        self.next_time = now + TIME_MS;
+        if clock::is_synced() {
+            self.floor.set(clock::wall_s());
+        }
+        if let Err(e) = self.floor.keep(&self.config.written.agent.state_dir) {
+            log::debug!("the time cannot be kept: {e}");
+        }
+    }
+
     pub(super) fn close(&mut self) {
         self.outbox.close(clock::mono_ms());
+        self.handed.answer(&self.outbox);
     }
 }

@@ -127,6 +127,12 @@ pub(super) fn status(agent: &mut Agent, now: Millis, traffic: &Traffic) -> Value
         "uptime_s": now.saturating_sub(agent.started) / 1000,
         "ticks": agent.ticks,
         "late": agent.late,
+        "clock": match clock::stamp().clock {
+            0 => "unset",
+            1 => "free",
+            _ => "synced",
+        },
+        "time": agent.floor.words(),
         "false_alarms": agent.config.written.detect.false_alarms.to_string(),
         "opened": agent.pipeline.episodes().opened,
         "muted": agent.pipeline.episodes().muted,
@@ -134,8 +140,11 @@ pub(super) fn status(agent: &mut Agent, now: Millis, traffic: &Traffic) -> Value
             "state": if agent.link.up { "up" } else { "down" },
             "for": ago(agent.link.since),
             "why": agent.link.why,
-            "broker": agent.config.written.broker.url,
+            "broker": agent.brokers.get(traffic.broker),
+            "brokers": agent.brokers,
+            "refused": agent.link.refused,
             "collector": agent.delivery.collector(),
+            "rebuilds": agent.delivery.stalled().map_or(0, |(_, times)| times),
             "bytes_sent": traffic.sent,
             "bytes_received": traffic.received,
             "attempts": traffic.attempts,
@@ -158,6 +167,14 @@ pub(super) fn status(agent: &mut Agent, now: Millis, traffic: &Traffic) -> Value
         "sources": sources,
         "episodes": agent.open_episodes(now).iter().map(decode::episode).collect::<Vec<_>>(),
     })
+}
+
+/// How the agent is, in a line.
+pub(super) fn one_line(agent: &Agent) -> String {
+    let link =
+        if agent.link.up { "connected".to_owned() } else { format!("not connected: {}", agent.link.why) };
+    let (open, waiting) = (agent.pipeline.episodes().count_open(), agent.outbox.waiting());
+    format!("{link}; {waiting} events waiting; {open} episodes open")
 }
 
 /// The processes that use most, by name.
