@@ -1,15 +1,10 @@
 //! Short runs of the simulations, and what they found once.
 
-use fieldmouse::budget::Budget;
-use fieldmouse::pipeline::{Output, Pipeline};
-use fieldmouse_core::metric;
-use fieldmouse_core::series::{Reading, SeriesKey};
 use fieldmouse_tests::repository;
 use fieldmouse_tests::sim::disk::Fault::{Eio, Full, LostPages, ReadOnly};
 use fieldmouse_tests::sim::mutants;
 use fieldmouse_tests::sim::power::Op::{self, *};
 use fieldmouse_tests::sim::power::{Effort, Seen, run};
-use fieldmouse_tests::sim::rng::Rng;
 use fieldmouse_tests::sim::schedule::Plan;
 use fieldmouse_tests::sim::world;
 
@@ -173,40 +168,4 @@ fn a_seed_decides_everything() {
     assert_eq!(a, b, "the same seed, the same course of events");
     assert_ne!(a.trace, c.trace);
     assert!(a.produced > 0);
-}
-
-/// Ticks of a device that sleeps now and then, for up to eight hours; from tick `load` on its processors are busy for two
-/// minutes. Episodes told, and sleeps.
-fn doze(seed: u64, load: Option<u64>) -> (usize, u64) {
-    let mut rng = Rng::new(seed);
-    let mut pipeline = Pipeline::new(Budget::default(), None, 1);
-    for core in 0..8 {
-        pipeline.index(
-            &SeriesKey::new(
-                metric::CPU_MODE,
-                &[["user", "system", "nice", "iowait", "irq", "softirq", "steal", "guest"][core]],
-            ),
-            0,
-        );
-    }
-    let (mut now, mut told, mut sleeps) = (5_000, Vec::new(), 0);
-    for tick in 0..1500 {
-        let busy = load.is_some_and(|from| (from..from + 120).contains(&tick));
-        let mut reading = || Some(Ok(if busy { 0.95 } else { 0.2 } + rng.below(1000) as f64 / 20_000.0));
-        let readings: Vec<Option<Reading>> = (0..8).map(|_| reading()).collect();
-        pipeline.tick(now, &readings, &mut told);
-        let sleeps_now = rng.chance(10);
-        sleeps += u64::from(sleeps_now);
-        now += if sleeps_now { rng.spread(2_000, 8 * 3_600_000) } else { rng.between(990, 1010) };
-    }
-    (told.iter().filter(|o| matches!(o, Output::Episode { .. })).count(), sleeps)
-}
-
-#[test]
-fn sleep_is_no_anomaly() {
-    let runs: Vec<_> = (1..=40).map(|seed| doze(seed, None)).collect();
-    println!("{} runs, seeds 1 to 40, {} sleeps", runs.len(), runs.iter().map(|r| r.1).sum::<u64>());
-    assert!(runs.iter().all(|r| r.0 == 0 && r.1 > 0), "{runs:?}");
-    let loads = (1..=10).filter(|seed| doze(*seed, Some(1200)).0 > 0).count();
-    assert!(loads > 5, "a load between the sleeps is told in {loads} of 10 runs");
 }

@@ -111,6 +111,16 @@ impl Plan {
                 Fault { at: rng.below(ms_of_day(ms)), what, ms }
             })
             .collect();
+        if rng.chance(250) {
+            // Nothing that comes later hides what this leaves behind.
+            let what = rng.pick(&[What::Silent(1000), What::Drops(1000), What::Refuses(1000)]);
+            faults.push(Fault { at: ms - 20 * MINUTE, what, ms: 20 * MINUTE - 1 });
+        }
+        if rng.chance(250) {
+            // Long enough to fill an outbox.
+            let what = What::Partition(rng.index(devices));
+            faults.push(Fault { at: rng.below(4 * HOUR), what, ms: rng.between(8 * HOUR, 18 * HOUR) });
+        }
         faults.sort_by_key(|f| f.at);
         Self { seed, devices, collectors, ms, faults }
     }

@@ -78,7 +78,7 @@ impl World {
         let clients = plan.devices + plan.collectors;
         let mut q = Queue::new(rng.fork(), clients);
         let devices: Vec<Device> = (0..plan.devices)
-            .map(|d| Device::new(d, Options::new(rng.pick(&[32 * 1024, 64 * 1024, 1 << 20])), rng.fork()))
+            .map(|d| Device::new(d, Options::new(rng.pick(&[32 * 1024, 32 * 1024, 1 << 20])), rng.fork()))
             .collect();
         let collectors: Vec<Gatherer> = (0..plan.collectors)
             .map(|c| Gatherer::new(plan.devices + c, c, dir.join(format!("{}-{c}.db", plan.seed))))
@@ -269,8 +269,8 @@ impl World {
         let n = if rng.chance(50) { rng.between(2, 10) } else { 1 };
         let severity = rng.pick(&[9, 9, 9, 9, 9, 9, 9, 13, 13, 17, 21]);
         let len = rng.spread(1, 199) as u16;
-        if *burst == 0 && rng.chance(12) {
-            *burst = rng.between(20, 300);
+        if *burst == 0 && rng.chance(30) {
+            *burst = rng.between(20, 400);
         }
         let wait = if *burst > 0 {
             *burst -= 1;

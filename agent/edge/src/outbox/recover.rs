@@ -11,6 +11,7 @@ use super::ranges::Range;
 use super::record::{self, Found, HEADER, SMALLEST};
 use super::seen::{Seen, lane_of};
 use super::segments::{TEMP, name, wire_item};
+use super::sending::Ahead;
 use super::store::{FILL, Store};
 use super::{Cover, Entropy, Options, Outbox, Rec, Seg, Sick};
 use crate::clock::Stamp;
