@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use fieldmouse_tests::results::Row;
 use fieldmouse_tests::sim::power::{Effort, Seen, run, script, tell};
 
 fn main() -> anyhow::Result<ExitCode> {
@@ -61,6 +62,11 @@ fn main() -> anyhow::Result<ExitCode> {
     }
     let (opened, distinct) = (opened.into_inner(), distinct.lock().unwrap().len());
     let last = next.into_inner().min(from.saturating_add(seeds)) - 1;
+    let mut row =
+        Row::new("A3", "power cut at every call of the disk: every kind of state it may leave", Some(from));
+    row.count("power_cuts.states", distinct as u64, "states");
+    row.failures("power_cuts.wrong", failures.len() as u64, "scripts");
+    row.figure("power_cuts.scripts", last + 1 - from, "scripts");
     println!(
         "power-cuts: {opened} states opened, {distinct} distinct, seeds {from}..={last}, {} failures",
         failures.len()

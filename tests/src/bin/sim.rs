@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use fieldmouse_tests::results::Row;
 use fieldmouse_tests::sim::schedule::Plan;
 use fieldmouse_tests::sim::shrink::tell;
 use fieldmouse_tests::sim::world::run;
@@ -64,6 +65,21 @@ fn main() -> anyhow::Result<ExitCode> {
     let reports = reports.into_inner().unwrap();
     let sum = |f: fn(&fieldmouse_tests::sim::world::Report) -> u64| reports.iter().map(f).sum::<u64>();
     let settled = reports.iter().map(|r| r.settled).max().unwrap_or_default();
+    let ran = (reports.len() + failures.len()) as u64;
+    let mut row =
+        Row::new("A14", "the whole system on virtual time, a day a seed, everything going wrong", Some(from));
+    row.count("sim.seeds", ran, "seeds");
+    row.failures("sim.broken", failures.len() as u64, "seeds");
+    row.bound("sim.bound", ran);
+    row.figure("sim.events", sum(|r| r.produced), "events");
+    row.figure("sim.settled", settled / 1000, "s after the last fault at most");
+    let jumps = |seed: &u64| Plan::of(*seed).faults.iter().filter(|f| f.what.sets_a_clock()).count() as u64;
+    let scripts: Vec<u64> = (from..from + ran).map(|seed| jumps(&seed)).filter(|n| *n > 0).collect();
+    let mut row =
+        Row::new("C1", "wall clocks set by seconds to decades and back, as part of A14", Some(from));
+    row.count("sim.clock_scripts", scripts.len() as u64, "scripts");
+    row.failures("sim.clock_broken", failures.len() as u64, "seeds");
+    row.figure("sim.clock_jumps", scripts.iter().sum::<u64>(), "jumps");
     println!(
         "sim: {} seeds from {from}, {} days of virtual time, {} happenings: {} events produced, {} called durable, {} \
          declared lost, {} sent twice and shown once; {} commits, {} connections; settled {} s after the last fault at \

@@ -61,6 +61,14 @@ pub enum What {
     CollectorWall(usize, i64),
 }
 
+impl What {
+    /// Whether it sets a wall clock.
+    #[must_use]
+    pub fn sets_a_clock(self) -> bool {
+        matches!(self, Self::Wall(..) | Self::CollectorWall(..))
+    }
+}
+
 /// When, what, how long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Fault {
