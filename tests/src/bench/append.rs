@@ -6,6 +6,7 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::results::Row;
 use crate::wait::timed;
 use fieldmouse::clock::{self, Stamp};
 use fieldmouse::disk::Folder;
@@ -137,8 +138,10 @@ pub fn main(args: &[String]) {
             *best = best.max(events / took.as_secs_f64());
         }
     }
+    let mut row = Row::new("append", "durable commits of 4 KiB, beside peers in the same run", None);
+    row.count("append.commits", (GROUPS * ROUNDS) as u64, "commits each");
     for ((name, _), speed) in CONTESTANTS.iter().zip(best) {
-        println!("append.{name}.rate {speed:.0} events/s");
+        row.figure(&format!("append.{name}"), format!("{speed:.0}"), "events/s");
     }
     for (name, open) in CONTESTANTS {
         let device = Device::new(place);
@@ -146,6 +149,7 @@ pub fn main(args: &[String]) {
         let before = device.written();
         (0..GROUPS).for_each(|_| commit(&groups));
         drop(commit);
-        println!("append.{name}.written {:.0} By/event", (device.written() - before) as f64 / events);
+        let bytes = (device.written() - before) as f64 / events;
+        row.figure(&format!("append.{name}_bytes"), format!("{bytes:.0}"), "By/event");
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::broker::Mosquitto;
 use crate::http;
 use crate::program::{Agent, Collector};
+use crate::results::Row;
 use crate::wait::{timed, wait_for};
 use fieldmouse::clock::{self, Stamp};
 use fieldmouse::disk::Folder;
@@ -68,11 +69,12 @@ pub fn main() {
         }
     });
     agent.until("an empty outbox", |s| s["outbox"]["waiting"] == 0);
-    println!("drain.backlog {BACKLOG} events");
-    println!("drain.backlog_bytes {bytes} By");
-    println!("drain.rate {:.0} events/s", BACKLOG as f64 / took.as_secs_f64());
-    println!("drain.live_events {} events", waits.len());
-    println!("drain.live_wait_max {:.2} s", waits.iter().copied().fold(0.0, f64::max));
-    let status = agent.status();
-    println!("drain.lost {} events", status["outbox"]["lost"]);
+    let mut row = Row::new("drain", "a backlog of a day goes home while events go on", None);
+    row.count("drain.backlog", BACKLOG, "events");
+    row.failures("drain.lost", agent.status()["outbox"]["lost"].as_u64().unwrap(), "events");
+    row.figure("drain.rate", format!("{:.0}", BACKLOG as f64 / took.as_secs_f64()), "events/s");
+    row.figure("drain.bytes", bytes, "By");
+    row.figure("drain.live", waits.len(), "live events meanwhile");
+    let longest = waits.iter().copied().fold(0.0, f64::max);
+    row.figure("drain.live_wait_max", format!("{longest:.2}"), "s");
 }
