@@ -12,3 +12,4 @@ tests/bench/cost.sh --warm 60 --seconds 300
 target/release/bench replay-speed
 target/release/bench append
 target/release/bench drain
+target/release/bench flash

@@ -4,4 +4,5 @@
 pub mod append;
 pub mod drain;
 pub mod endtoend;
+pub mod flash;
 pub mod replay_speed;

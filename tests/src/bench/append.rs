@@ -81,14 +81,14 @@ const CONTESTANTS: [Contestant; 4] =
 
 /// A file system of its own in a file, so that all that reaches its device is counted, the journal included, and nothing
 /// of others.
-struct Device {
+pub(super) struct Device {
     dir: tempfile::TempDir,
-    mount: PathBuf,
+    pub(super) mount: PathBuf,
     sectors: PathBuf,
 }
 
 impl Device {
-    fn new(place: &str) -> Self {
+    pub(super) fn new(place: &str) -> Self {
         let dir = tempfile::tempdir_in(place).unwrap();
         let (image, mount) = (dir.path().join("image"), dir.path().join("mount"));
         std::fs::File::create(&image).unwrap().set_len(1 << 30).unwrap();
@@ -104,7 +104,7 @@ impl Device {
     }
 
     /// Bytes ever written to the device.
-    fn written(&self) -> u64 {
+    pub(super) fn written(&self) -> u64 {
         run("sync", &["-f".as_ref(), self.mount.as_ref()]);
         let stat = std::fs::read_to_string(&self.sectors).unwrap();
         stat.split_whitespace().nth(6).unwrap().parse::<u64>().unwrap() * 512

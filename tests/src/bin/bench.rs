@@ -1,4 +1,4 @@
-//! `bench append [DIRECTORY] | drain | endtoend [OPTIONS] | replay-speed`: prints the figures of one benchmark.
+//! `bench append [DIRECTORY] | drain | endtoend [OPTIONS] | flash [DIRECTORY] | replay-speed`: prints the figures of one benchmark.
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -12,11 +12,12 @@ fn main() -> ExitCode {
         "append" => bench::append::main(rest),
         "drain" => bench::drain::main(),
         "endtoend" => bench::endtoend::main(rest),
+        "flash" => bench::flash::main(rest),
         "replay-speed" => bench::replay_speed::main(),
         other => {
             let _gone = writeln!(
                 std::io::stderr(),
-                "bench: `{other}` is not understood; usage: bench append|drain|endtoend|replay-speed"
+                "bench: `{other}` is not understood; usage: bench append|drain|endtoend|flash|replay-speed"
             );
             return ExitCode::from(2);
         }
