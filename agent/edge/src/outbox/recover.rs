@@ -233,13 +233,14 @@ impl Outbox {
             }
         };
         let mut bad = Vec::new();
+        let is_cut = (bytes.len() as u64) < self.options.segment_bytes;
         let (mut end, mut tail) = (0, 0);
         record::scan(&bytes, |found| {
             let (at, head, whole) = match found {
                 Found::Record(at, head) => (at, head, true),
                 Found::Broken(at, head) => (at, head, false),
-                Found::Junk(junk, len) => {
-                    let (at, len) = unfilled(&bytes, junk, len);
+                Found::Junk(junk, whole) => {
+                    let (at, len) = unfilled(&bytes, junk, whole);
                     if len > 0 {
                         bad.push((at, len));
                     }
@@ -247,7 +248,7 @@ impl Outbox {
                     if len > 0 && at == junk {
                         end = at + len;
                         // Where the file was cut, less than a record may be left of one.
-                        tail = (len / SMALLEST).max(usize::from(end == bytes.len()));
+                        tail = (len / SMALLEST).max(usize::from(is_cut && junk + whole == bytes.len()));
                     }
                     return;
                 }
@@ -281,13 +282,6 @@ impl Outbox {
                 epoch.covers.push(Cover { seq: head.seq, range, sent: false });
             }
         });
-        let begun = bytes.iter().any(|b| *b != 0 && *b != FILL);
-        if !begun && !bad.is_empty() {
-            // Its making was cut short: it never held anything.
-            survey.damaged.insert(ord);
-            (end, tail) = (0, 0);
-            bad.clear();
-        }
         self.segs.insert(ord, Seg { size: end as u64, filed: true, ..Seg::default() });
         if !is_last {
             // It was given back once already; a power cut can bring it again.

@@ -51,7 +51,7 @@ impl Outbox {
         }
         let at = self.flushed as u64;
         if self.store.size(&file) == 0 {
-            match self.store.prepare(&file, self.options.segment_bytes) {
+            match self.store.prepare(&file, TEMP, self.options.segment_bytes) {
                 Ok(()) => self.free = self.options.segment_bytes,
                 Err(e) => log::debug!("outbox: {file} cannot be made full-size: {e}"),
             }

@@ -93,8 +93,9 @@ impl Store {
 
     /// Makes a file of `size` bytes that stand for nothing, and its name, durable. What is written into it later costs
     /// the flash only itself: neither size nor blocks of the file change.
-    pub(super) fn prepare(&mut self, name: &str, size: u64) -> io::Result<()> {
-        self.write(name, 0, &vec![FILL; usize::try_from(size).unwrap_or(0)])
+    pub(super) fn prepare(&mut self, name: &str, temp: &str, size: u64) -> io::Result<()> {
+        // It gets its name when it is whole: what looks otherwise later was damaged.
+        self.replace(name, temp, &vec![FILL; usize::try_from(size).unwrap_or(0)])
     }
 
     /// Writes into a file and makes it durable, its name too if it is new.
