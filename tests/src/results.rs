@@ -45,7 +45,7 @@ impl Row {
     /// With 95 % confidence a failure is rarer than this: the rule of three, for `tries` that were drawn at random.
     pub fn bound(&mut self, name: &str, tries: u64) {
         if self.failures == 0 && tries > 0 {
-            self.tell("bound", name, format!("{:.5}", 3.0 / tries as f64), "per try");
+            self.tell("bound", name, format!("{:.1e}", 3.0 / tries as f64), "per try");
         }
     }
 

@@ -62,18 +62,21 @@ fn table(results: &str) -> String {
             join(of("count").iter().map(|(_, value, unit)| format!("{value} {unit}")).collect(), ", ");
         let failed: u64 = of("failures").iter().map(|(_, value, _)| value.parse::<u64>().unwrap()).sum();
         let kinds = join(of("failures").iter().map(|(name, ..)| short(name)).collect(), ", ");
-        let bound =
-            of("bound").first().map_or("all were tried".to_owned(), |(_, value, _)| (*value).to_owned());
+        let bound = match of("bound").first() {
+            Some((_, value, _)) => (*value).to_owned(),
+            None if of("failures").is_empty() => String::new(),
+            None => "all were tried".to_owned(),
+        };
         let beside = join(
             of("figure").iter().map(|(n, value, unit)| format!("{}: {value} {unit}", short(n))).collect(),
             "; ",
         );
+        let id = if number == 0 { letters } else { format!("{letters}{number}") };
+        let failed = if kinds.is_empty() { String::new() } else { format!("{failed} ({kinds})") };
         let last = row.values().last().unwrap();
         let (seed, commit) = (&last["seed"], last["commit"].as_str().unwrap());
         let seed = if seed.is_null() { String::new() } else { seed.to_string() };
-        out += &format!(
-            "| {letters}{number} | {what} | {tries} | {failed} ({kinds}) | {bound} | {beside} | {seed} | {commit} |\n"
-        );
+        out += &format!("| {id} | {what} | {tries} | {failed} | {bound} | {beside} | {seed} | {commit} |\n");
     }
     out
 }
@@ -102,7 +105,7 @@ mod tests {
             rows,
             [
                 "| A2 | w | 5 u | 2 (lost) | all were tried | start max: 4 u | 7 | c |",
-                "| A11 | w | 3 u | 0 () | all were tried |  | 7 | c |"
+                "| A11 | w | 3 u |  |  |  | 7 | c |"
             ]
         );
         let page = format!("a\n{BEGIN}old\n{END}b\n");

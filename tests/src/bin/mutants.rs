@@ -10,7 +10,7 @@ use fieldmouse_tests::repository;
 use fieldmouse_tests::sim::mutants::all;
 
 /// What a simulation may look at before a mutant counts as not found.
-const POWER_CUTS: [&str; 3] = ["--states", "60000", "--quick"];
+const POWER_CUTS: [&str; 3] = ["--states", "300000", "--quick"];
 const SIM: [&str; 3] = ["--seeds", "300", "--quick"];
 
 fn main() -> anyhow::Result<ExitCode> {

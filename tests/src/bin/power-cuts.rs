@@ -66,6 +66,7 @@ fn main() -> anyhow::Result<ExitCode> {
         Row::new("A3", "power cut at every call of the disk: every kind of state it may leave", Some(from));
     row.count("power_cuts.states", distinct as u64, "states");
     row.failures("power_cuts.wrong", failures.len() as u64, "scripts");
+    row.bound("power_cuts.bound", distinct as u64);
     row.figure("power_cuts.scripts", last + 1 - from, "scripts");
     println!(
         "power-cuts: {opened} states opened, {distinct} distinct, seeds {from}..={last}, {} failures",

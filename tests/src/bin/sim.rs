@@ -79,6 +79,7 @@ fn main() -> anyhow::Result<ExitCode> {
         Row::new("C1", "wall clocks set by seconds to decades and back, as part of A14", Some(from));
     row.count("sim.clock_scripts", scripts.len() as u64, "scripts");
     row.failures("sim.clock_broken", failures.len() as u64, "seeds");
+    row.bound("sim.clock_bound", scripts.len() as u64);
     row.figure("sim.clock_jumps", scripts.iter().sum::<u64>(), "jumps");
     println!(
         "sim: {} seeds from {from}, {} days of virtual time, {} happenings: {} events produced, {} called durable, {} \
