@@ -15,7 +15,7 @@ use tokio::time::{sleep, timeout};
 /// Calm before the drill: the agent judges nothing in its first 30 readings.
 const CALM: Duration = Duration::from_secs(60);
 /// From this share of all processors on, one more busy loop is nothing new.
-const BUSY: f64 = 0.6;
+const BUSY: f64 = 0.3;
 
 /// Runs the demo until Ctrl-C, or until the drill is over.
 ///
