@@ -46,6 +46,8 @@ pub struct Request {
 
 /// A client that says nothing for so long is gone.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// An answer may wait for a commit of a worn flash.
+const ANSWER: Duration = Duration::from_millis(crate::outbox::SYNC_WORN_MS + 5_000);
 /// Clients served at once.
 const CLIENTS: usize = 16;
 /// The longest question.
@@ -144,7 +146,7 @@ async fn tell(
     mut waiting: mpsc::Receiver<oneshot::Receiver<Value>>,
 ) -> anyhow::Result<()> {
     while let Some(reply) = waiting.recv().await {
-        let text = format!("{}\n", tokio::time::timeout(PATIENCE, reply).await??);
+        let text = format!("{}\n", tokio::time::timeout(ANSWER, reply).await??);
         tokio::time::timeout(PATIENCE, write.write_all(text.as_bytes())).await??;
     }
     Ok(())
@@ -160,7 +162,7 @@ pub fn ask(socket: &Path, ask: &Ask) -> anyhow::Result<Value> {
     let mut stream = std::os::unix::net::UnixStream::connect(socket).with_context(|| {
         format!("{shown}: no agent answers; is `fieldmouse run` running with this socket?")
     })?;
-    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_read_timeout(Some(ANSWER))?;
     stream.set_write_timeout(Some(PATIENCE))?;
     writeln!(stream, "{}", serde_json::to_string(ask)?)?;
     let mut line = String::new();

@@ -6,7 +6,6 @@ use std::io;
 use super::cursor;
 use super::record::{self, Found, HEADER};
 use super::recover::unfilled;
-use super::store::FILL;
 use crate::disk::Disk;
 
 /// What stands in the folder.
@@ -108,10 +107,6 @@ impl Inspection {
                 }
             }
         });
-        if content.iter().all(|b| *b == 0 || *b == FILL) {
-            // Its making was cut short: it never held anything.
-            s.damage.clear();
-        }
         s
     }
 

@@ -44,7 +44,7 @@ const URGENT: u8 = 17;
 /// Group commit: nothing waits longer for the disk, …
 const SYNC_MS: Millis = 1000;
 /// … unless the flash had its share for the day.
-const SYNC_WORN_MS: Millis = 10_000;
+pub(crate) const SYNC_WORN_MS: Millis = 10_000;
 /// What an item takes beside its body, at most.
 const ITEM: usize = 48;
 /// How often the cursor is written when only acknowledgements came.

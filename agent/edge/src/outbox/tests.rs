@@ -305,6 +305,8 @@ fn a_zeroed_block_is_damage_even_where_nothing_else_is() {
     let (ram, ..) = twelve();
     let zeroed = [vec![0; 512], vec![0xFF; 3584]].concat();
     ram.0.lock().unwrap().files.insert("0000000000000001.seg".to_owned(), (zeroed.clone(), zeroed));
+    let seen = inspect::inspect(&mut ram.clone()).unwrap();
+    assert!(!seen.is_whole(), "who only looks sees it, too");
     let (o, r) = ram.open(1 << 20);
     assert_eq!(
         (r.records, r.damaged_bytes, r.lost),

@@ -265,7 +265,7 @@ fn a_steady_machine_grows_no_series() {
 
 /// `cargo test --release -p fieldmouse cost_of_a_sample -- --ignored --nocapture`
 #[test]
-#[ignore = "measures this machine"]
+#[ignore = "a benchmark: it prints times of this machine and checks nothing"]
 fn cost_of_a_sample() {
     for kind in KINDS {
         let mut source = build(kind.name, Path::new("/"));
