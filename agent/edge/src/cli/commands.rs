@@ -79,8 +79,13 @@ fn replay(args: &Args, input: &Path) -> Result<(), Failure> {
     let config = args.config()?;
     let forecaster = forecaster(&config).map_err(|e| Failure::Config(format!("model.file: {e:#}")))?;
     let pipeline = Pipeline::new(config.written.detect.false_alarms, forecaster, 1);
-    let files =
-        replay::Files { input: input.to_owned(), scores: args.scores.clone(), events: args.events.clone() };
+    let files = replay::Files {
+        input: input.to_owned(),
+        scores: args.scores.clone(),
+        events: args.events.clone(),
+        state_in: args.state_in.clone(),
+        state_out: args.state_out.clone(),
+    };
     let start = clock::instant();
     let summary = replay::run(&files, pipeline)?;
     let took = clock::since(start).as_secs_f64();

@@ -18,6 +18,7 @@ use crate::culprit::Culprits;
 use crate::dating::Undated;
 use crate::disk::Folder;
 use crate::floor::Floor;
+use crate::learnt::keeper::Keeper;
 use crate::link::delivery::{self, Delivery};
 use crate::link::{Command, Compose, Leaf, News, Traffic};
 use crate::outbox::{self, Outbox};
@@ -28,8 +29,6 @@ use crate::supervisor::Vitals;
 
 /// How often processes are counted, so that the one at fault can be told.
 const CULPRITS_MS: Millis = 10_000;
-/// How often it is asked whether the clock was compared with others.
-const TIME_MS: Millis = 3_600_000;
 /// A source's fault is told when it has lasted so many ticks, and so is its end.
 const TROUBLE_TICKS: u8 = 5;
 
@@ -39,6 +38,8 @@ pub(super) struct Agent {
     /// The brokers' addresses, in the link's order.
     pub(super) brokers: Vec<String>,
     pub(super) pipeline: Pipeline,
+    pub(super) keeper: Keeper,
+    pub(super) boot: u128,
     pub(super) sampler: Sampler,
     pub(super) outbox: Outbox,
     pub(super) delivery: Delivery,
@@ -54,7 +55,7 @@ pub(super) struct Agent {
     last_tick: Option<Millis>,
     next_beat: Millis,
     next_culprits: Millis,
-    next_time: Millis,
+    pub(super) next_time: Millis,
     pub(super) floor: Arc<Floor>,
     troubles: HashMap<&'static str, (u8, bool)>,
     birth: Arc<Mutex<report::Hello>>,
@@ -64,7 +65,7 @@ pub(super) struct Agent {
     body: Vec<u8>,
     undated: Undated,
     pub(super) file: Option<PathBuf>,
-    handed: Handed,
+    pub(super) handed: Handed,
 }
 
 /// What is known of the connection.
@@ -93,7 +94,12 @@ impl Agent {
         if outbox.is_memory_only() {
             log::warn!("outbox {}: cannot be written; events are kept in memory only", dir.display());
         }
-        let pipeline = Pipeline::new(written.detect.false_alarms, forecaster, outbox.next_seq());
+        let mut pipeline = Pipeline::new(written.detect.false_alarms, forecaster, outbox.next_seq());
+        let dir = written.agent.state_dir.join("learnt");
+        let (keeper, learnt) =
+            Keeper::open(Box::new(Folder::new(&dir)), written.detect.flash_bytes_per_day, now);
+        let boot = clock::boot();
+        pipeline.restore(learnt, clock::stamp(), boot);
         let sampler =
             Sampler::new(&config.sources, &written.agent.root, config.deadline(), written.agent.tick.0)?;
         let floor = broker.floor().clone();
@@ -106,6 +112,8 @@ impl Agent {
             brokers: broker.brokers().iter().map(ToString::to_string).collect(),
             config,
             pipeline,
+            keeper,
+            boot,
             sampler,
             outbox,
             delivery,
@@ -156,6 +164,10 @@ impl Agent {
         if self.born_with != self.pipeline.keys().len() {
             self.be_born();
         }
+        if self.ticks == 1 {
+            self.tell_restored();
+        }
+        self.keep(now).await;
         self.keep_time(now);
         if now >= self.next_beat {
             self.next_beat = now + self.config.written.agent.beat.0;
@@ -167,6 +179,9 @@ impl Agent {
         match output {
             Output::Episode { mut body, severity } => {
                 body.culprit = self.blame(now, &body);
+                if body.phase != phase::UPDATED {
+                    self.keeper.note_change();
+                }
                 log::info!("episode {}: {}", body.id, fieldmouse_core::explain::sentence(&body));
                 self.push(Kind::Episode, severity, &body);
                 // People wait for this; the rest may wait for its second.
@@ -369,24 +384,5 @@ impl Agent {
             link: traffic.alive.max(self.started),
             wedged: self.delivery.stalled().filter(|_| self.link.up),
         }
-    }
-
-    /// Keeps what is known of the time, for a start with a clock that was not set.
-    fn keep_time(&mut self, now: Millis) {
-        if now < self.next_time {
-            return;
-        }
-        self.next_time = now + TIME_MS;
-        if clock::is_synced() {
-            self.floor.set(clock::wall_s());
-        }
-        if let Err(e) = self.floor.keep(&self.config.written.agent.state_dir) {
-            log::debug!("the time cannot be kept: {e}");
-        }
-    }
-
-    pub(super) fn close(&mut self) {
-        self.outbox.close(clock::mono_ms());
-        self.handed.answer(&self.outbox);
     }
 }

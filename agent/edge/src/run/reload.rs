@@ -27,6 +27,7 @@ impl Agent {
             Sampler::new(&config.sources, &written.agent.root, config.deadline(), written.agent.tick.0)?;
         let needs_restart = self.config.differs_beyond_reload(&config);
         self.pipeline.set_budget(written.detect.false_alarms);
+        self.keeper.set_budget(written.detect.flash_bytes_per_day);
         self.sampler = sampler;
         // The loop keeps its rhythm and its links; only these two may change under it.
         self.config.sources = config.sources.clone();
