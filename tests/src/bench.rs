@@ -6,3 +6,5 @@ pub mod drain;
 pub mod endtoend;
 pub mod flash;
 pub mod replay_speed;
+pub mod seasons;
+pub mod telemetry;

@@ -1,4 +1,5 @@
-//! `bench append [DIRECTORY] | drain | endtoend [OPTIONS] | flash [DIRECTORY] | replay-speed`: prints the figures of one benchmark.
+//! `bench append [DIRECTORY] | drain | endtoend [OPTIONS] | flash [DIRECTORY] | replay-speed | seasons [OPTIONS]`: prints the
+//! figures of one benchmark.
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -14,10 +15,11 @@ fn main() -> ExitCode {
         "endtoend" => bench::endtoend::main(rest),
         "flash" => bench::flash::main(rest),
         "replay-speed" => bench::replay_speed::main(),
+        "seasons" => bench::seasons::main(rest),
         other => {
             let _gone = writeln!(
                 std::io::stderr(),
-                "bench: `{other}` is not understood; usage: bench append|drain|endtoend|flash|replay-speed"
+                "bench: `{other}` is not understood; usage: bench append|drain|endtoend|flash|replay-speed|seasons"
             );
             return ExitCode::from(2);
         }
