@@ -2,12 +2,13 @@
 //!
 //! It counts time on an axis of its own, which goes on over restarts, so that what was learnt keeps its dates.
 
+mod device;
 mod keep;
 
 use std::collections::HashMap;
 
 use fieldmouse_core::episode::{Episodes, Times};
-use fieldmouse_core::judge::{self, Rules, Series};
+use fieldmouse_core::judge::{Rules, Series};
 use fieldmouse_core::quality::Verdict;
 use fieldmouse_core::series::{Millis, NoData, Reading, SeriesKey};
 use fieldmouse_core::surprise::Threshold;
@@ -16,6 +17,7 @@ use fieldmouse_core::{shape, wire};
 
 use crate::budget::Budget;
 use crate::scorer::Forecaster;
+use device::Device;
 
 /// What a tick may bring to tell.
 #[derive(Debug, Clone, PartialEq)]
@@ -72,6 +74,7 @@ pub struct Pipeline {
     /// By how much the pipeline's own time is ahead of the caller's.
     ahead: i64,
     restored: keep::Restored,
+    device: Device,
 }
 
 impl Pipeline {
@@ -96,6 +99,7 @@ impl Pipeline {
             since: Vec::new(),
             ahead: 0,
             restored: keep::Restored::default(),
+            device: Device::default(),
         }
     }
 
@@ -159,13 +163,6 @@ impl Pipeline {
         self.ruled_for = (0, self.tick_ms);
     }
 
-    /// 0..1 for the whole device: the highest score of a series that may open an episode; 0.5 is the threshold.
-    #[must_use]
-    pub fn score(&self) -> f32 {
-        let headlines = self.keys.iter().zip(&self.series).filter(|(k, _)| judge::may_open(k.metric()));
-        headlines.map(|(_, s)| s.now.score).fold(0.0, f32::max)
-    }
-
     /// What there is to say of every open episode now.
     #[must_use]
     pub fn open_episodes(&self, now: Millis) -> Vec<wire::Episode> {
@@ -178,6 +175,7 @@ impl Pipeline {
     /// Takes one tick. `readings[i]` belongs to series `i`; `None`: it was not due.
     pub fn tick(&mut self, now: Millis, readings: &[Option<Reading>], out: &mut Vec<Output>) {
         let now = self.own(now);
+        let passed = self.last.map_or(0, |last| now.saturating_sub(last));
         self.note_tick(now);
         self.recall_episodes(now);
         for (i, reading) in readings.iter().enumerate().take(self.keys.len()) {
@@ -192,6 +190,7 @@ impl Pipeline {
                 out.push(Output::Trouble { series: i, body: trouble(key, told, why, checked.value) });
             }
         }
+        self.appraise(now, passed);
         self.forecast();
         let Self { keys, series, model, tick_ms, episodes, .. } = self;
         episodes.step(now, keys, series, &mut |notice| {

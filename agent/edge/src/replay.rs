@@ -102,6 +102,7 @@ pub fn run(files: &Files, mut pipeline: Pipeline) -> anyhow::Result<Summary> {
             })?);
         }
         told.clear();
+        pipeline.set_wall(u64::try_from(wall).ok());
         pipeline.tick(now, &readings, &mut told);
         summary.rows += 1;
         summary.span_ms = now;

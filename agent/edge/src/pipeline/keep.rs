@@ -1,6 +1,7 @@
 //! What a pipeline keeps over a restart, and how it goes on from there.
 
 use fieldmouse_core::episode::{Episodes, Times};
+use fieldmouse_core::joint::Joint;
 use fieldmouse_core::judge::Series;
 use fieldmouse_core::series::{Millis, SeriesKey};
 use fieldmouse_core::window::WINDOW;
@@ -11,8 +12,9 @@ use crate::learnt::{Layout, Learnt, Moment, Refused, What, Writer};
 
 /// State of a series: itself, the verdict of quality that was told, when it was first read.
 type KeptSeries = (Series, u8, Option<Millis>);
-/// State of the device: when it last ticked, how long its ticks are, its episodes, and the series these speak of.
-type KeptDevice = (Option<Millis>, Millis, Episodes, Vec<(usize, SeriesKey)>);
+/// State of the device: when it last ticked, how long its ticks are, its episodes, the series these speak of, and what
+/// all series say together.
+type KeptDevice = (Option<Millis>, Millis, Episodes, Vec<(usize, SeriesKey)>, Joint);
 
 /// What came back from before the start.
 #[derive(Debug, Default)]
@@ -96,7 +98,7 @@ impl Pipeline {
             let mut members: Vec<_> = self.episodes.members().map(|i| (i, self.keys[i].clone())).collect();
             members.sort_unstable();
             members.dedup();
-            let device = (self.last, self.tick_ms, &self.episodes, members);
+            let device = (self.last, self.tick_ms, &self.episodes, members, self.device.joint());
             file.device(What::Device, Layout::of::<KeptDevice>(), &device);
         }
         file
@@ -141,7 +143,8 @@ impl Pipeline {
 
     /// Takes up the episodes from before the start, now that the series are known.
     pub(super) fn recall_episodes(&mut self, now: Millis) {
-        let Some((_, _, mut episodes, members)) = self.restored.device.take() else { return };
+        let Some((_, _, mut episodes, members, joint)) = self.restored.device.take() else { return };
+        self.device.resume(joint);
         episodes.resume(self.episodes.next_id(), |old| {
             let (_, key) = members.iter().find(|(i, _)| *i == old)?;
             self.by_key.get(key).copied()

@@ -150,13 +150,15 @@ impl Agent {
         self.ticks += 1;
         let readings = self.sampler.sample(now, &mut self.pipeline).await;
         let mut outputs = std::mem::take(&mut self.outputs);
+        let stamp = clock::stamp();
+        self.pipeline.set_wall(stamp.wall_ms);
         self.pipeline.tick(now, readings, &mut outputs);
         for output in outputs.drain(..) {
             self.tell(now, output);
         }
         self.outputs = outputs;
         self.tell_troubled_sources();
-        self.date(clock::stamp());
+        self.date(stamp);
         if now >= self.next_culprits {
             self.culprits.observe(now);
             self.next_culprits = now + CULPRITS_MS;
