@@ -13,7 +13,6 @@ use super::handed::Handed;
 use super::{Start, report};
 use crate::clock::{self, Stamp};
 use crate::config::Config;
-use crate::control::{Ask, Request};
 use crate::culprit::Culprits;
 use crate::dating::Undated;
 use crate::disk::Folder;
@@ -94,7 +93,7 @@ impl Agent {
         if outbox.is_memory_only() {
             log::warn!("outbox {}: cannot be written; events are kept in memory only", dir.display());
         }
-        let mut pipeline = Pipeline::new(written.detect.false_alarms, forecaster, outbox.next_seq());
+        let mut pipeline = Pipeline::of(&config, forecaster, outbox.next_seq());
         let dir = written.agent.state_dir.join("learnt");
         let (keeper, learnt) =
             Keeper::open(Box::new(Folder::new(&dir)), written.detect.flash_bytes_per_day, now);
@@ -150,6 +149,7 @@ impl Agent {
         self.ticks += 1;
         let readings = self.sampler.sample(now, &mut self.pipeline).await;
         let mut outputs = std::mem::take(&mut self.outputs);
+        self.pipeline.follow_calendar(clock::stamp(), &mut outputs);
         self.pipeline.tick(now, readings, &mut outputs);
         for output in outputs.drain(..) {
             self.tell(now, output);
@@ -186,6 +186,14 @@ impl Agent {
                 self.push(Kind::Episode, severity, &body);
                 // People wait for this; the rest may wait for its second.
                 self.outbox.sync_now(now);
+            }
+            Output::Maintenance(maintenance) => {
+                let fact = maintenance.fact();
+                log::info!("{}: {}", fact.kind, fact.text);
+                self.push(Kind::Fact, 9, &fact);
+                // Once it is kept that this was told, it must not be lost.
+                self.outbox.sync_now(now);
+                self.keeper.note_change();
             }
             Output::Trouble { series, body } => {
                 // If its whole source is at fault, that is what is told.
@@ -327,20 +335,6 @@ impl Agent {
             _ => {}
         }
         self.delivery.on_news(now, news, &mut self.outbox);
-    }
-
-    pub(super) fn on_request(&mut self, now: Millis, request: Request, traffic: &Traffic) {
-        match request.ask {
-            Ask::Status => {
-                // A client that went away needs no answer.
-                let _gone = request.answer.send(report::status(self, now, traffic));
-            }
-            Ask::Event { kind, text, severity } => {
-                let fact = wire::Fact { kind: cut(&kind), text: cut(&text) };
-                let seq = self.push(Kind::Fact, severity, &fact);
-                self.handed.wait(&self.outbox, seq, request.answer);
-            }
-        }
     }
 
     /// Moves what is due: events to disk, batches to the link.
