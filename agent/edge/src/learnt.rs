@@ -38,6 +38,8 @@ pub enum What {
     Device = 2,
     /// Maintenance: what was opened by hand, and what was told.
     Calendar = 3,
+    /// Episodes of the last days.
+    Account = 4,
 }
 
 /// When a file was written, by every clock there is.

@@ -2,6 +2,7 @@
 //!
 //! It counts time on an axis of its own, which goes on over restarts, so that what was learnt keeps its dates.
 
+mod account;
 mod calendar;
 mod decide;
 mod keep;
@@ -12,6 +13,7 @@ use fieldmouse_core::episode::{Episodes, Times};
 use fieldmouse_core::judge::{self, Rules, Series};
 use fieldmouse_core::quality::Verdict;
 use fieldmouse_core::series::{Millis, NoData, Reading, SeriesKey};
+use fieldmouse_core::shape::Shape;
 use fieldmouse_core::surprise::Threshold;
 use fieldmouse_core::window::{Norm, WINDOW};
 use fieldmouse_core::{shape, wire};
@@ -20,6 +22,7 @@ use crate::budget::Budget;
 use crate::config::Config;
 use crate::scorer::Forecaster;
 
+pub use account::Realised;
 pub use calendar::Maintenance;
 
 /// What a tick may bring to tell.
@@ -47,6 +50,9 @@ pub enum Output {
 /// A fault of data is told when it has lasted so many readings, and so is its end.
 const TROUBLE_READINGS: u8 = 5;
 
+/// What is longer is no tick.
+const GAP_TICKS: Millis = 10;
+
 /// Anomalies that last less than this are not told.
 const SUSTAIN_MS: f32 = 5000.0;
 
@@ -66,6 +72,7 @@ pub struct Pipeline {
     rules: Vec<Rules>,
     decided: decide::Decided,
     calendar: calendar::Calendar,
+    account: account::Account,
     every_ms: Vec<u32>,
     troubles: Vec<Trouble>,
     norms: Vec<Option<Norm>>,
@@ -94,6 +101,7 @@ impl Pipeline {
             rules: Vec::new(),
             decided: decide::Decided::default(),
             calendar: calendar::Calendar::default(),
+            account: account::Account::default(),
             every_ms: Vec::new(),
             troubles: Vec::new(),
             norms: Vec::new(),
@@ -188,6 +196,12 @@ impl Pipeline {
         headlines.map(|(_, s)| s.now.score).fold(0.0, f32::max)
     }
 
+    /// What the budget came to.
+    #[must_use]
+    pub fn realised(&self) -> Realised {
+        self.account.realised(self.budget)
+    }
+
     /// What there is to say of every open episode now.
     #[must_use]
     pub fn open_episodes(&self, now: Millis) -> Vec<wire::Episode> {
@@ -218,11 +232,14 @@ impl Pipeline {
             }
         }
         self.forecast();
-        let Self { keys, series, model, tick_ms, episodes, .. } = self;
+        let Self { keys, series, model, tick_ms, episodes, account, .. } = self;
         episodes.step(now, keys, series, &mut |notice| {
             let mut body = notice.body;
             body.model = *model;
             body.spark = spark(&body, keys, series, *tick_ms);
+            if body.phase == wire::phase::OPENED && body.shape != Shape::Limit as u8 {
+                account.note();
+            }
             out.push(Output::Episode { body, severity: notice.severity });
         });
     }
@@ -254,6 +271,10 @@ impl Pipeline {
     fn note_tick(&mut self, now: Millis) {
         let passed = self.last.map_or(0, |last| now.saturating_sub(last));
         self.last = Some(now);
+        // A gap was not observed, nor is what is only seen.
+        if passed < GAP_TICKS * self.tick_ms && self.rules.iter().any(|r| !r.overrides.quiet) {
+            self.account.observe(passed);
+        }
         // A tenth off is jitter; more is another rhythm. A gap is no rhythm at all.
         let is_new_rhythm = passed > 0 && (passed * 10 < self.tick_ms * 9 || passed * 10 > self.tick_ms * 11);
         if is_new_rhythm && self.ruled_for.1 == 0 {

@@ -5,6 +5,7 @@ use fieldmouse_core::judge::Series;
 use fieldmouse_core::series::{Millis, SeriesKey};
 use fieldmouse_core::window::WINDOW;
 
+use super::account::Account;
 use super::{Pipeline, calendar};
 use crate::clock::Stamp;
 use crate::learnt::{Layout, Learnt, Moment, Refused, What, Writer};
@@ -56,6 +57,9 @@ impl Pipeline {
         let mut restored = Restored { learnt, ..Restored::default() };
         restored.told.age_ms = ago;
         restored.same_boot = boot != 0 && moment.boot == boot;
+        if let Some(account) = restored.learnt.device(What::Account) {
+            self.account = account;
+        }
         if let Some(kept) = restored.learnt.device(What::Calendar) {
             self.calendar.restore(kept);
         }
@@ -96,6 +100,7 @@ impl Pipeline {
         let moment = Moment { at: self.own(now.mono_ms), mono_ms: now.mono_ms, wall_ms: now.wall_ms, boot };
         let mut file = Writer::new(&moment);
         file.device(What::Calendar, Layout::of::<calendar::Kept>(), self.calendar.keep());
+        file.device(What::Account, Layout::of::<Account>(), &self.account);
         if self.restored.device.is_none() {
             let mut members: Vec<_> = self.episodes.members().map(|i| (i, self.keys[i].clone())).collect();
             members.sort_unstable();
