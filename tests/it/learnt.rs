@@ -171,7 +171,7 @@ fn replay_goes_on_where_another_ended() {
 
 /// Seconds learnt by what stands on a disk; none if there is nothing. Damage is a failure.
 fn kept_on(files: Files) -> Option<u64> {
-    let (keeper, learnt) = Keeper::open(Box::new(Ram::of(files)), 1 << 20, 0);
+    let (keeper, learnt) = Keeper::open(Box::new(Ram::of(files)), Some(1 << 20), 0);
     assert_eq!((learnt.refused.damaged, keeper.state.trouble), (0, None));
     learnt.moment.map(|m| m.at / SECOND)
 }
@@ -200,7 +200,7 @@ fn a_power_cut_leaves_the_old_or_the_new() {
     let mut durable = Vec::new();
     let mut changes = Vec::new();
     block_on(async {
-        let (mut keeper, _) = Keeper::open(Box::new(disk.clone()), 1 << 20, 0);
+        let (mut keeper, _) = Keeper::open(Box::new(disk.clone()), Some(1 << 20), 0);
         for (second, file) in
             [(100, File::Series), (200, File::Device), (300, File::Series), (400, File::Series)]
         {
@@ -233,7 +233,7 @@ fn a_failing_disk_keeps_the_old_and_is_said() {
         for call in 0..4 {
             let disk = Ram::default();
             block_on(async {
-                let (mut keeper, _) = Keeper::open(Box::new(disk.clone()), 1 << 20, 0);
+                let (mut keeper, _) = Keeper::open(Box::new(disk.clone()), Some(1 << 20), 0);
                 keep(&mut keeper, &pipeline, 100, File::Series).await;
                 disk.set(|faults, calls| faults.fail = Some((calls + 1 + call, 1, fault)));
                 keep(&mut keeper, &pipeline, 200, File::Series).await;
@@ -257,6 +257,23 @@ fn a_failing_disk_keeps_the_old_and_is_said() {
     }
     assert!(said >= 12, "{said}");
     println!("learnt.disk_faults {tried} faults, {said} said");
+}
+
+#[test]
+fn a_killed_agent_goes_on_from_memory_that_outlives_it() {
+    let dir = tempfile::tempdir_in("/dev/shm").unwrap();
+    assert!(fieldmouse::disk::is_memory(dir.path()), "/dev/shm is no tmpfs: mount -t tmpfs tmpfs /dev/shm");
+    let mut agent = start(dir.path());
+    agent.until("learning", |s| s["learnt"]["confident"].as_u64() > Some(20));
+    let file = dir.path().join("learnt/series");
+    let before = std::fs::read(&file).unwrap();
+    agent.until("what is learnt now to be kept", |_| std::fs::read(&file).unwrap() != before);
+    agent.run.signal(Signal::KILL);
+    assert_eq!(agent.run.ended().code(), None);
+    assert!(!dir.path().join("state/learnt/series").exists(), "nothing was worth a write of flash yet");
+    let s = start(dir.path()).status();
+    assert!(s["learnt"]["confident"].as_u64() > Some(20), "{}", s["learnt"]);
+    assert_eq!(s["learnt"]["restored"], s["learnt"]["series"], "{}", s["learnt"]);
 }
 
 fn start(dir: &Path) -> Agent {

@@ -81,7 +81,8 @@ impl Pipeline {
     /// Everything that was learnt, for [`Pipeline::restore`].
     #[must_use]
     pub fn save(&self, now: Stamp, boot: u128) -> Vec<u8> {
-        let mut file = self.file(now, boot);
+        // Untouched memory costs nothing; growing would.
+        let mut file = self.file(now, boot, self.keys.len() * 1024);
         let layout = Layout::of::<KeptSeries>();
         for (i, key) in self.keys.iter().enumerate() {
             file.series(key, layout, &(&self.series[i], self.troubles[i].told, self.since[i]));
@@ -93,12 +94,12 @@ impl Pipeline {
     /// The part of it that belongs to the whole device.
     #[must_use]
     pub fn save_device(&self, now: Stamp, boot: u128) -> Vec<u8> {
-        self.file(now, boot).done()
+        self.file(now, boot, 4096).done()
     }
 
-    fn file(&self, now: Stamp, boot: u128) -> Writer {
+    fn file(&self, now: Stamp, boot: u128, about: usize) -> Writer {
         let moment = Moment { at: self.own(now.mono_ms), mono_ms: now.mono_ms, wall_ms: now.wall_ms, boot };
-        let mut file = Writer::new(&moment);
+        let mut file = Writer::new(&moment, about);
         file.device(What::Calendar, Layout::of::<calendar::Kept>(), self.calendar.keep());
         file.device(What::Account, Layout::of::<Account>(), &self.account);
         if self.restored.device.is_none() {
