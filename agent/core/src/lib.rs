@@ -21,6 +21,7 @@ pub mod judge;
 pub mod metric;
 pub mod novelty;
 pub mod quality;
+pub mod rules;
 pub mod season;
 pub mod series;
 pub mod shape;

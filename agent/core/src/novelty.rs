@@ -57,7 +57,7 @@ pub struct Novelty {
     /// The highest of the last readings, and how long ago.
     peak: f32,
     since_peak: u32,
-    /// Whether any excursion goes on.
+    /// Whether it is away from its place.
     pub is_away: bool,
 }
 
@@ -132,7 +132,7 @@ impl Novelty {
             if self.readings > SETTLED && span(i) >= shortest {
                 for (direction, z) in self.directions[i].iter_mut().zip([z, -z]) {
                     novelty += direction.follow(z.min(MOST));
-                    self.is_away |= direction.height > 0.0;
+                    self.is_away |= i < SPANS.len() && direction.height > 0.0;
                 }
             }
             let near = if self.readings > SETTLED { x.clamp(-DRAWN_IN * scale, DRAWN_IN * scale) } else { x };

@@ -62,6 +62,7 @@ struct Args {
     state_in: Option<PathBuf>,
     state_out: Option<PathBuf>,
     text: Option<String>,
+    pattern: Option<String>,
     severity: Option<String>,
     seconds: Option<String>,
 }
@@ -102,6 +103,7 @@ fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Args, Failure> {
             Long("state-in") => got.state_in = Some(parser.value()?.into()),
             Long("state-out") => got.state_out = Some(parser.value()?.into()),
             Long("text") => got.text = Some(parser.value()?.string()?),
+            Long("match") => got.pattern = Some(parser.value()?.string()?),
             Long("severity") => got.severity = Some(parser.value()?.string()?),
             Long("for") => got.seconds = Some(parser.value()?.string()?),
             // Nothing here is random; the option is there for those who always give one.

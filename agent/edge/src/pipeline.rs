@@ -2,6 +2,9 @@
 //!
 //! It counts time on an axis of its own, which goes on over restarts, so that what was learnt keeps its dates.
 
+mod account;
+mod calendar;
+mod decide;
 mod device;
 mod keep;
 
@@ -11,13 +14,18 @@ use fieldmouse_core::episode::{Episodes, Times};
 use fieldmouse_core::judge::{Rules, Series};
 use fieldmouse_core::quality::Verdict;
 use fieldmouse_core::series::{Millis, NoData, Reading, SeriesKey};
+use fieldmouse_core::shape::Shape;
 use fieldmouse_core::surprise::Threshold;
 use fieldmouse_core::window::{Norm, WINDOW};
 use fieldmouse_core::{shape, wire};
 
 use crate::budget::Budget;
+use crate::config::Config;
 use crate::scorer::Forecaster;
 use device::Device;
+
+pub use account::Realised;
+pub use calendar::Maintenance;
 
 /// What a tick may bring to tell.
 #[derive(Debug, Clone, PartialEq)]
@@ -37,10 +45,15 @@ pub enum Output {
         /// What is told.
         body: wire::Trouble,
     },
+    /// Maintenance begins or ends.
+    Maintenance(Maintenance),
 }
 
 /// A fault of data is told when it has lasted so many readings, and so is its end.
 const TROUBLE_READINGS: u8 = 5;
+
+/// What is longer is no tick.
+const GAP_TICKS: Millis = 10;
 
 /// Anomalies that last less than this are not told.
 const SUSTAIN_MS: f32 = 5000.0;
@@ -59,6 +72,9 @@ pub struct Pipeline {
     by_key: HashMap<SeriesKey, usize>,
     series: Vec<Series>,
     rules: Vec<Rules>,
+    decided: decide::Decided,
+    calendar: calendar::Calendar,
+    account: account::Account,
     every_ms: Vec<u32>,
     troubles: Vec<Trouble>,
     norms: Vec<Option<Norm>>,
@@ -86,6 +102,9 @@ impl Pipeline {
             by_key: HashMap::new(),
             series: Vec::new(),
             rules: Vec::new(),
+            decided: decide::Decided::default(),
+            calendar: calendar::Calendar::default(),
+            account: account::Account::default(),
             every_ms: Vec::new(),
             troubles: Vec::new(),
             norms: Vec::new(),
@@ -103,6 +122,15 @@ impl Pipeline {
         }
     }
 
+    /// As a configuration says.
+    #[must_use]
+    pub fn of(config: &Config, forecaster: Option<Forecaster>, first_episode: u64) -> Self {
+        let mut pipeline = Self::new(config.written.detect.false_alarms, forecaster, first_episode);
+        pipeline.set_tables(config.written.series.clone());
+        pipeline.set_windows(config.windows.clone());
+        pipeline
+    }
+
     /// The index of a series, made at its first mention. `every_ms`: how often it is read; 0 = at every tick.
     pub fn index(&mut self, key: &SeriesKey, every_ms: u32) -> usize {
         if let Some(i) = self.by_key.get(key) {
@@ -114,8 +142,9 @@ impl Pipeline {
         let (series, told, since) = self.recall(key);
         self.series.push(series);
         self.since.push(since);
-        self.rules.push(self.rules_for(every_ms));
+        self.decided.add(key, &self.calendar);
         self.every_ms.push(every_ms);
+        self.rules.push(self.rules_for(i));
         self.troubles.push(Trouble { told, seen: told, times: 0 });
         self.norms.push(None);
         i
@@ -163,6 +192,12 @@ impl Pipeline {
         self.ruled_for = (0, self.tick_ms);
     }
 
+    /// What the budget came to.
+    #[must_use]
+    pub fn realised(&self) -> Realised {
+        self.account.realised(self.budget)
+    }
+
     /// What there is to say of every open episode now.
     #[must_use]
     pub fn open_episodes(&self, now: Millis) -> Vec<wire::Episode> {
@@ -183,6 +218,9 @@ impl Pipeline {
             self.since[i].get_or_insert(now);
             let metric = self.keys[i].metric();
             let checked = self.series[i].observe(metric, &self.rules[i], now, *reading);
+            if self.rules[i].overrides.quiet {
+                continue;
+            }
             let verdict =
                 if checked.why == Some(NoData::FirstReading) { Verdict::Ok } else { checked.verdict };
             if let Some(told) = self.troubles[i].note(verdict as u8) {
@@ -192,11 +230,14 @@ impl Pipeline {
         }
         self.appraise(now, passed);
         self.forecast();
-        let Self { keys, series, model, tick_ms, episodes, .. } = self;
+        let Self { keys, series, model, tick_ms, episodes, account, .. } = self;
         episodes.step(now, keys, series, &mut |notice| {
             let mut body = notice.body;
             body.model = *model;
             body.spark = spark(&body, keys, series, *tick_ms);
+            if body.phase == wire::phase::OPENED && body.shape != Shape::Limit as u8 {
+                account.note();
+            }
             out.push(Output::Episode { body, severity: notice.severity });
         });
     }
@@ -228,6 +269,10 @@ impl Pipeline {
     fn note_tick(&mut self, now: Millis) {
         let passed = self.last.map_or(0, |last| now.saturating_sub(last));
         self.last = Some(now);
+        // A gap was not observed, nor is what is only seen.
+        if passed < GAP_TICKS * self.tick_ms && self.rules.iter().any(|r| !r.overrides.quiet) {
+            self.account.observe(passed);
+        }
         // A tenth off is jitter; more is another rhythm. A gap is no rhythm at all.
         let is_new_rhythm = passed > 0 && (passed * 10 < self.tick_ms * 9 || passed * 10 > self.tick_ms * 11);
         if is_new_rhythm && self.ruled_for.1 == 0 {
@@ -236,16 +281,22 @@ impl Pipeline {
         }
         if passed > 0 && self.ruled_for != (self.keys.len(), self.tick_ms) {
             self.ruled_for = (self.keys.len(), self.tick_ms);
-            for i in 0..self.rules.len() {
-                self.rules[i] = self.rules_for(self.every_ms[i]);
-            }
+            self.rule_anew();
         }
     }
 
-    fn rules_for(&self, every_ms: u32) -> Rules {
-        let every = if every_ms == 0 { self.tick_ms as f32 } else { every_ms as f32 };
-        let Budget { alarms, period_ms } = self.budget;
-        Rules { threshold: Threshold::of_budget(alarms, period_ms, self.keys.len(), every, SUSTAIN_MS) }
+    fn rule_anew(&mut self) {
+        for i in 0..self.rules.len() {
+            self.rules[i] = self.rules_for(i);
+        }
+    }
+
+    fn rules_for(&self, i: usize) -> Rules {
+        let every = if self.every_ms[i] == 0 { self.tick_ms as f32 } else { self.every_ms[i] as f32 };
+        let (Budget { alarms, period_ms }, series) =
+            self.decided.budget_of(i).unwrap_or((self.budget, self.keys.len()));
+        let threshold = Threshold::of_budget(alarms, period_ms, series, every, SUSTAIN_MS);
+        Rules { threshold, overrides: self.decided.overrides_of(i) }
     }
 }
 

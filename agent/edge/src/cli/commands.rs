@@ -8,7 +8,7 @@ use anyhow::Context;
 use fieldmouse_core::wire;
 
 use super::{Args, Failure, outbox, usage};
-use crate::config::Config;
+use crate::config::{Config, SeriesTable};
 use crate::duration::Span;
 use crate::pipeline::Pipeline;
 use crate::scorer::Forecaster;
@@ -35,6 +35,15 @@ pub(super) fn dispatch(args: &Args) -> Result<(), Failure> {
             let severity = severity(args.severity.as_deref().unwrap_or("info"))?;
             control::event(&socket(args)?, kind, &text, severity).map_err(Failure::from)
         }
+        ["maintenance", "start"] => {
+            let missing = |what| Failure::Usage(format!("maintenance start: {what} is missing"));
+            let text = args.text.clone().filter(|t| !t.is_empty()).ok_or_else(|| missing("--text"))?;
+            let span = args.seconds.as_deref().ok_or_else(|| missing("--for"))?;
+            let span = Span::parse(span).map_err(|e| Failure::Usage(format!("--for: {e}")))?;
+            let pattern = args.pattern.clone();
+            control::start_maintenance(&socket(args)?, &text, span, pattern).map_err(Failure::from)
+        }
+        ["maintenance", "end"] => control::end_maintenance(&socket(args)?).map_err(Failure::from),
         ["doctor"] => crate::doctor::run(args.config.as_deref(), args.socket.as_deref(), args.json)
             .map_err(Failure::from),
         ["outbox", "check", dir] => outbox::check(args, Path::new(dir)),
@@ -72,13 +81,31 @@ fn check(args: &Args) -> Result<(), Failure> {
     let Config { node, site, sources, .. } = &start.config;
     let names: Vec<_> = sources.iter().map(|s| s.kind.name).collect();
     let model = start.forecaster.as_ref().map_or_else(|| "off".into(), Forecaster::name);
-    print(&format!("# node {node}, site {site}, sources {}, model {model}\n{text}", names.join(", ")))
+    let head = format!("# node {node}, site {site}, sources {}, model {model}\n", names.join(", "));
+    print(&format!("{head}{}{text}", matched(&start.config)))
+}
+
+/// How many series each table of decisions matches now, if an agent runs.
+fn matched(config: &Config) -> String {
+    if config.written.series.is_empty() {
+        return String::new();
+    }
+    let answer = match control::ask(&config.written.agent.socket, &control::Ask::Series) {
+        Ok(answer) => answer,
+        Err(_) => return "# no agent runs here that could say how many series each `match` matches\n".into(),
+    };
+    let names: Vec<&str> =
+        answer["series"].as_array().into_iter().flatten().filter_map(serde_json::Value::as_str).collect();
+    let count = |table: &SeriesTable| names.iter().filter(|name| table.matches(name)).count();
+    let line =
+        |t: &SeriesTable| format!("# `{}` matches {} of {} series\n", t.pattern, count(t), names.len());
+    config.written.series.iter().map(line).collect()
 }
 
 fn replay(args: &Args, input: &Path) -> Result<(), Failure> {
     let config = args.config()?;
     let forecaster = forecaster(&config).map_err(|e| Failure::Config(format!("model.file: {e:#}")))?;
-    let pipeline = Pipeline::new(config.written.detect.false_alarms, forecaster, 1);
+    let pipeline = Pipeline::of(&config, forecaster, 1);
     let files = replay::Files {
         input: input.to_owned(),
         scores: args.scores.clone(),

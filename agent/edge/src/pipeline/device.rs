@@ -2,6 +2,7 @@
 
 use fieldmouse_core::joint::{Joint, STRANGE};
 use fieldmouse_core::judge::{self, Tick};
+use fieldmouse_core::metric::Role;
 use fieldmouse_core::season::Hour;
 use fieldmouse_core::series::Millis;
 
@@ -54,7 +55,8 @@ impl Pipeline {
     /// them say together. What one series alone says over time is left to that series.
     #[must_use]
     pub fn score(&self) -> f32 {
-        let headlines = self.keys.iter().zip(&self.series).filter(|(k, _)| judge::may_open(k.metric()));
+        let headlines =
+            self.keys.iter().zip(&self.series).filter(|(k, s)| judge::may_open(k.metric(), &s.now));
         let one = headlines.map(|(_, s)| s.now.score).fold(0.0, f32::max);
         let Device { joint, voices, .. } = &self.device;
         let order = joint.energy / (joint.energy + HALF) / 2.0;
@@ -71,13 +73,15 @@ impl Pipeline {
             every: self.tick_ms as f32,
             novel: NOVEL * (1.0 + CROWD * (self.device.voices.max(1) as f32).ln()),
         };
-        for (s, key) in self.series.iter_mut().zip(&self.keys) {
-            s.appraise(key.metric(), &tick);
+        for ((s, key), rules) in self.series.iter_mut().zip(&self.keys).zip(&self.rules) {
+            s.appraise(key.metric(), rules, &tick);
         }
         let Device { joint, voices, .. } = &mut self.device;
-        let headlines = self.keys.iter().zip(&self.series).filter(|(k, _)| judge::may_open(k.metric()));
-        *voices = headlines.clone().count();
-        let plausible = joint.step(tick.passed, headlines.map(|(_, s)| s.part()));
+        let all = self.keys.iter().zip(&self.series).zip(&self.rules);
+        let heard =
+            all.filter(|((key, _), rules)| key.metric().role == Role::Headline && !rules.overrides.quiet);
+        *voices = heard.clone().count();
+        let plausible = joint.step(tick.passed, heard.map(|((_, s), _)| s.part()));
         self.series.iter_mut().for_each(|s| s.settle(&tick, plausible));
         self.answer_together(now);
     }
@@ -95,8 +99,9 @@ impl Pipeline {
         if lead.is_none() && joint.surprise >= LOUD && lasted as f32 >= judge::SHORTEST_MS {
             let off = |i: &usize| self.series[*i].part().answers.farthest();
             let is_free = |i: &usize| {
-                let metric = self.keys[*i].metric();
-                judge::is_undescribed(metric) && judge::may_open(metric)
+                let (metric, rules) = (self.keys[*i].metric(), &self.rules[*i]);
+                let is_heard = metric.role == Role::Headline && !rules.overrides.quiet;
+                is_heard && judge::is_undescribed(metric, rules)
             };
             *lead = (0..self.series.len()).filter(is_free).max_by(|a, b| off(a).total_cmp(&off(b)));
         }

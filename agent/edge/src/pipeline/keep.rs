@@ -6,7 +6,8 @@ use fieldmouse_core::judge::Series;
 use fieldmouse_core::series::{Millis, SeriesKey};
 use fieldmouse_core::window::WINDOW;
 
-use super::Pipeline;
+use super::account::Account;
+use super::{Pipeline, calendar};
 use crate::clock::Stamp;
 use crate::learnt::{Layout, Learnt, Moment, Refused, What, Writer};
 
@@ -58,6 +59,12 @@ impl Pipeline {
         let mut restored = Restored { learnt, ..Restored::default() };
         restored.told.age_ms = ago;
         restored.same_boot = boot != 0 && moment.boot == boot;
+        if let Some(account) = restored.learnt.device(What::Account) {
+            self.account = account;
+        }
+        if let Some(kept) = restored.learnt.device(What::Calendar) {
+            self.calendar.restore(kept);
+        }
         if let Some(device) = restored.learnt.device::<KeptDevice>(What::Device) {
             let (last, tick_ms, ..) = &device;
             restored.gap = ago.is_none_or(|ago| ago > tick_ms * WINDOW as Millis);
@@ -76,7 +83,8 @@ impl Pipeline {
     /// Everything that was learnt, for [`Pipeline::restore`].
     #[must_use]
     pub fn save(&self, now: Stamp, boot: u128) -> Vec<u8> {
-        let mut file = self.file(now, boot);
+        // Untouched memory costs nothing; growing would.
+        let mut file = self.file(now, boot, self.keys.len() * 1024);
         let layout = Layout::of::<KeptSeries>();
         for (i, key) in self.keys.iter().enumerate() {
             file.series(key, layout, &(&self.series[i], self.troubles[i].told, self.since[i]));
@@ -88,12 +96,14 @@ impl Pipeline {
     /// The part of it that belongs to the whole device.
     #[must_use]
     pub fn save_device(&self, now: Stamp, boot: u128) -> Vec<u8> {
-        self.file(now, boot).done()
+        self.file(now, boot, 4096).done()
     }
 
-    fn file(&self, now: Stamp, boot: u128) -> Writer {
+    fn file(&self, now: Stamp, boot: u128, about: usize) -> Writer {
         let moment = Moment { at: self.own(now.mono_ms), mono_ms: now.mono_ms, wall_ms: now.wall_ms, boot };
-        let mut file = Writer::new(&moment);
+        let mut file = Writer::new(&moment, about);
+        file.device(What::Calendar, Layout::of::<calendar::Kept>(), self.calendar.keep());
+        file.device(What::Account, Layout::of::<Account>(), &self.account);
         if self.restored.device.is_none() {
             let mut members: Vec<_> = self.episodes.members().map(|i| (i, self.keys[i].clone())).collect();
             members.sort_unstable();

@@ -13,10 +13,9 @@ use super::handed::Handed;
 use super::{Start, report};
 use crate::clock::{self, Stamp};
 use crate::config::Config;
-use crate::control::{Ask, Request};
 use crate::culprit::Culprits;
 use crate::dating::Undated;
-use crate::disk::Folder;
+use crate::disk::{self, Folder};
 use crate::floor::Floor;
 use crate::learnt::keeper::Keeper;
 use crate::link::delivery::{self, Delivery};
@@ -39,6 +38,8 @@ pub(super) struct Agent {
     pub(super) brokers: Vec<String>,
     pub(super) pipeline: Pipeline,
     pub(super) keeper: Keeper,
+    /// The same in memory that outlives this process, if there is any.
+    pub(super) beside: Option<Keeper>,
     pub(super) boot: u128,
     pub(super) sampler: Sampler,
     pub(super) outbox: Outbox,
@@ -94,10 +95,16 @@ impl Agent {
         if outbox.is_memory_only() {
             log::warn!("outbox {}: cannot be written; events are kept in memory only", dir.display());
         }
-        let mut pipeline = Pipeline::new(written.detect.false_alarms, forecaster, outbox.next_seq());
+        let mut pipeline = Pipeline::of(&config, forecaster, outbox.next_seq());
         let dir = written.agent.state_dir.join("learnt");
-        let (keeper, learnt) =
-            Keeper::open(Box::new(Folder::new(&dir)), written.detect.flash_bytes_per_day, now);
+        let budget = Some(written.detect.flash_bytes_per_day);
+        let (keeper, mut learnt) = Keeper::open(Box::new(Folder::new(&dir)), budget, now);
+        let run = written.agent.socket.parent().filter(|dir| disk::is_memory(dir));
+        let beside = run.map(|run| {
+            let (keeper, newer) = Keeper::open(Box::new(Folder::new(&run.join("learnt"))), None, now);
+            learnt.merge(newer);
+            keeper
+        });
         let boot = clock::boot();
         pipeline.restore(learnt, clock::stamp(), boot);
         let sampler =
@@ -113,6 +120,7 @@ impl Agent {
             config,
             pipeline,
             keeper,
+            beside,
             boot,
             sampler,
             outbox,
@@ -152,6 +160,7 @@ impl Agent {
         let mut outputs = std::mem::take(&mut self.outputs);
         let stamp = clock::stamp();
         self.pipeline.set_wall(stamp.wall_ms);
+        self.pipeline.follow_calendar(stamp, &mut outputs);
         self.pipeline.tick(now, readings, &mut outputs);
         for output in outputs.drain(..) {
             self.tell(now, output);
@@ -182,12 +191,20 @@ impl Agent {
             Output::Episode { mut body, severity } => {
                 body.culprit = self.blame(now, &body);
                 if body.phase != phase::UPDATED {
-                    self.keeper.note_change();
+                    self.note_change();
                 }
                 log::info!("episode {}: {}", body.id, fieldmouse_core::explain::sentence(&body));
                 self.push(Kind::Episode, severity, &body);
                 // People wait for this; the rest may wait for its second.
                 self.outbox.sync_now(now);
+            }
+            Output::Maintenance(maintenance) => {
+                let fact = maintenance.fact();
+                log::info!("{}: {}", fact.kind, fact.text);
+                self.push(Kind::Fact, 9, &fact);
+                // Once it is kept that this was told, it must not be lost.
+                self.outbox.sync_now(now);
+                self.note_change();
             }
             Output::Trouble { series, body } => {
                 // If its whole source is at fault, that is what is told.
@@ -329,20 +346,6 @@ impl Agent {
             _ => {}
         }
         self.delivery.on_news(now, news, &mut self.outbox);
-    }
-
-    pub(super) fn on_request(&mut self, now: Millis, request: Request, traffic: &Traffic) {
-        match request.ask {
-            Ask::Status => {
-                // A client that went away needs no answer.
-                let _gone = request.answer.send(report::status(self, now, traffic));
-            }
-            Ask::Event { kind, text, severity } => {
-                let fact = wire::Fact { kind: cut(&kind), text: cut(&text) };
-                let seq = self.push(Kind::Fact, severity, &fact);
-                self.handed.wait(&self.outbox, seq, request.answer);
-            }
-        }
     }
 
     /// Moves what is due: events to disk, batches to the link.

@@ -26,15 +26,21 @@ impl Agent {
         let sampler =
             Sampler::new(&config.sources, &written.agent.root, config.deadline(), written.agent.tick.0)?;
         let needs_restart = self.config.differs_beyond_reload(&config);
+        self.pipeline.set_windows(config.windows.clone());
+        self.pipeline.set_tables(written.series.clone());
         self.pipeline.set_budget(written.detect.false_alarms);
         self.keeper.set_budget(written.detect.flash_bytes_per_day);
         self.sampler = sampler;
-        // The loop keeps its rhythm and its links; only these two may change under it.
+        // The loop keeps its rhythm and its links; only these may change under it.
         self.config.sources = config.sources.clone();
         self.config.written.detect = config.written.detect.clone();
+        self.config.written.maintenance = config.written.maintenance.clone();
+        self.config.written.series = config.written.series.clone();
         match needs_restart {
             Some(section) => {
-                anyhow::bail!("sources and budget are reloaded; changes in [{section}] need a restart")
+                anyhow::bail!(
+                    "sources, budget, decisions and maintenance are reloaded; changes in [{section}] need a restart"
+                )
             }
             None => Ok(()),
         }

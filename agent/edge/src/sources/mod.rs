@@ -134,7 +134,7 @@ pub(crate) use process::{Scanner, Stat};
 
 pub mod machine;
 mod places;
-mod text;
+pub(crate) mod text;
 
 #[cfg(test)]
 mod tests;
