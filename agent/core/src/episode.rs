@@ -163,14 +163,16 @@ impl Episodes {
     ) {
         let hot = |i: &usize| series[*i].now.hot && judge::may_open(keys[*i].metric());
         let is_placed = |open: &[Open], i: usize| open.iter().any(|e| e.holds(i));
+        let says = |i: usize| rank(&keys[i], series[i].now.deviation);
+        let order = |a: usize, b: usize| says(a).total_cmp(&says(b)).then(a.cmp(&b));
+        // What says most comes first, and each comes once: in a full episode there may be no room for it.
+        let mut last = None;
         while let Some(lead) = (0..series.len().min(keys.len()))
             .filter(hot)
-            .filter(|i| !is_placed(&self.open, *i))
-            .max_by(|a, b| {
-                rank(&keys[*a], series[*a].now.deviation)
-                    .total_cmp(&rank(&keys[*b], series[*b].now.deviation))
-            })
+            .filter(|i| last.is_none_or(|last| order(*i, last).is_lt()) && !is_placed(&self.open, *i))
+            .max_by(|a, b| order(*a, *b))
         {
+            last = Some(lead);
             let group = keys[lead].metric().group;
             let began = series[lead].now.since.unwrap_or(now);
             let near = self.times.near_ms;
@@ -182,12 +184,12 @@ impl Episodes {
             match home {
                 Some(at) => {
                     let episode = &mut self.open[at];
-                    episode.join(lead, series);
+                    episode.join(lead, keys, series);
                     // Only its own kind carries it on; a late stranger does not.
                     episode.joined = began.max(episode.joined).min(episode.onset + 2 * near);
                 }
                 None if self.open.is_full() => {
-                    self.open[0].join(lead, series);
+                    self.open[0].join(lead, keys, series);
                 }
                 None => self.begin(now, lead, group, began, keys, series, tell),
             }
@@ -231,7 +233,7 @@ impl Episodes {
             members: Vec::new(),
             group,
         };
-        episode.join(lead, series);
+        episode.join(lead, keys, series);
         // What moves with it is part of it from the start.
         episode.follow(&self.open, &[], self.times.near_ms, keys, series);
         episode.settle(keys);
@@ -385,6 +387,29 @@ mod tests {
             _ => [0.05, 0.2, 0.01],
         };
         check(900, aftermath, "opened 1 Cpu; closed 1 Cpu");
+    }
+
+    /// More series at once than an episode can hold must find an end, and the strongest must be among its members.
+    #[test]
+    fn more_hot_series_than_an_episode_holds() {
+        const MANY: usize = 40;
+        let keys: vec::Vec<SeriesKey> = (0..MANY).map(|i| SeriesKey::custom(&format!("m{i}"))).collect();
+        let mut series = vec![Series::default(); MANY];
+        let rules = Rules { threshold: Threshold::of_budget(1.0, 7.0 * 86_400e3, MANY, 1000.0, 5000.0) };
+        let mut episodes = Episodes::new(Times::for_tick(1000), 1);
+        let mut told = String::new();
+        for t in 0..400u32 {
+            let now = 1000 * u64::from(t);
+            for (i, (s, key)) in series.iter_mut().zip(&keys).enumerate() {
+                let noise = f64::from((t + 97 * i as u32).wrapping_mul(2_654_435_761) >> 16) / 65_536.0;
+                let jump = if t >= 300 { 20.0 + i as f64 } else { 0.0 };
+                s.observe(key.metric(), &rules, now, Ok(noise + jump));
+            }
+            episodes.step(now, &keys, &series, &mut |n| {
+                told.push_str(&format!("{} {}; ", n.body.phase, n.body.contributors[0].key));
+            });
+        }
+        assert_eq!(episodes.opened, 1, "{told}");
     }
 
     #[test]

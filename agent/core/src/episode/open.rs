@@ -60,22 +60,27 @@ impl Open {
             let near = series[i].now.since.is_some_and(|began| began.abs_diff(self.onset) <= near_ms);
             if series[i].now.warm && near && !self.holds(i) && !others.iter().chain(more).any(|e| e.holds(i))
             {
-                self.join(i, series);
+                self.join(i, keys, series);
             }
         }
     }
 
-    /// Takes a series in.
-    pub(super) fn join(&mut self, i: usize, series: &[Series]) {
+    /// Takes a series in. If there is no room, what says least stays outside.
+    pub(super) fn join(&mut self, i: usize, keys: &[SeriesKey], series: &[Series]) {
         let now = &series[i].now;
         let late = !self.members.is_empty() && now.since.is_some_and(|began| began > self.late);
         let (peak, actual) = (now.deviation, now.value.unwrap_or(0.0));
         let member = Member { series: i, peak, actual, expected: now.expected, late };
         if self.members.is_full() {
-            // The list is ranked: the last says least.
-            self.members.pop();
+            let says = |m: &Member| rank(&keys[m.series], m.peak);
+            let order = |a: &usize, b: &usize| says(&self.members[*a]).total_cmp(&says(&self.members[*b]));
+            let least = (0..self.members.len()).min_by(order);
+            if let Some(at) = least.filter(|at| says(&self.members[*at]) < says(&member)) {
+                self.members[at] = member;
+            }
+        } else {
+            let _pushed = self.members.push(member);
         }
-        let _pushed = self.members.push(member);
         self.score = self.score.max(now.score);
     }
 
