@@ -11,7 +11,22 @@ def _table(head, rows):
     return "\n".join(lines + ["| " + " | ".join(r) + " |" for r in rows])
 
 
-def _sections(f):
+def _losses(models, labels):
+    rows = []
+    for name, v in models.items():
+        cell = [f"{v['sets'][s]['pinball']:.4f}" for s in SETS]
+        cell += [f"{v['sets'][s]['pinball_per_sd']:.4f}" for s in SETS]
+        rows.append([labels.get(name, name), str(v["multiply_adds"]) if v["multiply_adds"] else "-"] + cell)
+    return _table(["forecast", "multiply-adds"] + list(SETS) + [f"{s}, per sd" for s in SETS], rows)
+
+
+def architectures(f):
+    """The one section that compare.py measures."""
+    about = f"{f['steps']} steps of {f['batch']} windows each, seed {f['seed']}."
+    return {"architectures": _losses(f["models"], {f["chosen"]: f"{f['chosen']} (the shipped one's)"}) + "\n\n" + about}
+
+
+def sections(f):
     m, chosen = f["models"], f["chosen"]
     out = {}
     out["file"] = _table(
@@ -30,15 +45,7 @@ def _sections(f):
             ["output for an all-zero window", ", ".join(f"{v:.3g}" for v in f["zero_window"])],
         ],
     )
-    rows = []
-    for name, v in m.items():
-        cell = [f"{v['sets'][s]['pinball']:.4f}" for s in SETS]
-        cell += [f"{v['sets'][s]['pinball_per_sd']:.4f}" for s in SETS]
-        label = f"**{name}** (shipped)" if name == chosen else name
-        rows.append([label, str(v["multiply_adds"]) if v["multiply_adds"] else "-"] + cell)
-    out["variants"] = _table(
-        ["forecast", "multiply-adds"] + [f"{s}" for s in SETS] + [f"{s}, per sd" for s in SETS], rows
-    )
+    out["variants"] = _losses(m, {chosen: f"**{chosen}** (shipped)"})
     rows = []
     for s in SETS:
         v = m[chosen]["sets"][s]
@@ -61,8 +68,8 @@ def _sections(f):
     return out
 
 
-def update(text, figures):
-    for name, body in _sections(figures).items():
+def update(text, sections):
+    for name, body in sections.items():
         mark = rf"(<!-- figures: {name} -->\n).*?(<!-- end -->)"
         text, n = re.subn(mark, lambda k: k.group(1) + body + "\n" + k.group(2), text, flags=re.S)
         if n != 1:

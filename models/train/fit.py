@@ -6,7 +6,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from model import LEVELS, forward, init
+import model
+from model import LEVELS
 
 TAU = np.array(LEVELS, np.float32)
 # the outer levels are what detection rests on, and their plain pinball loss
@@ -19,19 +20,19 @@ def pinball(q, y):
     return np.maximum(TAU * e, (TAU - 1) * e)
 
 
-def _loss(kind, p, x, y, w):
-    e = y - forward(kind, p, x)
+def _loss(net, kind, p, x, y, w):
+    e = y - net.forward(kind, p, x)
     return jnp.mean(w * (jnp.maximum(TAU * e, (TAU - 1) * e) @ LEVEL_WEIGHT))
 
 
-@partial(jax.jit, static_argnums=0)
-def _chunk(kind, state, x, y, w, idx, lr):
+@partial(jax.jit, static_argnums=(0, 1))
+def _chunk(net, kind, state, x, y, w, idx, lr):
     """Adam with clipped gradients over a chunk of batches."""
 
     def step(s, batch):
         p, m, v, t = s
         i, rate = batch
-        loss, g = jax.value_and_grad(partial(_loss, kind))(p, x[i], y[i], w[i])
+        loss, g = jax.value_and_grad(partial(_loss, net, kind))(p, x[i], y[i], w[i])
         norm = jnp.sqrt(sum(jnp.sum(a * a) for a in jax.tree.leaves(g)))
         g = jax.tree.map(lambda a: a * jnp.minimum(1.0, 1.0 / norm), g)
         t = t + 1
@@ -44,14 +45,14 @@ def _chunk(kind, state, x, y, w, idx, lr):
     return jax.lax.scan(step, state, (idx, lr))
 
 
-def train(kind, hidden, xy, steps, batch, rate, seed, log=print):
+def train(kind, hidden, xy, steps, batch, rate, seed, log=print, net=model):
     x, y = xy
     # Any positive function of the window may weigh the rows without moving the
     # best quantiles; this keeps small-amplitude windows from being ignored.
     w = 1 / (0.1 + x.std(1, keepdims=True))
     w = jnp.asarray(w / w.mean())
     x, y = jnp.asarray(x), jnp.asarray(y)
-    p = init(kind, hidden, seed)
+    p = net.init(kind, hidden, seed)
     zero = jax.tree.map(jnp.zeros_like, p)
     state = (p, zero, zero, jnp.float32(0))
     rng = np.random.Generator(np.random.PCG64([seed, 8]))
@@ -66,15 +67,15 @@ def train(kind, hidden, xy, steps, batch, rate, seed, log=print):
             at += batch
         t = np.arange(done, done + k) / steps
         lr = rate * np.minimum(1, (t * steps + 1) / 200) * (0.5 + 0.5 * np.cos(np.pi * t))
-        state, loss = _chunk(kind, state, x, y, w, idx, jnp.asarray(lr, jnp.float32))
+        state, loss = _chunk(net, kind, state, x, y, w, idx, jnp.asarray(lr, jnp.float32))
         done += k
         if done % 5000 == 0 or done == steps:
             log(f"  {kind} {done}/{steps} loss {float(loss.mean()):.4f}")
     return state[0]
 
 
-def predict(kind, p, x):
-    return np.asarray(jax.jit(partial(forward, kind))(p, jnp.asarray(x)))
+def predict(kind, p, x, net=model):
+    return np.asarray(jax.jit(partial(net.forward, kind))(p, jnp.asarray(x)))
 
 
 def baseline(x, scale):

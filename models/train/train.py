@@ -50,6 +50,50 @@ def multiply_adds(kind, hidden):
     return n
 
 
+def load(folder, log):
+    """Training windows, held-out windows by set, the shapes of the generated
+    ones, and held-out windows at unit sd to be shown at several amplitudes."""
+    rng = np.random.Generator(np.random.PCG64([SEED, 1]))
+    gx, gy, _ = data.generated(1, GENERATED_ROWS)
+    rx, ry = [], []
+    for name, n in REAL_ROWS.items():
+        x, y = data.real(folder, name, False, n, 3)
+        log(f"{name}: {len(x)} training windows")
+        rx.append(x), ry.append(y)
+    rx, ry = np.concatenate(rx), np.concatenate(ry)
+    real_rows = len(rx)
+    # some upside-down telemetry, so that the tails are not tied to one side
+    flip = np.where(rng.random((real_rows, 1)) < 0.15, -1, 1).astype(np.float32)
+    train = np.concatenate([gx, rx * flip]), np.concatenate([gy, ry * flip])
+    vx, vy, fam = data.generated(2, HELD_OUT_ROWS)
+    sets = {"generated": (vx, vy)}
+    for name in REAL_ROWS:
+        sets[name] = data.real(folder, name, True, HELD_OUT_ROWS, 4)
+    log(f"{len(train[0])} training windows in all")
+
+    some = [(x[:10_000], y[:10_000]) for x, y in sets.values()]
+    ux, uy = np.concatenate([x for x, _ in some]), np.concatenate([y for _, y in some])
+    sd = ux.std(1, keepdims=True)
+    keep = sd[:, 0] > 0.02
+    ux, uy = (ux / np.maximum(sd, 1e-9))[keep], (uy / np.maximum(sd, 1e-9))[keep]
+    keep = np.abs(ux).max(1) <= data.CLIP_IN
+    ux, uy = ux[keep], np.clip(uy[keep], -data.CLIP_OUT, data.CLIP_OUT)
+    return train, sets, fam, (ux, uy), (len(gx), real_rows)
+
+
+def figures_of(forecast, madds, sets, fam, unit):
+    ux, uy = unit
+    q = {s: forecast(x) for s, (x, _) in sets.items()}
+    quiet = {f"{k:g}": float(fit.pinball(forecast(ux * k) / k, uy).mean()) for k in AMPLITUDES}
+    loss = fit.pinball(q["generated"], sets["generated"][1]).mean(1)
+    return {
+        "multiply_adds": madds,
+        "amplitude": quiet,
+        "sets": {s: fit.measure(q[s], x, y) for s, (x, y) in sets.items()},
+        "families": {n: float(loss[fam == i].mean()) for i, n in enumerate(generator.NAMES)},
+    }
+
+
 def main():
     a = argparse.ArgumentParser()
     a.add_argument("--data", required=True, type=pathlib.Path)
@@ -62,47 +106,13 @@ def main():
     def log(text):
         print(f"{time.time() - start:6.0f} s {text}", flush=True)
 
-    # --- data
-    rng = np.random.Generator(np.random.PCG64([SEED, 1]))
-    gx, gy, _ = data.generated(1, GENERATED_ROWS)
-    rx, ry = [], []
-    for name, n in REAL_ROWS.items():
-        x, y = data.real(a.data, name, False, n, 3)
-        log(f"{name}: {len(x)} training windows")
-        rx.append(x), ry.append(y)
-    rx, ry = np.concatenate(rx), np.concatenate(ry)
-    real_rows = len(rx)
-    # some upside-down telemetry, so that the tails are not tied to one side
-    flip = np.where(rng.random((real_rows, 1)) < 0.15, -1, 1).astype(np.float32)
-    train = np.concatenate([gx, rx * flip]), np.concatenate([gy, ry * flip])
-    vx, vy, fam = data.generated(2, HELD_OUT_ROWS)
-    sets = {"generated": (vx, vy)}
-    for name in REAL_ROWS:
-        sets[name] = data.real(a.data, name, True, HELD_OUT_ROWS, 4)
-    log(f"{len(train[0])} training windows in all")
-
-    # The same held-out windows at unit sd, to be shown at several amplitudes
-    some = [(x[:10_000], y[:10_000]) for x, y in sets.values()]
-    ux, uy = np.concatenate([x for x, _ in some]), np.concatenate([y for _, y in some])
-    sd = ux.std(1, keepdims=True)
-    keep = sd[:, 0] > 0.02
-    ux, uy = (ux / np.maximum(sd, 1e-9))[keep], (uy / np.maximum(sd, 1e-9))[keep]
-    keep = np.abs(ux).max(1) <= data.CLIP_IN
-    ux, uy = ux[keep], np.clip(uy[keep], -data.CLIP_OUT, data.CLIP_OUT)
+    train, sets, fam, unit, (generated_rows, real_rows) = load(a.data, log)
 
     # --- fit and measure
     models = {}
 
     def measure(label, forecast, madds):
-        q = {s: forecast(x) for s, (x, _) in sets.items()}
-        quiet = {f"{k:g}": float(fit.pinball(forecast(ux * k) / k, uy).mean()) for k in AMPLITUDES}
-        loss = fit.pinball(q["generated"], vy).mean(1)
-        models[label] = {
-            "multiply_adds": madds,
-            "amplitude": quiet,
-            "sets": {s: fit.measure(q[s], x, y) for s, (x, y) in sets.items()},
-            "families": {n: float(loss[fam == i].mean()) for i, n in enumerate(generator.NAMES)},
-        }
+        models[label] = figures_of(forecast, madds, sets, fam, unit)
 
     measure("last value + window sd", lambda x: fit.baseline(x, x.std(1, keepdims=True)), 0)
     measure(
@@ -143,7 +153,7 @@ def main():
         "zero_window": [float(v) for v in export.run(sess, np.zeros((1, 64)))[0]],
         "levels": export.LEVEL_TEXT.split(","),
         "training": {
-            "generated windows": len(gx),
+            "generated windows": generated_rows,
             "real windows": real_rows,
             "optimiser steps": a.steps,
             "windows per step": BATCH,
@@ -159,7 +169,7 @@ def main():
     (a.out / "figures.json").write_text(json.dumps(figures, indent=1) + "\n")
     readme = a.out / "README.md"
     if readme.exists():
-        readme.write_text(card.update(readme.read_text(), figures))
+        readme.write_text(card.update(readme.read_text(), card.sections(figures)))
     log(f"sha256 {figures['sha256']}, {facts['bytes']} bytes, graph against jax {diff:.1e}")
 
 

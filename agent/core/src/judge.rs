@@ -309,14 +309,14 @@ impl Series {
         let worth = |difference, scale| deviation(metric, direction, difference, scale, floor);
         self.usual.ask(x, tick.hour, least, self.foretold, worth);
         if is_undescribed(metric, rules) {
-            self.judge_novelty(tick);
+            self.judge_novelty(tick, [1.0, -1.0].map(|sign| direction.counts(metric, sign)));
         }
     }
 
-    fn judge_novelty(&mut self, tick: &Tick) {
+    fn judge_novelty(&mut self, tick: &Tick, counts: [bool; 2]) {
         let (place, scale) = self.usual.place(tick.hour, 0.0);
         let shortest = libm::ceilf(SHORTEST_MS / tick.every.max(1.0)) as usize;
-        let novelty = self.novelty.follow(&self.window, place, self.usual.floor(), shortest);
+        let novelty = self.novelty.follow(&self.window, place, self.usual.floor(), shortest, counts);
         let lasts = |since: &Millis| self.novelty.is_away && tick.now.saturating_sub(*since) < ADOPT_MS;
         self.novel_since = self.novel_since.filter(lasts);
         if novelty >= tick.novel {

@@ -106,8 +106,15 @@ fn bin(height: f32) -> f32 {
 impl Novelty {
     /// How novel the last reading of this window is, in nats or so; zero for most. `place`: where the series is
     /// expected; `floor`: the smallest scale that is believed; `shortest`: spans below so many readings are not looked
-    /// at.
-    pub fn follow(&mut self, window: &Window, place: f32, floor: f32, shortest: usize) -> f32 {
+    /// at; `counts`: whether excursions upwards and downwards do.
+    pub fn follow(
+        &mut self,
+        window: &Window,
+        place: f32,
+        floor: f32,
+        shortest: usize,
+        counts: [bool; 2],
+    ) -> f32 {
         self.readings = self.readings.saturating_add(1);
         self.is_away = false;
         if window.len() < 2 {
@@ -129,8 +136,13 @@ impl Novelty {
             }
             let scale = libm::sqrtf(self.variance[i]).max(least).max(f32::MIN_POSITIVE);
             let z = x / scale;
+            // A jump is rough in either direction: where only one counts, roughness says nothing.
+            let counts = if is_rough { [counts == [true; 2]; 2] } else { counts };
             if self.readings > SETTLED && span(i) >= shortest {
-                for (direction, z) in self.directions[i].iter_mut().zip([z, -z]) {
+                for ((direction, z), counts) in self.directions[i].iter_mut().zip([z, -z]).zip(counts) {
+                    if !counts {
+                        continue;
+                    }
                     novelty += direction.follow(z.min(MOST));
                     self.is_away |= i < SPANS.len() && direction.height > 0.0;
                 }
@@ -206,7 +218,7 @@ mod tests {
         (0..n)
             .filter(|i| {
                 window.push(10.0 + reading(*i));
-                let x = novelty.follow(&window, 10.0, 0.05, 1);
+                let x = novelty.follow(&window, 10.0, 0.05, 1, [true; 2]);
                 assert!(x.is_finite() && x >= 0.0);
                 x > least
             })

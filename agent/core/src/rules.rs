@@ -83,7 +83,7 @@ impl Overrides {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::judge::{Rules, Series};
+    use crate::judge::{Rules, Series, Tick};
     use crate::metric;
     use crate::surprise::Threshold;
 
@@ -97,12 +97,19 @@ mod tests {
         let threshold = Threshold::of_budget(1.0, 7.0 * 86_400e3, 200, 1000.0, 5000.0);
         let (mut s, m) = (Series::default(), metric::by_code(code));
         let rules = Rules { threshold, overrides };
+        let observe = |s: &mut Series, i: u32, x| {
+            let now = 1000 * u64::from(i);
+            let tick = Tick { now, hour: None, passed: 1000.0, every: 1000.0, novel: 2.5 };
+            s.observe(m, &rules, now, Ok(x));
+            s.appraise(m, &rules, &tick);
+            s.settle(&tick, 1.0);
+        };
         for i in 0..600 {
-            s.observe(m, &rules, 1000 * u64::from(i), Ok(calm(i)));
+            observe(&mut s, i, calm(i));
             assert!(!s.now.hot, "hot in the calm at {i}");
         }
         (0..120).find_map(|i| {
-            s.observe(m, &rules, 1000 * u64::from(600 + i), Ok(strange(i)));
+            observe(&mut s, 600 + i, strange(i));
             s.now.hot.then_some((i, s.now.beyond.is_some()))
         })
     }

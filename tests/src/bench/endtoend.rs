@@ -21,8 +21,8 @@ const FAULTS: [(&str, &str, &str); 4] = [
     ("fork_storm", "--fork 4", "process"),
 ];
 
-/// Asking the collector costs processor time, which must not show: so it is asked twice a second.
-fn patiently(limit: Duration, mut ask: impl FnMut() -> bool) -> bool {
+/// Whether it came true before `limit`. Asking costs processor time, which must not show: so it is done twice a second.
+pub(super) fn patiently(limit: Duration, mut ask: impl FnMut() -> bool) -> bool {
     let mut waited = Duration::ZERO;
     while waited < limit {
         if ask() {

@@ -10,7 +10,7 @@ use crate::shape::{self, Shape};
 use crate::wire::{self, phase};
 
 /// Series remembered per episode.
-pub(super) const MEMBERS: usize = 24;
+const MEMBERS: usize = 24;
 
 /// Another explanation must be so much better to take the place of the one that was told.
 const STEADY: f32 = 1.25;
@@ -78,7 +78,7 @@ impl Open {
         }
     }
 
-    /// Takes a series in.
+    /// Takes a series in. If there is no room, what says least stays outside.
     pub(super) fn join(&mut self, i: usize, keys: &[SeriesKey], series: &[Series]) {
         let now = &series[i].now;
         let late = !self.members.is_empty() && now.since.is_some_and(|began| began > self.late);
@@ -88,10 +88,15 @@ impl Open {
             Member { series: i, peak, actual, expected: now.expected, late, headline, beyond: false };
         member.note_limit(now);
         if self.members.is_full() {
-            // The list is ranked: the last says least.
-            self.members.pop();
+            let says = |m: &Member| rank(&keys[m.series], m.peak);
+            let order = |a: &usize, b: &usize| says(&self.members[*a]).total_cmp(&says(&self.members[*b]));
+            let least = (0..self.members.len()).min_by(order);
+            if let Some(at) = least.filter(|at| says(&self.members[*at]) < says(&member)) {
+                self.members[at] = member;
+            }
+        } else {
+            let _pushed = self.members.push(member);
         }
-        let _pushed = self.members.push(member);
         self.score = self.score.max(now.score);
     }
 
