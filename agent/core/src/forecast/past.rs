@@ -1,0 +1,157 @@
+//! The past of one series in a few hundred bytes: the last three quarters of an hour finely, and up to eight days
+//! of history coarsely.
+//!
+//! Readings are gathered into means of a 1024th of a day, so that every power of two of them divides a day. The
+//! history begins at that pace and doubles its step whenever it is full, until a step is an hour and a half.
+
+use heapless::Deque;
+use serde::{Deserialize, Serialize};
+
+use crate::series::Millis;
+
+/// The pace of the recent past: a 1024th of a day.
+pub(super) const PACE_MS: Millis = 84_375;
+/// Points of the recent past.
+pub(super) const RECENT: usize = 32;
+/// Points of the history.
+pub(super) const HISTORY: usize = 128;
+/// A step of the history is at most 2 to this power paces: an hour and a half.
+const COARSEST: u32 = 6;
+
+/// What is remembered of one series.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Past {
+    recent: Deque<f32, RECENT>,
+    history: Deque<f32, HISTORY>,
+    /// A step of the history is 2 to this power paces.
+    doubled: u32,
+    /// What will be the next point of the history, and of how many paces.
+    half: (f64, u32),
+    /// The pace that is being gathered.
+    open: Option<Pace>,
+    /// The last whole pace and its mean.
+    last: Option<(u64, f32)>,
+    /// How far the least and the greatest of a pace usually are from its mean.
+    crests: (f32, f32),
+}
+
+/// Readings of one pace.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+struct Pace {
+    number: u64,
+    sum: f64,
+    count: u32,
+    least: f32,
+    most: f32,
+}
+
+impl Past {
+    /// Takes one reading; true if a pace was completed, so that there is something new to forecast from.
+    pub fn observe(&mut self, now: Millis, value: f32) -> bool {
+        if !value.is_finite() {
+            return false;
+        }
+        let number = now / PACE_MS;
+        match &mut self.open {
+            Some(open) if number == open.number => {
+                open.sum += f64::from(value);
+                open.count = open.count.saturating_add(1);
+                (open.least, open.most) = (open.least.min(value), open.most.max(value));
+                false
+            }
+            // Time that goes back teaches nothing.
+            Some(open) if number < open.number => false,
+            open => {
+                let done =
+                    open.replace(Pace { number, sum: value.into(), count: 1, least: value, most: value });
+                done.map(|pace| self.close(pace)).is_some()
+            }
+        }
+    }
+
+    /// The history, oldest first, times `sign`.
+    pub(super) fn history<'o>(&self, sign: f64, out: &'o mut [f64; HISTORY]) -> &'o [f64] {
+        copy(&self.history, sign, out)
+    }
+
+    /// The recent past, oldest first, times `sign`.
+    pub(super) fn recent<'o>(&self, sign: f64, out: &'o mut [f64; RECENT]) -> &'o [f64] {
+        copy(&self.recent, sign, out)
+    }
+
+    /// The last whole pace's mean.
+    pub(super) fn latest(&self) -> Option<f32> {
+        self.last.map(|(_, mean)| mean)
+    }
+
+    /// Milliseconds of a step of the history.
+    pub(super) fn step_ms(&self) -> Millis {
+        PACE_MS << self.doubled
+    }
+
+    /// Whether the history's steps are so long that much may happen within one.
+    pub(super) fn is_coarse(&self) -> bool {
+        self.doubled >= 3
+    }
+
+    /// How far readings usually are above (`sign` 1) or below (-1) the mean of their pace.
+    pub(super) fn crest(&self, sign: f64) -> f64 {
+        f64::from(if sign < 0.0 { self.crests.0 } else { self.crests.1 })
+    }
+
+    fn close(&mut self, done: Pace) {
+        let mean = done.sum / f64::from(done.count.max(1));
+        let learn = |crest: &mut f32, now: f64| *crest += ((now - f64::from(*crest)) / 64.0) as f32;
+        learn(&mut self.crests.0, mean - f64::from(done.least));
+        learn(&mut self.crests.1, f64::from(done.most) - mean);
+        let (pace, mean) = (done.number, mean as f32);
+        if let Some((before, from)) = self.last {
+            let gap = pace.saturating_sub(before);
+            // A gap longer than half of what is known leaves nothing to go by.
+            let known = (self.history.len() as u64) << self.doubled;
+            if gap > known / 2 + 8 {
+                *self = Self { open: self.open, ..Self::default() };
+            } else {
+                for i in 1..gap {
+                    let part = i as f64 / gap as f64;
+                    self.push((f64::from(from) * (1.0 - part) + f64::from(mean) * part) as f32);
+                }
+            }
+        }
+        self.push(mean);
+        self.last = Some((pace, mean));
+    }
+
+    fn push(&mut self, mean: f32) {
+        push_to(&mut self.recent, mean);
+        self.half = (self.half.0 + f64::from(mean), self.half.1 + 1);
+        if self.half.1 < 1 << self.doubled {
+            return;
+        }
+        push_to(&mut self.history, (self.half.0 / f64::from(self.half.1)) as f32);
+        self.half = (0.0, 0);
+        if self.history.is_full() && self.doubled < COARSEST {
+            for _ in 0..HISTORY / 2 {
+                if let (Some(a), Some(b)) = (self.history.pop_front(), self.history.pop_front()) {
+                    push_to(&mut self.history, a / 2.0 + b / 2.0);
+                }
+            }
+            self.doubled += 1;
+        }
+    }
+}
+
+/// The oldest makes room.
+fn push_to<const N: usize>(ring: &mut Deque<f32, N>, value: f32) {
+    if ring.is_full() {
+        ring.pop_front();
+    }
+    // There is room.
+    let _fits = ring.push_back(value);
+}
+
+/// All of it, oldest first, times `sign`.
+fn copy<'o, const N: usize>(ring: &Deque<f32, N>, sign: f64, out: &'o mut [f64; N]) -> &'o [f64] {
+    out.iter_mut().zip(ring).for_each(|(o, x)| *o = sign * f64::from(*x));
+    &out[..ring.len()]
+}

@@ -1,0 +1,125 @@
+//! When a forecast is told: once when the limit comes within the horizon, again when it is quite another time or
+//! graver, and when it is no longer expected.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Limit, Outlook, Past};
+use crate::series::Millis;
+use crate::wire::phase;
+
+/// A change worth telling must last so many paces (about a minute and a half each).
+const HOLD: u8 = 3;
+/// Before what was told is taken back.
+const HOLD_OFF: u8 = 12;
+const HOUR: Millis = 3_600_000;
+const DAY: Millis = 24 * HOUR;
+
+/// A series with a limit: what is remembered of it, and what was told.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Watch {
+    limit: Limit,
+    past: Past,
+    outlook: Option<Outlook>,
+    told: Option<Told>,
+    /// For how many paces something else should have been told.
+    differs: u8,
+}
+
+/// What was told last.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+struct Told {
+    /// When it was to be reached.
+    at: Millis,
+    severity: u8,
+    outlook: Outlook,
+}
+
+/// Something to tell of a series.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Change {
+    /// A [`phase`] number.
+    pub phase: u8,
+    /// OpenTelemetry severity number.
+    pub severity: u8,
+    /// What is expected; what was expected, if it no longer is.
+    pub outlook: Outlook,
+}
+
+impl Watch {
+    /// Of a series about which nothing is known but its limit.
+    #[must_use]
+    pub fn new(limit: Limit) -> Self {
+        Self { limit, past: Past::default(), outlook: None, told: None, differs: 0 }
+    }
+
+    /// What it must not reach.
+    #[must_use]
+    pub fn limit(&self) -> Limit {
+        self.limit
+    }
+
+    /// What is thought now.
+    #[must_use]
+    pub fn outlook(&self) -> Option<&Outlook> {
+        self.outlook.as_ref()
+    }
+
+    /// Whether its limit was told to be reached.
+    #[must_use]
+    pub fn is_told(&self) -> bool {
+        self.told.is_some()
+    }
+
+    /// Takes one reading, and says what there is to tell. Within `horizon` it is news.
+    pub fn observe(&mut self, now: Millis, value: f32, horizon: Millis) -> Option<Change> {
+        if !self.past.observe(now, value) {
+            return None;
+        }
+        self.outlook = self.past.outlook(self.limit);
+        // What may as well never come is no news; nor is what lies far beyond.
+        let beyond = horizon.saturating_mul(3) / 2;
+        let expected = self.outlook.filter(|o| o.late.is_some() && o.expected <= beyond);
+        let (differs, hold) = match (expected, self.told) {
+            (Some(o), None) => (o.expected <= horizon, if o.expected < HOUR { 1 } else { HOLD }),
+            (Some(o), Some(told)) => (is_other(now, &o, &told), HOLD),
+            (None, told) => (told.is_some(), HOLD_OFF),
+        };
+        self.differs = if differs { self.differs.saturating_add(1) } else { 0 };
+        if !differs || self.differs < hold {
+            return None;
+        }
+        self.differs = 0;
+        self.change(now, expected)
+    }
+
+    fn change(&mut self, now: Millis, expected: Option<Outlook>) -> Option<Change> {
+        let Some(outlook) = expected else {
+            let was = self.told.take()?.outlook;
+            let outlook = Outlook { level: self.past.latest().unwrap_or(was.level), ..was };
+            return Some(Change { phase: phase::CLOSED, severity: 9, outlook });
+        };
+        let severity = severity(outlook.expected);
+        let told = Told { at: now.saturating_add(outlook.expected), severity, outlook };
+        let is_first = self.told.replace(told).is_none();
+        Some(Change { phase: if is_first { phase::OPENED } else { phase::UPDATED }, severity, outlook })
+    }
+}
+
+/// Whether what is expected is quite another time than what was told, or graver.
+fn is_other(now: Millis, o: &Outlook, told: &Told) -> bool {
+    // Below a quarter of an hour nobody minds the difference.
+    const FINE: Millis = HOUR / 4;
+    let (left, expected) = (told.at.saturating_sub(now).max(FINE), o.expected.max(FINE));
+    severity(o.expected) > told.severity
+        || expected > left.saturating_mul(2)
+        || left > expected.saturating_mul(2)
+}
+
+/// A week away it is a warning, within a day an error, within an hour there is no time left.
+fn severity(expected: Millis) -> u8 {
+    match expected {
+        0..HOUR => 21,
+        HOUR..DAY => 17,
+        _ => 13,
+    }
+}
