@@ -31,6 +31,8 @@ pub struct Written {
     pub agent: AgentKeys,
     /// When something is an anomaly.
     pub detect: Detect,
+    /// Which limits are news.
+    pub forecast: Forecast,
     /// The ONNX model.
     pub model: Model,
     /// Where events go.
@@ -97,6 +99,20 @@ pub struct Detect {
 impl Default for Detect {
     fn default() -> Self {
         Self { false_alarms: Budget::default(), flash_bytes_per_day: 2 << 20 }
+    }
+}
+
+/// `[forecast]`
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Forecast {
+    /// How far ahead.
+    pub horizon: Span,
+}
+
+impl Default for Forecast {
+    fn default() -> Self {
+        Self { horizon: Span(crate::pipeline::HORIZON_MS) }
     }
 }
 
@@ -184,6 +200,7 @@ impl Config {
             ("agent.tick", written.agent.tick, 100, 3_600_000),
             ("agent.deadline", written.agent.deadline, 10, written.agent.tick.0),
             ("agent.beat", written.agent.beat, 1000, 86_400_000),
+            ("forecast.horizon", written.forecast.horizon, 600_000, 365 * 86_400_000),
         ] {
             if !(least..=most).contains(&span.0) {
                 let allowed = [least, most].map(|ms| Span(ms).to_string());

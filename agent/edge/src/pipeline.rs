@@ -3,6 +3,7 @@
 //! It counts time on an axis of its own, which goes on over restarts, so that what was learnt keeps its dates.
 
 mod keep;
+mod limits;
 
 use std::collections::HashMap;
 
@@ -16,6 +17,9 @@ use fieldmouse_core::{shape, wire};
 
 use crate::budget::Budget;
 use crate::scorer::Forecaster;
+use limits::Limits;
+
+pub use limits::HORIZON_MS;
 
 /// What a tick may bring to tell.
 #[derive(Debug, Clone, PartialEq)]
@@ -34,6 +38,13 @@ pub enum Output {
         series: usize,
         /// What is told.
         body: wire::Trouble,
+    },
+    /// A limit will be reached, or no longer will.
+    Forecast {
+        /// What is told.
+        body: wire::Forecast,
+        /// OpenTelemetry severity number.
+        severity: u8,
     },
 }
 
@@ -59,6 +70,7 @@ pub struct Pipeline {
     rules: Vec<Rules>,
     every_ms: Vec<u32>,
     troubles: Vec<Trouble>,
+    limits: Limits,
     norms: Vec<Option<Norm>>,
     forecaster: Option<Forecaster>,
     model: [u8; 8],
@@ -85,6 +97,7 @@ impl Pipeline {
             rules: Vec::new(),
             every_ms: Vec::new(),
             troubles: Vec::new(),
+            limits: Limits::new(),
             norms: Vec::new(),
             model: forecaster.as_ref().map_or([0; 8], Forecaster::id),
             forecaster,
@@ -113,6 +126,7 @@ impl Pipeline {
         self.rules.push(self.rules_for(every_ms));
         self.every_ms.push(every_ms);
         self.troubles.push(Trouble { told, seen: told, times: 0 });
+        self.limits.add(key.metric().limit);
         self.norms.push(None);
         i
     }
@@ -185,6 +199,7 @@ impl Pipeline {
             self.since[i].get_or_insert(now);
             let metric = self.keys[i].metric();
             let checked = self.series[i].observe(metric, &self.rules[i], now, *reading);
+            self.limits.observe(i, now, checked.value.filter(|_| checked.verdict == Verdict::Ok));
             let verdict =
                 if checked.why == Some(NoData::FirstReading) { Verdict::Ok } else { checked.verdict };
             if let Some(told) = self.troubles[i].note(verdict as u8) {
@@ -192,6 +207,7 @@ impl Pipeline {
                 out.push(Output::Trouble { series: i, body: trouble(key, told, why, checked.value) });
             }
         }
+        self.tell_forecasts(out);
         self.forecast();
         let Self { keys, series, model, tick_ms, episodes, .. } = self;
         episodes.step(now, keys, series, &mut |notice| {

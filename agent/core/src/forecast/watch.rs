@@ -21,6 +21,8 @@ pub struct Watch {
     past: Past,
     outlook: Option<Outlook>,
     told: Option<Told>,
+    /// When it was last read.
+    seen: Millis,
     /// For how many paces something else should have been told.
     differs: u8,
 }
@@ -49,7 +51,7 @@ impl Watch {
     /// Of a series about which nothing is known but its limit.
     #[must_use]
     pub fn new(limit: Limit) -> Self {
-        Self { limit, past: Past::default(), outlook: None, told: None, differs: 0 }
+        Self { limit, past: Past::default(), outlook: None, told: None, seen: 0, differs: 0 }
     }
 
     /// What it must not reach.
@@ -72,6 +74,7 @@ impl Watch {
 
     /// Takes one reading, and says what there is to tell. Within `horizon` it is news.
     pub fn observe(&mut self, now: Millis, value: f32, horizon: Millis) -> Option<Change> {
+        self.seen = now;
         if !self.past.observe(now, value) {
             return None;
         }
@@ -92,12 +95,24 @@ impl Watch {
         self.change(now, expected)
     }
 
+    /// Notes that there is no reading. What was told of a series that has vanished for an hour is taken back.
+    pub fn miss(&mut self, now: Millis) -> Option<Change> {
+        if now.saturating_sub(self.seen) < HOUR {
+            return None;
+        }
+        self.outlook = None;
+        self.close()
+    }
+
+    /// Takes back what was told, if anything was.
+    pub fn close(&mut self) -> Option<Change> {
+        let was = self.told.take()?.outlook;
+        let outlook = Outlook { level: self.past.latest().unwrap_or(was.level), ..was };
+        Some(Change { phase: phase::CLOSED, severity: 9, outlook })
+    }
+
     fn change(&mut self, now: Millis, expected: Option<Outlook>) -> Option<Change> {
-        let Some(outlook) = expected else {
-            let was = self.told.take()?.outlook;
-            let outlook = Outlook { level: self.past.latest().unwrap_or(was.level), ..was };
-            return Some(Change { phase: phase::CLOSED, severity: 9, outlook });
-        };
+        let Some(outlook) = expected else { return self.close() };
         let severity = severity(outlook.expected);
         let told = Told { at: now.saturating_add(outlook.expected), severity, outlook };
         let is_first = self.told.replace(told).is_none();

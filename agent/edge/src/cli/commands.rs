@@ -78,7 +78,8 @@ fn check(args: &Args) -> Result<(), Failure> {
 fn replay(args: &Args, input: &Path) -> Result<(), Failure> {
     let config = args.config()?;
     let forecaster = forecaster(&config).map_err(|e| Failure::Config(format!("model.file: {e:#}")))?;
-    let pipeline = Pipeline::new(config.written.detect.false_alarms, forecaster, 1);
+    let mut pipeline = Pipeline::new(config.written.detect.false_alarms, forecaster, 1);
+    pipeline.set_horizon(config.written.forecast.horizon.0);
     let files = replay::Files {
         input: input.to_owned(),
         scores: args.scores.clone(),

@@ -95,6 +95,7 @@ impl Agent {
             log::warn!("outbox {}: cannot be written; events are kept in memory only", dir.display());
         }
         let mut pipeline = Pipeline::new(written.detect.false_alarms, forecaster, outbox.next_seq());
+        pipeline.set_horizon(written.forecast.horizon.0);
         let dir = written.agent.state_dir.join("learnt");
         let (keeper, learnt) =
             Keeper::open(Box::new(Folder::new(&dir)), written.detect.flash_bytes_per_day, now);
@@ -194,6 +195,10 @@ impl Agent {
                 if is_alone {
                     self.push(Kind::Trouble, if body.verdict == 0 { 9 } else { 13 }, &body);
                 }
+            }
+            Output::Forecast { body, severity } => {
+                log::info!("forecast: {}", fieldmouse_core::explain::expected(&body));
+                self.push(Kind::Forecast, severity, &body);
             }
         }
     }

@@ -28,13 +28,17 @@ impl Agent {
         let needs_restart = self.config.differs_beyond_reload(&config);
         self.pipeline.set_budget(written.detect.false_alarms);
         self.keeper.set_budget(written.detect.flash_bytes_per_day);
+        self.pipeline.set_horizon(written.forecast.horizon.0);
         self.sampler = sampler;
-        // The loop keeps its rhythm and its links; only these two may change under it.
+        // The loop keeps its rhythm and its links; only these may change under it.
         self.config.sources = config.sources.clone();
         self.config.written.detect = config.written.detect.clone();
+        self.config.written.forecast = config.written.forecast.clone();
         match needs_restart {
             Some(section) => {
-                anyhow::bail!("sources and budget are reloaded; changes in [{section}] need a restart")
+                anyhow::bail!(
+                    "sources, budget and horizon are reloaded; changes in [{section}] need a restart"
+                )
             }
             None => Ok(()),
         }
