@@ -31,6 +31,8 @@ pub enum Limit {
     Above(f32),
     /// It is exhausted when it falls to this.
     Below(f32),
+    /// It is a share that is used up over years.
+    Wear,
     /// Its value is the time that is left, in seconds.
     Countdown,
 }
@@ -41,7 +43,18 @@ impl Limit {
     pub fn at(self) -> f32 {
         match self {
             Self::Above(at) | Self::Below(at) => at,
+            Self::Wear => 1.0,
             Self::Countdown => 0.0,
+        }
+    }
+
+    /// How far ahead it is news, if a limit of the ordinary kind is so within `horizon`: what has to be bought or asked
+    /// for is told earlier.
+    #[must_use]
+    pub fn horizon(self, horizon: Millis) -> Millis {
+        match self {
+            Self::Above(_) | Self::Below(_) => horizon,
+            Self::Wear | Self::Countdown => horizon.saturating_mul(4),
         }
     }
 }
@@ -76,6 +89,7 @@ impl Past {
     pub fn outlook(&self, limit: Limit) -> Option<Outlook> {
         let (sign, at) = match limit {
             Limit::Above(at) => (1.0, f64::from(at)),
+            Limit::Wear => (1.0, 1.0),
             Limit::Below(at) => (-1.0, -f64::from(at)),
             Limit::Countdown => return self.countdown(),
         };

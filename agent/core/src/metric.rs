@@ -184,8 +184,8 @@ metrics! {
     DISK_LATENCY = 43, "system.disk.operation.latency" ["system.device", "disk.io.direction"] "s", Gauge Disk Symptom Log, floor 0.05, range COUNT, weight 0.5, "latency of disk {}";
     DISK_QUEUE = 44, "system.disk.pending_operations" ["system.device"] "{operation}", Gauge Disk Symptom Log, floor 4.0, range COUNT, weight 0.4, "operations waiting for disk {}";
     DISK_MERGED = 45, "system.disk.merged" ["system.device", "disk.io.direction"] "{operation}/s", Counter Disk Symptom Log, floor 500.0, range COUNT, weight 0.2, "merged operations of disk {}";
-    DISK_ENDURANCE = 46, "hw.physical_disk.endurance_utilization" ["hw.id"] "1", Gauge Disk Symptom Linear, limit FULL, floor 0.1, range SHARE, weight 0.3, "rated life of {} used up";
-    DISK_RESERVE = 47, "hw.physical_disk.reserve_utilization" ["hw.id"] "1", Gauge Disk Symptom Linear, limit FULL, floor 0.1, range SHARE, weight 0.3, "spare blocks of {} used up";
+    DISK_ENDURANCE = 46, "hw.physical_disk.endurance_utilization" ["hw.id"] "1", Gauge Disk Symptom Linear, limit Limit::Wear, floor 0.1, range SHARE, weight 0.3, "rated life of {} used up";
+    DISK_RESERVE = 47, "hw.physical_disk.reserve_utilization" ["hw.id"] "1", Gauge Disk Symptom Linear, limit Limit::Wear, floor 0.1, range SHARE, weight 0.3, "spare blocks of {} used up";
 
     FILESYSTEM_USAGE = 50, "system.filesystem.usage" ["system.filesystem.mountpoint", "system.filesystem.state"] "By", Gauge Filesystem Symptom Linear, floor 1e9, range COUNT, weight 0.4, "space of {}";
     FILESYSTEM_USED = 51, "system.filesystem.utilization" ["system.filesystem.mountpoint"] "1", Gauge Filesystem Headline Linear, limit FULL, floor 0.02, range SHARE, weight 1.0, "space in use on {}";
@@ -199,7 +199,7 @@ metrics! {
     SOCKETS = 65, "system.linux.sockets" ["network.transport"] "{socket}", Gauge Network Symptom Log, floor 200.0, range COUNT, weight 0.4, "{} sockets";
     TCP_RETRANSMITS = 66, "system.linux.tcp.retransmits" [] "{segment}/s", Counter Network Headline Log, floor 50.0, range COUNT, weight 0.8, "retransmitted segments";
     CONNTRACK_USED = 67, "system.linux.conntrack.utilization" [] "1", Gauge Network Headline Linear, limit FULL, floor 0.1, range SHARE, weight 0.9, "connection tracking table in use";
-    CERTIFICATE_LEFT = 68, "tls.certificate.remaining" ["tls.certificate.subject"] "s", Gauge Network Symptom Linear, limit Limit::Countdown, floor 1e9, range ANY, weight 0.1, "validity left of certificate {}";
+    CERTIFICATE_LEFT = 68, "tls.certificate.remaining" ["file.path"] "s", Gauge Network Symptom Linear, limit Limit::Countdown, floor 1e9, range ANY, weight 0.1, "validity left of certificate {}";
 
     PROCESS_COUNT = 80, "system.process.count" ["process.status"] "{process}", Gauge Process Headline Log, floor 40.0, range COUNT, weight 0.9, "{} processes";
     PROCESS_CREATED = 81, "system.process.created" [] "{process}/s", Counter Process Headline Log, floor 100.0, range COUNT, weight 1.0, "processes started";

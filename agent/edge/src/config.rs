@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use crate::budget::Budget;
 use crate::duration::Span;
 use crate::link;
-use crate::sources::{self, Kind};
+use crate::sources::{self, Kind, certificate};
 
 pub use load::{ConfigError, DEFAULT_FILE, from_here, load, locate_here};
 
@@ -219,7 +219,11 @@ impl Config {
         if labels.len() > 128 {
             return Err(KeyError::new("node.labels", format!("{} bytes in all; at most 128", labels.len())));
         }
-        let sources = source_configs(&written.source)?;
+        let mut sources = source_configs(&written.source)?;
+        if let Some(source) = sources.iter_mut().find(|s| s.kind.name == certificate::KIND.name) {
+            let ours = [&written.broker.ca_file, &written.broker.cert_file];
+            certificate::add_files(&mut source.keys, ours.into_iter().flatten());
+        }
         Ok(Self { node, site, labels, sources, written })
     }
 }

@@ -2,7 +2,7 @@
 //! of history coarsely.
 //!
 //! Readings are gathered into means of a 1024th of a day, so that every power of two of them divides a day. The
-//! history begins at that pace and doubles its step whenever it is full, until a step is an hour and a half.
+//! history begins at that pace and doubles its step whenever it is full, until a step is an hour and a half, or four days for what takes years.
 
 use heapless::Deque;
 use serde::{Deserialize, Serialize};
@@ -15,8 +15,12 @@ pub(super) const PACE_MS: Millis = 84_375;
 pub(super) const RECENT: usize = 32;
 /// Points of the history.
 pub(super) const HISTORY: usize = 128;
-/// A step of the history is at most 2 to this power paces: an hour and a half.
+/// A step of the history is at most 2 to this power paces: an hour and a half; four days for what takes years.
 const COARSEST: u32 = 6;
+const COARSEST_OF_YEARS: u32 = 12;
+
+/// So many paces without a reading are bridged even at the beginning: some series are read once an hour.
+const LEAST_GAP: u64 = 64;
 
 /// What is remembered of one series.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -25,6 +29,7 @@ pub struct Past {
     history: Deque<f32, HISTORY>,
     /// A step of the history is 2 to this power paces.
     doubled: u32,
+    takes_years: bool,
     /// What will be the next point of the history, and of how many paces.
     half: (f64, u32),
     /// The pace that is being gathered.
@@ -46,6 +51,12 @@ struct Pace {
 }
 
 impl Past {
+    /// Of something that takes years: it is remembered for more than one, instead of eight days.
+    #[must_use]
+    pub fn of_years() -> Self {
+        Self { takes_years: true, ..Self::default() }
+    }
+
     /// Takes one reading; true if a pace was completed, so that there is something new to forecast from.
     pub fn observe(&mut self, now: Millis, value: f32) -> bool {
         if !value.is_finite() {
@@ -109,8 +120,8 @@ impl Past {
             let gap = pace.saturating_sub(before);
             // A gap longer than half of what is known leaves nothing to go by.
             let known = (self.history.len() as u64) << self.doubled;
-            if gap > known / 2 + 8 {
-                *self = Self { open: self.open, ..Self::default() };
+            if gap > known / 2 + LEAST_GAP {
+                *self = Self { open: self.open, takes_years: self.takes_years, ..Self::default() };
             } else {
                 for i in 1..gap {
                     let part = i as f64 / gap as f64;
@@ -130,7 +141,8 @@ impl Past {
         }
         push_to(&mut self.history, (self.half.0 / f64::from(self.half.1)) as f32);
         self.half = (0.0, 0);
-        if self.history.is_full() && self.doubled < COARSEST {
+        let coarsest = if self.takes_years { COARSEST_OF_YEARS } else { COARSEST };
+        if self.history.is_full() && self.doubled < coarsest {
             for _ in 0..HISTORY / 2 {
                 if let (Some(a), Some(b)) = (self.history.pop_front(), self.history.pop_front()) {
                     push_to(&mut self.history, a / 2.0 + b / 2.0);

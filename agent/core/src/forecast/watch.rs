@@ -51,7 +51,8 @@ impl Watch {
     /// Of a series about which nothing is known but its limit.
     #[must_use]
     pub fn new(limit: Limit) -> Self {
-        Self { limit, past: Past::default(), outlook: None, told: None, seen: 0, differs: 0 }
+        let past = if limit == Limit::Wear { Past::of_years() } else { Past::default() };
+        Self { limit, past, outlook: None, told: None, seen: 0, differs: 0 }
     }
 
     /// What it must not reach.
@@ -80,6 +81,7 @@ impl Watch {
         }
         self.outlook = self.past.outlook(self.limit);
         // What may as well never come is no news; nor is what lies far beyond.
+        let horizon = self.limit.horizon(horizon);
         let beyond = horizon.saturating_mul(3) / 2;
         let expected = self.outlook.filter(|o| o.late.is_some() && o.expected <= beyond);
         let (differs, hold) = match (expected, self.told) {
