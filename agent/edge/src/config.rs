@@ -200,7 +200,7 @@ impl Config {
             ("agent.tick", written.agent.tick, 100, 3_600_000),
             ("agent.deadline", written.agent.deadline, 10, written.agent.tick.0),
             ("agent.beat", written.agent.beat, 1000, 86_400_000),
-            ("forecast.horizon", written.forecast.horizon, 600_000, 365 * 86_400_000),
+            ("forecast.horizon", written.forecast.horizon, 600_000, 28 * 86_400_000),
         ] {
             if !(least..=most).contains(&span.0) {
                 let allowed = [least, most].map(|ms| Span(ms).to_string());
