@@ -97,7 +97,7 @@ impl Past {
         let history = self.history(sign, &mut history);
         let recent = self.recent(sign, &mut recent);
         let level = *recent.last()?;
-        let (trail, step_ms) = if self.is_coarse() && is_sudden(recent, history) {
+        let (trail, step_ms) = if self.is_flooded(sign) && is_steady(recent) {
             (Trail::new(recent), PACE_MS as f64)
         } else {
             (Trail::new(history), self.step_ms() as f64)
@@ -143,14 +143,13 @@ fn span(ms: f64) -> Millis {
     ms.clamp(0.0, LONGEST_MS) as Millis
 }
 
-/// Whether the last quarter of an hour and the one before it both grew faster than any step of the history.
-fn is_sudden(recent: &[f64], history: &[f64]) -> bool {
+/// Whether the last quarter of an hour and the one before it had their part in it: one jump is no growth.
+fn is_steady(recent: &[f64]) -> bool {
     if recent.len() < RECENT {
         return false;
     }
     let (half, quarter, last) = (recent[RECENT / 2], recent[RECENT * 3 / 4], recent[RECENT - 1]);
-    let most = history.windows(2).map(|pair| pair[1] - pair[0]).fold(0.0, f64::max);
-    quarter - half > 0.5 * most && last - quarter > 0.5 * most && last - half > 1.5 * most
+    quarter - half > (last - half) / 4.0 && last - quarter > (last - half) / 4.0
 }
 
 #[cfg(test)]

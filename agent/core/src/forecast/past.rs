@@ -36,8 +36,35 @@ pub struct Past {
     open: Option<Pace>,
     /// The last whole pace and its mean.
     last: Option<(u64, f32)>,
+    /// Paces since growth was last compared with what it ever was, upwards and downwards.
+    paces: u32,
+    floods: [Flood; 2],
     /// How far the least and the greatest of a pace usually are from its mean.
     crests: (f32, f32),
+}
+
+/// Growth as it never was, one way. What grows faster than the history can show has to be judged by the recent past.
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+struct Flood {
+    /// The most it ever grew in half of the recent past; slowly forgotten.
+    record: f32,
+    /// How much it grew when it broke the record. It lasts until growth is half of that.
+    now: f32,
+}
+
+impl Flood {
+    fn note(&mut self, rise: f32, may_begin: bool) {
+        const BROKEN: f32 = 1.5;
+        const FORGET: f32 = 0.999;
+        if self.now > 0.0 && rise < self.now / 2.0 {
+            (self.record, self.now) = (self.now, 0.0);
+        } else if self.now <= 0.0 && may_begin && rise > BROKEN * self.record {
+            self.now = rise;
+        }
+        if self.now <= 0.0 {
+            self.record = (FORGET * self.record).max(rise);
+        }
+    }
 }
 
 /// Readings of one pace.
@@ -100,9 +127,9 @@ impl Past {
         PACE_MS << self.doubled
     }
 
-    /// Whether the history's steps are so long that much may happen within one.
-    pub(super) fn is_coarse(&self) -> bool {
-        self.doubled >= 3
+    /// Whether it grows (`sign` 1) or falls (-1) as it never did.
+    pub(super) fn is_flooded(&self, sign: f64) -> bool {
+        self.floods[usize::from(sign < 0.0)].now > 0.0
     }
 
     /// How far readings usually are above (`sign` 1) or below (-1) the mean of their pace.
@@ -133,8 +160,20 @@ impl Past {
         self.last = Some((pace, mean));
     }
 
+    fn watch_floods(&mut self, mean: f32) {
+        let before = self.recent.len().checked_sub(RECENT / 2 + 1).and_then(|at| self.recent.get(at));
+        self.paces = (self.paces + 1) % (RECENT as u32 / 2);
+        if let (0, Some(before)) = (self.paces, before) {
+            // Within the first hours everything is new.
+            let (rise, may_begin) = (mean - before, self.doubled >= 3);
+            self.floods[0].note(rise, may_begin);
+            self.floods[1].note(-rise, may_begin);
+        }
+    }
+
     fn push(&mut self, mean: f32) {
         push_to(&mut self.recent, mean);
+        self.watch_floods(mean);
         self.half = (self.half.0 + f64::from(mean), self.half.1 + 1);
         if self.half.1 < 1 << self.doubled {
             return;

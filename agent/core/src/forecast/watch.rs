@@ -7,10 +7,7 @@ use super::{Limit, Outlook, Past};
 use crate::series::Millis;
 use crate::wire::phase;
 
-/// A change worth telling must last so many paces (about a minute and a half each).
-const HOLD: u8 = 3;
-/// Before what was told is taken back.
-const HOLD_OFF: u8 = 12;
+const MINUTE: Millis = 60_000;
 const HOUR: Millis = 3_600_000;
 const DAY: Millis = 24 * HOUR;
 
@@ -23,8 +20,8 @@ pub struct Watch {
     told: Option<Told>,
     /// When it was last read.
     seen: Millis,
-    /// For how many paces something else should have been told.
-    differs: u8,
+    /// Since when something else should have been told.
+    differs: Option<Millis>,
 }
 
 /// What was told last.
@@ -52,7 +49,7 @@ impl Watch {
     #[must_use]
     pub fn new(limit: Limit) -> Self {
         let past = if limit == Limit::Wear { Past::of_years() } else { Past::default() };
-        Self { limit, past, outlook: None, told: None, seen: 0, differs: 0 }
+        Self { limit, past, outlook: None, told: None, seen: 0, differs: None }
     }
 
     /// What it must not reach.
@@ -84,16 +81,21 @@ impl Watch {
         let horizon = self.limit.horizon(horizon);
         let beyond = horizon.saturating_mul(3) / 2;
         let expected = self.outlook.filter(|o| o.late.is_some() && o.expected <= beyond);
+        // What is far off may wait longer until it is sure; what was told is not taken back for a moment's rest.
         let (differs, hold) = match (expected, self.told) {
-            (Some(o), None) => (o.expected <= horizon, if o.expected < HOUR { 1 } else { HOLD }),
-            (Some(o), Some(told)) => (is_other(now, &o, &told), HOLD),
-            (None, told) => (told.is_some(), HOLD_OFF),
+            (Some(o), None) => (o.expected <= horizon, o.expected / 64),
+            (Some(o), Some(told)) => (is_other(now, &o, &told), o.expected / 64),
+            (None, Some(told)) => (true, (told.at.saturating_sub(now) / 8).max(30 * MINUTE)),
+            (None, None) => (false, 0),
         };
-        self.differs = if differs { self.differs.saturating_add(1) } else { 0 };
-        if !differs || self.differs < hold {
+        if !differs {
+            self.differs = None;
             return None;
         }
-        self.differs = 0;
+        if now.saturating_sub(*self.differs.get_or_insert(now)) < hold {
+            return None;
+        }
+        self.differs = None;
         self.change(now, expected)
     }
 
@@ -125,7 +127,7 @@ impl Watch {
 /// Whether what is expected is quite another time than what was told, or graver.
 fn is_other(now: Millis, o: &Outlook, told: &Told) -> bool {
     // Below a quarter of an hour nobody minds the difference.
-    const FINE: Millis = HOUR / 4;
+    const FINE: Millis = 15 * MINUTE;
     let (left, expected) = (told.at.saturating_sub(now).max(FINE), o.expected.max(FINE));
     severity(o.expected) > told.severity
         || expected > left.saturating_mul(2)

@@ -10,14 +10,23 @@ const LONGEST: usize = 40 * 1440;
 /// How a series grows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Growth {
+    /// At one rate.
     Linear,
+    /// At one rate, under noise that remembers itself.
     Noisy,
+    /// With one to three removals.
     Deletions,
+    /// Most of it is removed time and again, a part stays.
     Rotation,
+    /// In working hours.
     Daily,
+    /// In pieces.
     Bursts,
+    /// By turns.
     Plateaus,
+    /// Faster and faster, or slower and slower.
     Bending,
+    /// At another rate from some day on.
     NewWriter,
 }
 
@@ -37,11 +46,17 @@ pub const GROWTHS: [(Growth, &str); 9] = [
 /// How a series does not grow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Calm {
+    /// Around a level.
     Noise,
+    /// Away and back.
     Wander,
+    /// All of it is removed time and again.
     Rotation,
+    /// Up by day, down by night.
     Daily,
+    /// Slower and slower, and never so far.
     Levelling,
+    /// Once, within minutes or hours.
     Step,
 }
 
@@ -78,7 +93,7 @@ pub fn growing(growth: Growth, seed: u64) -> Vec<f64> {
     let mut rng = Rng::new(seed ^ (growth as u64) << 32);
     loop {
         let series = draw(growth, &mut rng);
-        // Half a day of history, at least, is what every forecaster is given.
+        // A day, at least, so that there is a past to go by.
         if series.len() > 1440 && series.last().is_some_and(|x| *x >= 1.0) {
             return series;
         }
