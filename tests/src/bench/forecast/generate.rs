@@ -9,7 +9,7 @@ const LONGEST: usize = 40 * 1440;
 
 /// How a series grows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Growth {
+pub(super) enum Growth {
     /// At one rate.
     Linear,
     /// At one rate, under noise that remembers itself.
@@ -31,7 +31,7 @@ pub enum Growth {
 }
 
 /// Every way of growing.
-pub const GROWTHS: [(Growth, &str); 9] = [
+pub(super) const GROWTHS: [(Growth, &str); 9] = [
     (Growth::Linear, "linear"),
     (Growth::Noisy, "noisy"),
     (Growth::Deletions, "deletions"),
@@ -45,7 +45,7 @@ pub const GROWTHS: [(Growth, &str); 9] = [
 
 /// How a series does not grow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Calm {
+pub(super) enum Calm {
     /// Around a level.
     Noise,
     /// Away and back.
@@ -61,7 +61,7 @@ pub enum Calm {
 }
 
 /// Every way of not growing.
-pub const CALMS: [(Calm, &str); 6] = [
+pub(super) const CALMS: [(Calm, &str); 6] = [
     (Calm::Noise, "noise"),
     (Calm::Wander, "wander"),
     (Calm::Rotation, "rotation"),
@@ -89,7 +89,7 @@ fn exponential(rng: &mut Rng, mean: f64) -> f64 {
 }
 
 /// A series until it is full; the last reading is the first at the limit. Fills within a month, or is drawn again.
-pub fn growing(growth: Growth, seed: u64) -> Vec<f64> {
+pub(super) fn growing(growth: Growth, seed: u64) -> Vec<f64> {
     let mut rng = Rng::new(seed ^ (growth as u64) << 32);
     loop {
         let series = draw(growth, &mut rng);
@@ -175,7 +175,7 @@ fn draw(growth: Growth, rng: &mut Rng) -> Vec<f64> {
 }
 
 /// Two weeks of a series that never fills.
-pub fn calm(calm: Calm, seed: u64) -> Vec<f64> {
+pub(super) fn calm(calm: Calm, seed: u64) -> Vec<f64> {
     let rng = &mut Rng::new(seed ^ 0xCA13 ^ (calm as u64) << 32);
     let level = uniform(rng, 0.2, 0.75);
     let noise = scale(rng, 1e-4, 3e-2);
