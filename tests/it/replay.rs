@@ -35,7 +35,7 @@ fn a_disk_that_fills_is_foretold() {
     }
     let dir = tempfile::tempdir().unwrap();
     let events = dir.path().join("events.jsonl");
-    let files = Files { input: dir.path().join("in.csv"), scores: None, events: Some(events.clone()) };
+    let files = Files { input: dir.path().join("in.csv"), events: Some(events.clone()), ..Files::default() };
     std::fs::write(&files.input, csv).unwrap();
     replay::run(&files, pipeline()).unwrap();
     let told = std::fs::read_to_string(events).unwrap();

@@ -126,7 +126,7 @@ impl Pipeline {
         self.rules.push(self.rules_for(every_ms));
         self.every_ms.push(every_ms);
         self.troubles.push(Trouble { told, seen: told, times: 0 });
-        self.limits.add(key.metric().limit);
+        self.recall_limit(key);
         self.norms.push(None);
         i
     }

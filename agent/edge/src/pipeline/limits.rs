@@ -27,8 +27,14 @@ impl Limits {
         Self { watches: Vec::new(), horizon: HORIZON_MS, pending: Vec::new() }
     }
 
-    pub(super) fn add(&mut self, limit: Option<Limit>) {
-        self.watches.push(limit.map(|limit| Box::new(Watch::new(limit))));
+    /// Of a series that its metric gives a limit, or that had one before the start.
+    pub(super) fn add(&mut self, limit: Option<Limit>, kept: Option<Watch>) {
+        let kept = kept.filter(|watch| limit.is_none_or(|limit| limit == watch.limit()));
+        self.watches.push(kept.or_else(|| limit.map(Watch::new)).map(Box::new));
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (usize, &Watch)> {
+        self.watches.iter().enumerate().filter_map(|(i, watch)| Some((i, watch.as_deref()?)))
     }
 
     fn set(&mut self, series: usize, limit: Option<Limit>) {
@@ -66,8 +72,8 @@ impl Pipeline {
     /// What is forecast of every series that will reach its limit for certain, the nearest first.
     #[must_use]
     pub fn forecasts(&self) -> Vec<wire::Forecast> {
-        let known = self.limits.watches.iter().enumerate().filter_map(|(i, w)| Some((i, w.as_ref()?)));
-        let certain = known.filter_map(|(i, w)| Some((i, w.outlook().filter(|o| o.late.is_some())?)));
+        let certain =
+            self.limits.iter().filter_map(|(i, w)| Some((i, w.outlook().filter(|o| o.late.is_some())?)));
         let mut all: Vec<_> = certain.map(|(i, o)| self.body(i, phase::UPDATED, o)).collect();
         all.sort_by_key(|f| f.expected_s);
         all
@@ -189,6 +195,26 @@ mod tests {
         d.feed(240..241, drains);
         assert_eq!(d.told.last().unwrap().1.phase, phase::CLOSED);
         assert!(d.pipeline.forecasts().is_empty());
+    }
+
+    #[test]
+    fn what_was_told_is_not_told_again_after_a_restart() {
+        use crate::clock::Stamp;
+        use crate::learnt::Learnt;
+        let at = |minute: u64| Stamp { mono_ms: minute * MINUTE, wall_ms: None, clock: 0 };
+        let var = [SeriesKey::new(FILESYSTEM_USED, &["/var"])];
+        let mut d = device(&var);
+        let grows = |m: f64| vec![Ok(0.7 + 0.05 * m / 1440.0)];
+        d.feed(0..3 * 1440, grows);
+        assert_eq!(d.told.len(), 1, "{:?}", d.told);
+        let kept = d.pipeline.save(at(3 * 1440), 1);
+        let mut pipeline = Pipeline::new(Budget::default(), None, 1);
+        pipeline.restore(Learnt::read(&kept), at(3 * 1440), 1);
+        pipeline.index(&var[0], 0);
+        let mut again = Device { pipeline, told: Vec::new() };
+        again.feed(3 * 1440..3 * 1440 + 30, grows);
+        assert_eq!(again.told, []);
+        assert_eq!(again.pipeline.forecasts().len(), 1, "it is known at once");
     }
 
     #[test]
