@@ -1,15 +1,15 @@
 //! Forecast of exhaustion: when a series will reach its limit, and how sure that is.
 //!
-//! The past ([`Past`]) is kept at two paces. Its windows of every length compete: each is tried on the past itself,
-//! as the straight line through it (least squares) and as something that comes again (so days repeat), and the one
-//! that told growth over a span like the one ahead with the least mean error is believed: selection by prequential
-//! error (Dawid 1984). One that holds a removal or two (a deleted file) is judged as if they had not been; three are
-//! a habit (log rotation). Growth faster than any that was ever seen is judged by the last three quarters of an hour
-//! alone. Crossing is by the crests, not by the mean.
+//! The past ([`Past`]) is kept at two paces. Its windows of every length are heard: each is tried on the past itself, as
+//! the straight line through it (least squares) and as something that comes again (so days repeat). What they say is
+//! weighed by how well they would have told growth over a span like the one ahead: forecasts combined by their
+//! past errors (Bates and Granger 1969), taken one after the other (prequentially, Dawid 1984). A removal or two (a deleted file) are
+//! judged as if they had not been; three are a habit (log rotation). Growth faster than any that was ever seen is judged by
+//! the last three quarters of an hour alone. The limit is crossed by the crests, not by the mean.
 //!
-//! The interval comes from the chosen window's own past errors, at the root of the ratio of the spans, and from a
-//! prior for what no past can tell, in proportion to how far ahead it looks by how much it has seen. The constants were
-//! fitted for 90 % on generated series; `bench forecast` measures the coverage on others.
+//! The interval comes from the windows' own past errors and from what they disagree by, at the root of the ratio of the
+//! spans, and from a prior for what no past can tell, in proportion to how far ahead it looks by how much it has
+//! seen. The constants were fitted for 90 % on generated series; `bench forecast` measures the coverage on others.
 
 mod growth;
 mod past;
@@ -78,7 +78,7 @@ const DAY_MS: f64 = 86_400e3;
 const LONGEST_MS: f64 = 365_250.0 * DAY_MS;
 /// Standard deviations between the centre and either end: nine of ten cases lie within.
 const Z: f64 = 1.64;
-/// Errors told by windows that were chosen for their small errors are too small.
+/// Errors of windows that count because their errors are small are told too small.
 const CHOSEN: f64 = 1.3;
 /// What the past cannot tell: of the rate, at once and for every span as long as what is known.
 const UNKNOWN: (f64, f64) = (0.02, 0.18);
@@ -104,12 +104,12 @@ impl Past {
         };
         let gap = at - level - self.crest(sign);
         let ahead = |rate: f64| if rate > 0.0 { (gap / rate).max(1.0) } else { f64::INFINITY };
-        let mut growth = trail.growth(ahead(trail.mean()))?;
+        let rough = trail.growth(ahead(trail.mean()), gap)?;
         // The span ahead turned out to be another one.
-        growth = trail.growth(ahead(growth.rate)).filter(|g| g.span != growth.span).unwrap_or(growth);
+        let growth = trail.growth(ahead(rough.rate), gap)?;
         let outlook = |expected: f64, early: f64, late: Option<f64>| Outlook {
             level: (sign * level) as f32,
-            per_day: (sign * growth.rate * DAY_MS / step_ms).clamp(f64::from(f32::MIN), f64::from(f32::MAX))
+            per_day: (sign * growth.now * DAY_MS / step_ms).clamp(f64::from(f32::MIN), f64::from(f32::MAX))
                 as f32,
             expected: span(expected * step_ms),
             early: span(early * step_ms),
@@ -121,7 +121,7 @@ impl Past {
         if growth.rate <= 0.0 {
             return None;
         }
-        let steps = trail.steps_to(gap, &growth);
+        let steps = gap / growth.rate;
         let known = trail.steps() as f64;
         // Over longer spans than were tried chance weighs less, but what is wrong with the rate stays.
         let longer = libm::sqrt(growth.span as f64 / steps.max(0.1)).clamp(0.5, 8.0);

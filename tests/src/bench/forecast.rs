@@ -1,6 +1,6 @@
 //! How well it is foretold when something is full, beside Prometheus' `predict_linear` in the same run.
 //!
-//! `bench forecast [FILE.csv…]`: generated series, then every column of the recordings that grows. A look is made at
+//! `bench forecast [FILE.csv…]`: generated series, or every column of the recordings that grows, a row a minute. A look is made at
 //! five points of each series' way to its limit; an error is a share of the time that was left. No forecast where there
 //! should be one counts as an infinite error, for everybody.
 
@@ -25,9 +25,23 @@ const MINUTE_MS: u64 = 60_000;
 const WEEK_MIN: f64 = 7.0 * 1440.0;
 const WEEK_MS: u64 = 7 * 1440 * MINUTE_MS;
 
-/// Prints the figures.
+/// Prints the figures of generated series, or of the columns that grow of these recordings.
 pub fn main(files: &[String]) {
     let mut all = Tally::default();
+    for file in files {
+        for (column, values) in recording(Path::new(file)) {
+            let mut tally = Tally::default();
+            [0.5, 0.75, 1.0].iter().for_each(|part| look_at_growth(&values, *part, &mut tally));
+            if !tally.is_empty() {
+                tally.print(&column);
+                all.join(tally);
+            }
+        }
+    }
+    if !files.is_empty() {
+        all.print("recorded");
+        return;
+    }
     for (growth, name) in GROWTHS {
         let mut tally = Tally::default();
         SEEDS.for_each(|seed| look(&generate::growing(growth, seed), 1.0, &mut tally));
@@ -39,22 +53,6 @@ pub fn main(files: &[String]) {
         false_forecasts(name, SEEDS.map(|seed| generate::calm(calm, seed)));
     }
     cost();
-    let mut real = Tally::default();
-    for file in files {
-        for (column, values) in recording(Path::new(file)) {
-            let mut tally = Tally::default();
-            for part in [0.5, 0.75, 1.0] {
-                look_at_growth(&values, part, &mut tally);
-            }
-            if !tally.is_empty() {
-                tally.print(&column);
-                real.join(tally);
-            }
-        }
-    }
-    if !real.is_empty() {
-        real.print("recorded");
-    }
 }
 
 /// Looks at a series, one reading a minute, on its way to `limit`, which its last reading is the first to reach.

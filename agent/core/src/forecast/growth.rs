@@ -1,4 +1,7 @@
-//! How fast it grows: every window of the past is asked how well it would have told what came after it.
+//! How fast it grows: every window of the past is asked how well it would have told what came after it, and is heard
+//! accordingly.
+
+use heapless::Vec;
 
 use super::past::HISTORY;
 
@@ -11,16 +14,36 @@ pub(super) enum Form {
     Replay,
 }
 
-/// What the past says of the future.
+/// What one window of the past says of the future.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Voice {
+    form: Form,
+    window: usize,
+    /// Growth per step.
+    rate: f64,
+    /// Mean, and root mean square, of what such rates were wrong by.
+    mean: f64,
+    error: f64,
+}
+
+/// What all windows say together.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Growth {
-    pub(super) form: Form,
-    pub(super) window: usize,
-    /// Growth per step.
+    /// Growth per step until the limit.
     pub(super) rate: f64,
-    /// Root mean square of what such rates were wrong by, over spans of so many steps.
+    /// Growth per step at present.
+    pub(super) now: f64,
+    /// How wrong such a rate may be over a span of so many steps.
     pub(super) error: f64,
     pub(super) span: usize,
+}
+
+/// Two forms of the windows of 2, 4, … 64 steps, and all of the past.
+const VOICES: usize = 13;
+
+/// How much less a voice counts whose error is larger than the least: nearly nothing if it is half as large again.
+fn loudness(least: f64, mean: f64) -> f64 {
+    if mean <= least { 1.0 } else { libm::pow(least / mean, 10.0) }
 }
 
 /// How wrong the rates were that a window told: the mean, and the root mean square.
@@ -86,26 +109,22 @@ impl Trail {
         }
     }
 
-    /// The best of all windows for growth over about `ahead` steps; none if there is too little to choose from.
-    pub(super) fn growth(&self, ahead: f64) -> Option<Growth> {
-        let last = Some(self.steps()).filter(|last| *last >= 3)?;
-        let span = (ahead.clamp(1.0, 1e6) as usize).min((last / 3).max(1));
-        let mut best: Option<(f64, Growth)> = None;
-        let mut consider = |form, window, test: Option<Test>| {
+    /// All windows that can be tried, with what they say of growth over `span` steps.
+    fn voices(&self, span: usize) -> Vec<Voice, VOICES> {
+        let mut voices = Vec::new();
+        let last = self.steps();
+        let mut hear = |form, window, test: Option<Test>| {
             let Some((mean, error)) = test else { return };
-            // Of equals the longer: it is the calmer one.
-            if best.is_none_or(|(least, _)| mean <= least * 1.03) {
-                let rate = match form {
-                    Form::Line => self.line(last, window).1,
-                    Form::Replay => (self.y[last] - self.y[last - window]) / window as f64,
-                };
-                let least = best.map_or(mean, |(least, _)| mean.min(least));
-                best = Some((least, Growth { form, window, rate, error, span }));
-            }
+            let rate = match form {
+                Form::Line => self.line(last, window).1,
+                Form::Replay => (self.y[last] - self.y[last - window]) / window as f64,
+            };
+            // There is room for every power of two.
+            let _fits = voices.push(Voice { form, window, rate, mean, error });
         };
         for form in [Form::Line, Form::Replay] {
             for window in (1..).map(|power| 1 << power).take_while(|window| *window < last) {
-                consider(form, window, self.test(window, span, |end| self.told(form, end, window, span)));
+                hear(form, window, self.test(window, span, |end| self.told(form, end, window, span)));
             }
         }
         // Nothing comes after all of the past: here the rest tells each span that is left out of it.
@@ -114,8 +133,37 @@ impl Trail {
             let here = self.y[end + span] - self.y[end];
             (all - here) * span as f64 / (last - span).max(1) as f64
         };
-        consider(Form::Replay, last, self.test(0, span, rest));
-        best.map(|(_, growth)| growth)
+        hear(Form::Replay, last, self.test(0, span, rest));
+        voices
+    }
+
+    /// What all windows say together of growth by `gap`, which is about `ahead` steps away: the better ones louder. None
+    /// if there is too little to try them on.
+    pub(super) fn growth(&self, ahead: f64, gap: f64) -> Option<Growth> {
+        let last = Some(self.steps()).filter(|last| *last >= 3)?;
+        let span = (ahead.clamp(1.0, 1e6) as usize).min((last / 3).max(1));
+        let voices = self.voices(span);
+        let least = voices.iter().map(|v| v.mean).fold(f64::INFINITY, f64::min);
+        // Seasons, teeth and crests included: the rate by which the limit is reached, not the one of this hour.
+        let until = |v: &Voice| {
+            let is_ahead = v.rate > 0.0 && gap > 0.0;
+            if is_ahead { gap / self.steps_to(gap, v).max(1e-3) } else { v.rate }
+        };
+        let (mut all, mut rate, mut now, mut squares) = (0.0, 0.0, 0.0, 0.0);
+        for v in &voices {
+            let (weight, until) = (loudness(least, v.mean), until(v));
+            all += weight;
+            rate += weight * until;
+            now += weight * v.rate;
+            // What they disagree by is a part of the error.
+            squares += weight * (v.error * v.error + until * until);
+        }
+        if all <= 0.0 {
+            return None;
+        }
+        rate /= all;
+        let error = libm::sqrt((squares / all - rate * rate).max(0.0));
+        Some(Growth { rate, now: now / all, error, span })
     }
 
     /// How wrong `told` was of the growth over `span` steps from every point on, the later counting more.
@@ -142,7 +190,7 @@ impl Trail {
     }
 
     /// Steps until it has grown by `gap`, if it grows like `g`.
-    pub(super) fn steps_to(&self, gap: f64, g: &Growth) -> f64 {
+    fn steps_to(&self, gap: f64, g: &Voice) -> f64 {
         let last = self.steps();
         match g.form {
             Form::Line => {
