@@ -107,6 +107,21 @@ pub(crate) fn birth(series: &[SeriesKey]) -> Sample {
     raw(0, Kind::Birth, bytes)
 }
 
+/// A file system of 100 GB that fills by 1.2 GB a day; earlier by half, or later by as much again.
+pub(crate) fn forecast(code: u16, label: &str, phase: u8, expected_s: u32) -> wire::Forecast {
+    wire::Forecast {
+        key: SeriesKey::new(code, &[label]),
+        phase,
+        limit: 1.0,
+        level: 0.9,
+        per_day: 0.012,
+        whole: 1e11,
+        expected_s,
+        early_s: expected_s / 2,
+        late_s: Some(2 * expected_s),
+    }
+}
+
 /// A processor that is far busier than usual.
 pub(crate) fn episode(seq: u64, id: u64, phase: u8, since_ms: u32) -> Sample {
     let contributor = |code, label: &[&str], actual, expected, low, high, share| wire::Contributor {

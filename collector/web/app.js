@@ -175,11 +175,19 @@ function note(n) {
     el("div", { class: "sub" }, [n.node, n.site, n.text ? about : "", n.why].filter(Boolean).join(" · "))));
 }
 
+function forecast(f) {
+  return el("li", {}, time(f.told_ms), el("div", {},
+    el("div", { class: "text" }, mark(f.severity, f.severity), " ", f.sentence),
+    el("div", { class: "sub" }, `${f.node} · ${f.site} · ${f.series}, now ${quantity(f.level, f.unit)}`)));
+}
+
 async function overview() {
-  const [status, { devices }, open, closed, { facts }, { troubles }] = await Promise.all([
+  const [status, { devices }, open, closed, { facts }, { troubles }, { forecasts }] = await Promise.all([
     ask("/api/v1/status"), ask("/api/v1/devices"), ask("/api/v1/episodes?state=open&limit=50"),
     ask("/api/v1/episodes?state=closed&limit=8"), ask("/api/v1/facts?limit=8"), ask("/api/v1/troubles?limit=8"),
+    ask("/api/v1/forecasts?state=open&limit=50"),
   ]);
+  forecasts.sort((a, b) => a.expected_ms - b.expected_ms);
   const { now_ms: _now, ...steady } = status;
   const notes = [...facts, ...troubles].sort((a, b) => b.at_ms - a.at_ms).slice(0, 8);
   const draw = () => {
@@ -189,6 +197,7 @@ async function overview() {
       return parts;
     }
     if (open.episodes.length) parts.push(section("Open now", null, el("ul", { class: "episodes" }, ...open.episodes.map(episodeCard))));
+    if (forecasts.length) parts.push(section("Running out", String(forecasts.length), el("ul", { class: "notes card" }, ...forecasts.map(forecast))));
     parts.push(section("Devices", String(devices.length), devicesTable(devices)));
     parts.push(section("Recently closed", null, closed.episodes.length
       ? el("ul", { class: "episodes small card" }, ...closed.episodes.map(episodeCard))
@@ -196,7 +205,7 @@ async function overview() {
     if (notes.length) parts.push(section("Also told", null, el("ul", { class: "notes card" }, ...notes.map(note))));
     return parts;
   };
-  return { status, key: [steady, devices, open, closed, notes], draw, title: status.episodes.open ? `(${status.episodes.open}) Fieldmouse` : "Fieldmouse" };
+  return { status, key: [steady, devices, open, closed, notes, forecasts], draw, title: status.episodes.open ? `(${status.episodes.open}) Fieldmouse` : "Fieldmouse" };
 }
 
 // ---- one episode ----
@@ -289,10 +298,12 @@ function gapItem(g, d) {
 
 async function device(parts) {
   const [site, node] = parts.map((p) => encodeURIComponent(decodeURIComponent(p)));
-  const [status, d, { episodes }] = await Promise.all([
-    ask("/api/v1/status"), ask(`/api/v1/devices/${site}/${node}`), ask(`/api/v1/episodes?node=${node}&limit=20`)]);
+  const [status, d, { episodes }, { forecasts }] = await Promise.all([
+    ask("/api/v1/status"), ask(`/api/v1/devices/${site}/${node}`), ask(`/api/v1/episodes?node=${node}&limit=20`),
+    ask(`/api/v1/forecasts?state=open&node=${node}&limit=50`)]);
   const { now_ms: _now, ...steady } = status;
   const own = episodes.filter((e) => e.site === d.site);
+  const expected = forecasts.filter((f) => f.site === d.site).sort((a, b) => a.expected_ms - b.expected_ms);
   const b = d.beat;
   const labels = Object.entries(d.labels).map(([k, v]) => `${k}=${v}`).join(", ");
   const items = (list, none) => (list.length ? el("ul", { class: "list" }, ...list) : el("p", { class: "count" }, none));
@@ -303,6 +314,7 @@ async function device(parts) {
     el("div", { class: "grid" },
       el("div", { class: "stack" },
         panel("Episodes", own.length ? el("ul", { class: "episodes small" }, ...own.map(episodeCard)) : el("p", { class: "count" }, "None is known.")),
+        expected.length ? panel("Running out", el("ul", { class: "notes" }, ...expected.map(forecast))) : null,
         panel("Lost", items(d.losses.map(lossItem), "The device has lost no event.")),
         panel("Missing", items(d.gaps.map((g) => gapItem(g, d)), "Every number up to the highest has arrived.")),
         d.series.length ? el("div", { class: "card panel" }, el("details", {}, el("summary", {}, plural(d.series.length, "series", "series")), el("ul", { class: "list" }, ...d.series.map((s) => el("li", { class: "mono" }, s))))) : null),
@@ -316,7 +328,7 @@ async function device(parts) {
           ["Outbox", b.outbox_in_memory ? "in memory only" : quantity(b.outbox_bytes, "By")], ["Judged by", b.model_off ? "robust scorer, the model is off" : "as above"],
           ["Series without data", `${b.no_data} of ${b.series}`], ["Processor", `${+(b.cpu_us_per_s / 10000).toPrecision(2)} % of a core`],
           ["Memory in use", quantity(b.rss_kib * 1024, "By")], ["Late ticks", b.late_ticks.toLocaleString("en")])) : null)))];
-  return { status, key: [steady, d, own], draw, title: `${d.node}: Fieldmouse` };
+  return { status, key: [steady, d, own, expected], draw, title: `${d.node}: Fieldmouse` };
 }
 
 // ---- going round ----

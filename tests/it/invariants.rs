@@ -53,6 +53,9 @@ fn fixture(source: &str) -> Result<&'static str, &'static str> {
         "process" => "proc/1/stat",
         "hwmon" => "sys/class/hwmon",
         "thermal" => "sys/class/thermal",
+        "power_supply" => "sys/class/power_supply",
+        "flash" => "sys/block/mmcblk0/device/life_time",
+        "certificate" => return Err("which files it reads is configured"),
         "file" => return Err("its directory is what a test writes into it"),
         other => panic!(
             "source {other}: name its fixture below tests/machines/server here, or say why there is none"

@@ -25,6 +25,34 @@ fn readings(t: u64) -> [Reading; 3] {
 }
 
 #[test]
+fn a_disk_that_fills_is_foretold() {
+    // 3 % a day and, at the end of the fourth day, nothing any more.
+    let mut csv =
+        String::from("timestamp,system.filesystem.utilization{system.filesystem.mountpoint=/var}\n");
+    for minute in 0..6 * 1440 {
+        let day = f64::from(minute.min(4 * 1440)) / 1440.0;
+        writeln!(csv, "{},{}", 1_700_000_000 + 60 * minute, 0.8 + 0.03 * day).unwrap();
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let events = dir.path().join("events.jsonl");
+    let files = Files { input: dir.path().join("in.csv"), events: Some(events.clone()), ..Files::default() };
+    std::fs::write(&files.input, csv).unwrap();
+    replay::run(&files, pipeline()).unwrap();
+    let told = std::fs::read_to_string(events).unwrap();
+    let told: Vec<serde_json::Value> = told.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
+    let told: Vec<_> =
+        told.iter().filter(|event| event["kind"] == "forecast").map(|event| &event["body"]).collect();
+    assert_eq!(
+        (told[0]["phase"].as_str(), told.last().unwrap()["phase"].as_str()),
+        (Some("opened"), Some("closed"))
+    );
+    assert!(told.len() <= 4, "{told:#?}");
+    let sentence = told[0]["sentence"].as_str().unwrap();
+    assert!(sentence.starts_with("/var will be full in 5 d"), "{sentence}");
+    assert!(sentence.ends_with("grows 3.00 % a day."), "{sentence}");
+}
+
+#[test]
 fn scores_are_those_of_the_live_pipeline() {
     let keys = [
         SeriesKey::new(metric::CPU_BUSY, &[]),

@@ -7,8 +7,8 @@ use fieldmouse::decode;
 use fieldmouse_core::metric;
 use fieldmouse_core::series::{SeriesKey, cut};
 use fieldmouse_core::wire::{
-    self, Ack, AckFrom, Alarms, Beat, Birth, ClockSet, Contributor, Culprit, Episode, Fact, Head, Item, Kind,
-    Loss, Spark, Status, Trouble, loss, phase, state,
+    self, Ack, AckFrom, Alarms, Beat, Birth, ClockSet, Contributor, Culprit, Episode, Fact, Forecast, Head,
+    Item, Kind, Loss, Spark, Status, Trouble, loss, phase, state,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -150,6 +150,20 @@ fn trouble() -> Trouble {
     }
 }
 
+fn forecast() -> Forecast {
+    Forecast {
+        key: SeriesKey::new(metric::FILESYSTEM_USED, &["/var"]),
+        phase: phase::OPENED,
+        limit: 1.0,
+        level: 0.91,
+        per_day: 0.012,
+        whole: 1e11,
+        expected_s: 273_600,
+        early_s: 180_000,
+        late_s: Some(432_000),
+    }
+}
+
 const CLOCK_SET: ClockSet = ClockSet { epoch: 3, first: 1, last: 300, boot_ms: 1_795_000_000_000 };
 const LOSS: Loss = Loss { first: 12, count: 30, reason: loss::FULL };
 
@@ -191,6 +205,7 @@ fn bodies_revision_1() {
          707574206572726f72",
     );
     check(&LOSS, "0c1e01");
+    check(&forecast(), "33042f766172010000803fc3f5683fa69b443cb743ba51c0d910a0fe0a0180af1a");
     check(&Ack { epoch: 1, seq: 2 }, "0102");
     let from = AckFrom { ack: Ack { epoch: 1, seq: 2 }, collector: cut("hall") };
     check(&from, "01020468616c6c");
@@ -247,6 +262,7 @@ fn all() -> Vec<Vec<u8>> {
         (Kind::Fact, bytes_of(&fact())),
         (Kind::Trouble, bytes_of(&trouble())),
         (Kind::Loss, bytes_of(&LOSS)),
+        (Kind::Forecast, bytes_of(&forecast())),
     ];
     let mut all: Vec<_> = bodies.iter().map(|(kind, body)| message(&[item(7, *kind, 13, body)])).collect();
     all.push(two_items());
@@ -289,4 +305,7 @@ fn an_ordinary_event_is_small() {
     println!("event.size.ordinary {ordinary} By");
     println!("event.size.with_spark {with_spark} By");
     assert!(ordinary <= 300, "{ordinary} bytes");
+    let forecast = message(&[item(1_000_000, Kind::Forecast, 13, &bytes_of(&forecast()))]).len();
+    println!("event.size.forecast {forecast} By");
+    assert!(forecast <= 100, "{forecast} bytes");
 }

@@ -5,6 +5,7 @@ pub mod append;
 pub mod drain;
 pub mod endtoend;
 pub mod flash;
+pub mod forecast;
 pub mod incidents;
 pub mod learnt;
 pub mod replay_speed;

@@ -1,11 +1,15 @@
 //! Explanation: an episode in one plain sentence, rendered alike on the device and at the collector.
 
+mod forecast;
+
 use core::fmt;
 
 use crate::metric::{Group, Metric};
 use crate::series::SeriesKey;
 use crate::shape::Shape;
 use crate::wire::{Culprit, Episode, phase};
+
+pub use forecast::{Expected, expected};
 
 /// The sentence of an episode.
 #[must_use]

@@ -16,6 +16,7 @@ pub mod array;
 pub mod baseline;
 pub mod episode;
 pub mod explain;
+pub mod forecast;
 pub mod joint;
 pub mod judge;
 pub mod metric;

@@ -10,6 +10,8 @@ use Kind::{Counter, Gauge};
 use Role::{Headline, Symptom};
 use Scale::{Linear, Log};
 
+use crate::forecast::Limit;
+
 /// What a reading of the metric is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -92,6 +94,8 @@ pub struct Metric {
     pub scale: Scale,
     /// The smallest change worth anybody's time, in the unit. Zero: unknown, learnt from the series.
     pub floor: f32,
+    /// What must not be reached, where it is known beforehand. A source may know it of a single series.
+    pub limit: Option<Limit>,
     /// Values outside are impossible, in the unit.
     pub range: (f32, f32),
     /// Whether an unchanging value is suspect (an analogue sensor) or ordinary (an idle counter).
@@ -108,21 +112,25 @@ pub const CUSTOM: u16 = 0;
 const ANY: (f32, f32) = (f32::NEG_INFINITY, f32::INFINITY);
 const COUNT: (f32, f32) = (0.0, f32::INFINITY);
 const SHARE: (f32, f32) = (0.0, 1.0);
+/// Of a share: all of it.
+const FULL: Limit = Limit::Above(1.0);
 
 macro_rules! metrics {
     ($($const:ident = $code:literal, $name:literal [$($attr:literal),*] $unit:literal,
-       $kind:ident $group:ident $role:ident $scale:ident, floor $floor:literal, range $range:expr, weight $weight:literal
+       $kind:ident $group:ident $role:ident $scale:ident, $(limit $limit:expr,)? floor $floor:literal, range $range:expr, weight $weight:literal
        $(, $freezes:ident)?, $words:literal;)*) => {
         $(#[doc = concat!("`", $name, "`: ", $words, ".")] pub const $const: u16 = $code;)*
         /// Every metric, in the order of its code.
         pub static METRICS: &[Metric] = &[$(Metric {
             code: $code, name: $name, attributes: &[$($attr),*], unit: $unit, kind: $kind, group: $group, role: $role,
             scale: $scale, floor: $floor, range: $range, weight: $weight, words: $words,
-            freezes: metrics!(@freezes $($freezes)?),
+            freezes: metrics!(@freezes $($freezes)?), limit: metrics!(@limit $($limit)?),
         }),*];
     };
     (@freezes freezes) => { true };
     (@freezes) => { false };
+    (@limit $limit:expr) => { Some($limit) };
+    (@limit) => { None };
 }
 
 const CUSTOM_METRIC: Metric = Metric {
@@ -135,6 +143,7 @@ const CUSTOM_METRIC: Metric = Metric {
     role: Headline,
     scale: Linear,
     floor: 0.0,
+    limit: None,
     range: ANY,
     freezes: false,
     weight: 1.0,
@@ -157,14 +166,14 @@ metrics! {
     TASKS = 12, "system.linux.cpu.tasks" ["linux.task.state"] "{thread}", Gauge Cpu Symptom Log, floor 8.0, range COUNT, weight 0.3, "{} tasks";
 
     MEMORY_USAGE = 20, "system.memory.usage" ["system.memory.state"] "By", Gauge Memory Symptom Linear, floor 3e8, range COUNT, weight 0.3, "{} memory";
-    MEMORY_USED = 21, "system.memory.utilization" [] "1", Gauge Memory Headline Linear, floor 0.03, range SHARE, weight 1.0, "memory in use";
+    MEMORY_USED = 21, "system.memory.utilization" [] "1", Gauge Memory Headline Linear, limit FULL, floor 0.03, range SHARE, weight 1.0, "memory in use";
     MEMORY_AVAILABLE = 22, "system.memory.linux.available" [] "By", Gauge Memory Symptom Linear, floor 3e8, range COUNT, weight 0.5, "available memory";
     MEMORY_DIRTY = 23, "system.memory.linux.dirty" [] "By", Gauge Disk Symptom Log, floor 6.4e7, range COUNT, weight 0.5, "data waiting to be written";
     MEMORY_WRITEBACK = 24, "system.memory.linux.writeback" [] "By", Gauge Disk Symptom Log, floor 6.4e7, range COUNT, weight 0.4, "data being written back";
     MEMORY_SLAB = 25, "system.memory.linux.slab.usage" ["linux.memory.slab.state"] "By", Gauge Memory Symptom Linear, floor 3e8, range COUNT, weight 0.3, "{} kernel memory";
     MEMORY_COMMITTED = 26, "system.memory.linux.committed" [] "By", Gauge Memory Symptom Linear, floor 3e8, range COUNT, weight 0.4, "memory promised to processes";
     SWAP_USAGE = 27, "system.paging.usage" ["system.paging.state"] "By", Gauge Memory Symptom Linear, floor 1e8, range COUNT, weight 0.6, "{} swap";
-    SWAP_USED = 28, "system.paging.utilization" [] "1", Gauge Memory Headline Linear, floor 0.05, range SHARE, weight 0.9, "swap in use";
+    SWAP_USED = 28, "system.paging.utilization" [] "1", Gauge Memory Headline Linear, limit FULL, floor 0.05, range SHARE, weight 0.9, "swap in use";
     PAGING_OPERATIONS = 29, "system.paging.operations" ["system.paging.direction"] "{operation}/s", Counter Memory Headline Log, floor 200.0, range COUNT, weight 0.9, "pages swapped {}";
     PAGE_FAULTS = 30, "system.paging.faults" ["system.paging.fault.type"] "{fault}/s", Counter Memory Symptom Log, floor 2e4, range COUNT, weight 0.3, "{} page faults";
     OOM_KILLS = 31, "system.linux.memory.oom_kills" [] "{kill}/s", Counter Memory Headline Linear, floor 0.5, range COUNT, weight 1.0, "processes killed for want of memory";
@@ -175,10 +184,12 @@ metrics! {
     DISK_LATENCY = 43, "system.disk.operation.latency" ["system.device", "disk.io.direction"] "s", Gauge Disk Symptom Log, floor 0.05, range COUNT, weight 0.5, "latency of disk {}";
     DISK_QUEUE = 44, "system.disk.pending_operations" ["system.device"] "{operation}", Gauge Disk Symptom Log, floor 4.0, range COUNT, weight 0.4, "operations waiting for disk {}";
     DISK_MERGED = 45, "system.disk.merged" ["system.device", "disk.io.direction"] "{operation}/s", Counter Disk Symptom Log, floor 500.0, range COUNT, weight 0.2, "merged operations of disk {}";
+    DISK_ENDURANCE = 46, "hw.physical_disk.endurance_utilization" ["hw.id"] "1", Gauge Disk Symptom Linear, limit Limit::Wear, floor 0.1, range SHARE, weight 0.3, "rated life of {} used up";
+    DISK_RESERVE = 47, "hw.physical_disk.reserve_utilization" ["hw.id"] "1", Gauge Disk Symptom Linear, limit Limit::Wear, floor 0.1, range SHARE, weight 0.3, "spare blocks of {} used up";
 
     FILESYSTEM_USAGE = 50, "system.filesystem.usage" ["system.filesystem.mountpoint", "system.filesystem.state"] "By", Gauge Filesystem Symptom Linear, floor 1e9, range COUNT, weight 0.4, "space of {}";
-    FILESYSTEM_USED = 51, "system.filesystem.utilization" ["system.filesystem.mountpoint"] "1", Gauge Filesystem Headline Linear, floor 0.02, range SHARE, weight 1.0, "space in use on {}";
-    INODES_USED = 52, "system.filesystem.inodes.utilization" ["system.filesystem.mountpoint"] "1", Gauge Filesystem Headline Linear, floor 0.02, range SHARE, weight 0.9, "inodes in use on {}";
+    FILESYSTEM_USED = 51, "system.filesystem.utilization" ["system.filesystem.mountpoint"] "1", Gauge Filesystem Headline Linear, limit FULL, floor 0.02, range SHARE, weight 1.0, "space in use on {}";
+    INODES_USED = 52, "system.filesystem.inodes.utilization" ["system.filesystem.mountpoint"] "1", Gauge Filesystem Headline Linear, limit FULL, floor 0.02, range SHARE, weight 0.9, "inodes in use on {}";
 
     NETWORK_IO = 60, "system.network.io" ["network.interface.name", "network.io.direction"] "By/s", Counter Network Headline Log, floor 2e6, range COUNT, weight 0.9, "traffic of {}";
     NETWORK_PACKETS = 61, "system.network.packet.count" ["network.interface.name", "network.io.direction"] "{packet}/s", Counter Network Symptom Log, floor 3e3, range COUNT, weight 0.5, "packets of {}";
@@ -187,13 +198,14 @@ metrics! {
     NETWORK_CONNECTIONS = 64, "system.network.connection.count" ["network.transport", "network.connection.state"] "{connection}", Gauge Network Headline Log, floor 100.0, range COUNT, weight 0.7, "{} connections";
     SOCKETS = 65, "system.linux.sockets" ["network.transport"] "{socket}", Gauge Network Symptom Log, floor 200.0, range COUNT, weight 0.4, "{} sockets";
     TCP_RETRANSMITS = 66, "system.linux.tcp.retransmits" [] "{segment}/s", Counter Network Headline Log, floor 50.0, range COUNT, weight 0.8, "retransmitted segments";
-    CONNTRACK_USED = 67, "system.linux.conntrack.utilization" [] "1", Gauge Network Headline Linear, floor 0.1, range SHARE, weight 0.9, "connection tracking table in use";
+    CONNTRACK_USED = 67, "system.linux.conntrack.utilization" [] "1", Gauge Network Headline Linear, limit FULL, floor 0.1, range SHARE, weight 0.9, "connection tracking table in use";
+    CERTIFICATE_LEFT = 68, "tls.certificate.remaining" ["file.path"] "s", Gauge Network Symptom Linear, limit Limit::Countdown, floor 1e9, range ANY, weight 0.1, "validity left of certificate {}";
 
     PROCESS_COUNT = 80, "system.process.count" ["process.status"] "{process}", Gauge Process Headline Log, floor 40.0, range COUNT, weight 0.9, "{} processes";
     PROCESS_CREATED = 81, "system.process.created" [] "{process}/s", Counter Process Headline Log, floor 100.0, range COUNT, weight 1.0, "processes started";
     THREAD_COUNT = 82, "system.thread.count" [] "{thread}", Gauge Process Symptom Log, floor 100.0, range COUNT, weight 0.5, "threads";
     FILE_DESCRIPTORS = 83, "system.linux.file_descriptor.count" [] "{file_descriptor}", Gauge Process Headline Log, floor 1e3, range COUNT, weight 0.8, "open files";
-    FILE_DESCRIPTORS_USED = 84, "system.linux.file_descriptor.utilization" [] "1", Gauge Process Headline Linear, floor 0.1, range SHARE, weight 0.9, "file descriptors in use";
+    FILE_DESCRIPTORS_USED = 84, "system.linux.file_descriptor.utilization" [] "1", Gauge Process Headline Linear, limit FULL, floor 0.1, range SHARE, weight 0.9, "file descriptors in use";
     UPTIME = 85, "system.uptime" [] "s", Gauge Process Symptom Linear, floor 1e9, range COUNT, weight 0.1, "time since the start of the system";
     ENTROPY = 86, "system.linux.entropy.available" [] "bit", Gauge Process Symptom Linear, floor 200.0, range COUNT, weight 0.2, "random bits available";
     CLOCK_OFFSET = 87, "system.linux.clock.offset" [] "s", Gauge Process Symptom Linear, floor 0.5, range ANY, weight 0.5, "clock offset";
@@ -207,6 +219,8 @@ metrics! {
     SENSOR_ALARM = 106, "hw.status" ["hw.id", "hw.sensor_location"] "1", Gauge Sensor Headline Linear, floor 0.5, range SHARE, weight 1.0, "alarm of sensor {}";
     // What a script writes: its unit and its usual size are not known here, they are learnt.
     SENSOR_VALUE = 107, "sensor.value" ["sensor.name"] "", Gauge Sensor Headline Linear, floor 0.0, range ANY, weight 1.0, freezes, "sensor {}";
+    // Its source knows the limit: only a battery that is being discharged has one.
+    BATTERY_CHARGE = 108, "hw.battery.charge" ["hw.id"] "1", Gauge Sensor Symptom Linear, floor 0.1, range SHARE, weight 0.3, "charge of battery {}";
 }
 
 /// The row of a code; the custom row for a code that is not in the table.

@@ -45,6 +45,8 @@ pub enum Kind {
     Loss = 13,
     /// [`ClockSet`]: when earlier events really happened.
     ClockSet = 14,
+    /// [`Forecast`]: a limit will be reached, or no longer will.
+    Forecast = 15,
 }
 
 impl Kind {
@@ -61,6 +63,7 @@ impl Kind {
             Self::Trouble,
             Self::Loss,
             Self::ClockSet,
+            Self::Forecast,
         ]
         .into_iter()
         .find(|k| *k as u16 == number)

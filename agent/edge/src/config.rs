@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use crate::budget::Budget;
 use crate::duration::Span;
 use crate::link;
-use crate::sources::{self, Kind};
+use crate::sources::{self, Kind, certificate};
 
 pub use maintenance::{MaintenanceTable, Window};
 pub use series::{SeriesTable, decide};
@@ -36,6 +36,8 @@ pub struct Written {
     pub agent: AgentKeys,
     /// When something is an anomaly.
     pub detect: Detect,
+    /// Which limits are news.
+    pub forecast: Forecast,
     /// The ONNX model.
     pub model: Model,
     /// Where events go.
@@ -106,6 +108,20 @@ pub struct Detect {
 impl Default for Detect {
     fn default() -> Self {
         Self { false_alarms: Budget::default(), flash_bytes_per_day: 2 << 20 }
+    }
+}
+
+/// `[forecast]`
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Forecast {
+    /// How far ahead.
+    pub horizon: Span,
+}
+
+impl Default for Forecast {
+    fn default() -> Self {
+        Self { horizon: Span(crate::pipeline::HORIZON_MS) }
     }
 }
 
@@ -195,6 +211,7 @@ impl Config {
             ("agent.tick", written.agent.tick, 100, 3_600_000),
             ("agent.deadline", written.agent.deadline, 10, written.agent.tick.0),
             ("agent.beat", written.agent.beat, 1000, 86_400_000),
+            ("forecast.horizon", written.forecast.horizon, 600_000, 28 * 86_400_000),
         ] {
             if !(least..=most).contains(&span.0) {
                 let allowed = [least, most].map(|ms| Span(ms).to_string());
@@ -216,7 +233,11 @@ impl Config {
         if labels.len() > 128 {
             return Err(KeyError::new("node.labels", format!("{} bytes in all; at most 128", labels.len())));
         }
-        let sources = source_configs(&written.source)?;
+        let mut sources = source_configs(&written.source)?;
+        if let Some(source) = sources.iter_mut().find(|s| s.kind.name == certificate::KIND.name) {
+            let ours = [&written.broker.ca_file, &written.broker.cert_file];
+            certificate::add_files(&mut source.keys, ours.into_iter().flatten());
+        }
         Ok(Self { node, site, labels, windows, sources, written })
     }
 }

@@ -65,6 +65,7 @@ fn body(kind: Kind, rev: u8, bytes: &[u8]) -> Result<Value, DecodeError> {
             })
         }
         Kind::Episode => episode(&wire::read_body(bytes)?),
+        Kind::Forecast => forecast(&wire::read_body(bytes)?),
         Kind::Fact => {
             let f: wire::Fact = wire::read_body(bytes)?;
             json!({"kind": f.kind.as_str(), "text": f.text.as_str()})
@@ -120,6 +121,24 @@ pub fn episode(e: &wire::Episode) -> Value {
             "step_ms": s.step_ms, "onset_ms": s.onset_ms, "low": s.low, "high": s.high, "points": s.points.as_slice(),
         })),
         "sentence": explain::sentence(e).to_string(),
+    })
+}
+
+/// A forecast in JSON, with its sentence.
+#[must_use]
+pub fn forecast(f: &wire::Forecast) -> Value {
+    json!({
+        "series": f.key.to_string(),
+        "unit": f.key.metric().unit,
+        "phase": wire::phase::word(f.phase),
+        "limit": f.limit,
+        "level": f.level,
+        "per_day": f.per_day,
+        "whole": f.whole,
+        "expected_s": f.expected_s,
+        "early_s": f.early_s,
+        "late_s": f.late_s,
+        "sentence": explain::expected(f).to_string(),
     })
 }
 

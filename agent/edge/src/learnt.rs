@@ -40,6 +40,8 @@ pub enum What {
     Calendar = 3,
     /// Episodes of the last days.
     Account = 4,
+    /// What is remembered of a series that has a limit, and what was foretold of it.
+    Limit = 5,
 }
 
 /// When a file was written, by every clock there is.
@@ -153,6 +155,11 @@ impl Learnt {
         self.take(What::Series, key)
     }
 
+    /// Takes out what is remembered of a series' limit.
+    pub fn limit<T: DeserializeOwned>(&mut self, key: &SeriesKey) -> Option<T> {
+        self.take(What::Limit, key)
+    }
+
     /// Takes out what belongs to the whole device.
     pub fn device<T: DeserializeOwned>(&mut self, what: What) -> Option<T> {
         self.take(what, &device())
@@ -224,6 +231,11 @@ impl Writer {
         self.put(What::Series, key.clone(), layout, state);
     }
 
+    /// Adds what is remembered of a series' limit.
+    pub fn limit<T: Serialize>(&mut self, key: &SeriesKey, layout: Layout, state: &T) {
+        self.put(What::Limit, key.clone(), layout, state);
+    }
+
     /// Adds what belongs to the whole device.
     pub fn device<T: Serialize>(&mut self, what: What, layout: Layout, state: &T) {
         self.put(what, device(), layout, state);
@@ -237,7 +249,8 @@ impl Writer {
     /// Adds the states of series that were read and have not come back yet, unless that was long ago.
     pub fn carry(&mut self, learnt: &Learnt) {
         for ((what, key), record) in &learnt.records {
-            if *what != What::Series as u8 || self.at.saturating_sub(record.at) > FORGET_MS {
+            let is_of_series = [What::Series, What::Limit].iter().any(|w| *w as u8 == *what);
+            if !is_of_series || self.at.saturating_sub(record.at) > FORGET_MS {
                 continue;
             }
             let label = Label { what: *what, key: key.clone(), at: record.at, layout: record.layout };

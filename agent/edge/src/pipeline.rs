@@ -7,6 +7,7 @@ mod calendar;
 mod decide;
 mod device;
 mod keep;
+mod limits;
 
 use std::collections::HashMap;
 
@@ -23,9 +24,11 @@ use crate::budget::Budget;
 use crate::config::Config;
 use crate::scorer::Forecaster;
 use device::Device;
+use limits::Limits;
 
 pub use account::Realised;
 pub use calendar::Maintenance;
+pub use limits::HORIZON_MS;
 
 /// What a tick may bring to tell.
 #[derive(Debug, Clone, PartialEq)]
@@ -47,6 +50,13 @@ pub enum Output {
     },
     /// Maintenance begins or ends.
     Maintenance(Maintenance),
+    /// A limit will be reached, or no longer will.
+    Forecast {
+        /// What is told.
+        body: wire::Forecast,
+        /// OpenTelemetry severity number.
+        severity: u8,
+    },
 }
 
 /// A fault of data is told when it has lasted so many readings, and so is its end.
@@ -77,6 +87,7 @@ pub struct Pipeline {
     account: account::Account,
     every_ms: Vec<u32>,
     troubles: Vec<Trouble>,
+    limits: Limits,
     norms: Vec<Option<Norm>>,
     forecaster: Option<Forecaster>,
     model: [u8; 8],
@@ -107,6 +118,7 @@ impl Pipeline {
             account: account::Account::default(),
             every_ms: Vec::new(),
             troubles: Vec::new(),
+            limits: Limits::new(),
             norms: Vec::new(),
             model: forecaster.as_ref().map_or([0; 8], Forecaster::id),
             forecaster,
@@ -128,6 +140,7 @@ impl Pipeline {
         let mut pipeline = Self::new(config.written.detect.false_alarms, forecaster, first_episode);
         pipeline.set_tables(config.written.series.clone());
         pipeline.set_windows(config.windows.clone());
+        pipeline.set_horizon(config.written.forecast.horizon.0);
         pipeline
     }
 
@@ -146,6 +159,7 @@ impl Pipeline {
         self.every_ms.push(every_ms);
         self.rules.push(self.rules_for(i));
         self.troubles.push(Trouble { told, seen: told, times: 0 });
+        self.recall_limit(key);
         self.norms.push(None);
         i
     }
@@ -221,6 +235,7 @@ impl Pipeline {
             if self.rules[i].overrides.quiet {
                 continue;
             }
+            self.limits.observe(i, now, checked.value.filter(|_| checked.verdict == Verdict::Ok));
             let verdict =
                 if checked.why == Some(NoData::FirstReading) { Verdict::Ok } else { checked.verdict };
             if let Some(told) = self.troubles[i].note(verdict as u8) {
@@ -229,6 +244,7 @@ impl Pipeline {
             }
         }
         self.appraise(now, passed);
+        self.tell_forecasts(out);
         self.forecast();
         let Self { keys, series, model, tick_ms, episodes, account, .. } = self;
         episodes.step(now, keys, series, &mut |notice| {

@@ -192,6 +192,9 @@ fn event_json(output: &Output, seq: u64, mono_ms: Millis, wall_ms: Option<u64>) 
         Output::Episode { body, severity } => (Kind::Episode, *severity, wire::write_body(body, &mut buffer)),
         Output::Trouble { body, .. } => (Kind::Trouble, 13, wire::write_body(body, &mut buffer)),
         Output::Maintenance(m) => (Kind::Fact, 9, wire::write_body(&m.fact(), &mut buffer)),
+        Output::Forecast { body, severity } => {
+            (Kind::Forecast, *severity, wire::write_body(body, &mut buffer))
+        }
     };
     let body = &buffer[..len.unwrap_or(0)];
     let item = Item {

@@ -160,6 +160,11 @@ impl Sampler {
         for (key, _) in readings.iter().skip(slot.series.len()) {
             slot.series.push(pipeline.index(key, every));
         }
+        for (place, limit) in readings.limits() {
+            if let Some(i) = slot.series.get(place) {
+                pipeline.set_limit(*i, limit);
+            }
+        }
         self.readings.resize(pipeline.keys().len(), None);
         if on_time {
             for ((_, reading), i) in readings.iter().zip(&slot.series) {

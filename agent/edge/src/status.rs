@@ -125,6 +125,9 @@ pub fn in_words(s: &Value) -> String {
             ),
         );
     }
+    for forecast in s["forecasts"].as_array().into_iter().flatten() {
+        line("forecast", text_of(&forecast["sentence"]));
+    }
     let open = s["episodes"].as_array().map_or(&[][..], Vec::as_slice);
     for episode in open {
         line("episode", format!("{}: {}", episode["id"], text_of(&episode["sentence"])));

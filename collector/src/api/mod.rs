@@ -1,5 +1,6 @@
 //! The page, the API, the metrics: everything that can be asked over HTTP. Nothing here changes anything.
 
+mod forecast;
 mod json;
 mod metrics;
 mod page;
@@ -21,8 +22,9 @@ use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
+use crate::clock;
 use crate::counters::Counters;
-use crate::store::{EpisodeFilter, Store, StoreError};
+use crate::store::{OpenFilter, Store, StoreError};
 
 /// What answers are made of.
 #[derive(Clone)]
@@ -86,6 +88,7 @@ fn routes() -> Vec<(&'static str, MethodRouter<State>)> {
         ("/api/v1/episodes/{site}/{node}/{epoch}/{id}", get(episode)),
         ("/api/v1/facts", get(facts)),
         ("/api/v1/troubles", get(troubles)),
+        ("/api/v1/forecasts", get(forecasts)),
         ("/api/v1/dead-letters", get(dead_letters)),
     ]
 }
@@ -190,7 +193,7 @@ async fn device(Get(state): Get<State>, Path((site, node)): Path<(String, String
     Ok(Json(json::device_in_full(&device, &gaps, &losses)).into_response())
 }
 
-async fn episodes(Get(state): Get<State>, question: Question) -> Answer {
+fn open_filter(question: Question) -> Result<OpenFilter, ApiError> {
     let which = which(question, true)?;
     let open = match which.state.as_deref() {
         None | Some("all") => None,
@@ -198,7 +201,11 @@ async fn episodes(Get(state): Get<State>, question: Question) -> Answer {
         Some("closed") => Some(false),
         Some(_) => return Err(ApiError::Question("state: open, closed or all".to_owned())),
     };
-    let filter = EpisodeFilter { open, node: which.node, limit: which.limit.unwrap_or(100) };
+    Ok(OpenFilter { open, node: which.node, limit: which.limit.unwrap_or(100) })
+}
+
+async fn episodes(Get(state): Get<State>, question: Question) -> Answer {
+    let filter = open_filter(question)?;
     let found = ask(&state, move |s| s.episodes(&filter)).await?;
     list("episodes", &found, json::episode)
 }
@@ -228,6 +235,13 @@ async fn troubles(Get(state): Get<State>, question: Question) -> Answer {
     let which = which(question, false)?;
     let found = ask(&state, move |s| s.troubles(which.node.as_deref(), which.limit.unwrap_or(100))).await?;
     list("troubles", &found, json::trouble)
+}
+
+async fn forecasts(Get(state): Get<State>, question: Question) -> Answer {
+    let filter = open_filter(question)?;
+    let found = ask(&state, move |s| s.forecasts(&filter)).await?;
+    let now = clock::wall_ms();
+    list("forecasts", &found, |f| forecast::forecast(f, now))
 }
 
 async fn dead_letters(Get(state): Get<State>, question: Question) -> Answer {

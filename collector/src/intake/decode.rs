@@ -114,6 +114,8 @@ pub enum Body {
     Trouble(wire::Trouble),
     /// Numbers that never come.
     Loss(wire::Loss),
+    /// A limit will be reached.
+    Forecast(wire::Forecast),
     /// When earlier events happened.
     ClockSet(wire::ClockSet),
     /// A kind from the future: kept raw.
@@ -229,6 +231,7 @@ fn body(item: &wire::Item<'_>) -> Result<Body, DecodeError> {
         Some(Kind::Fact) => Body::Fact(wire::read_body(bytes)?),
         Some(Kind::Trouble) => Body::Trouble(wire::read_body(bytes)?),
         Some(Kind::Loss) => Body::Loss(wire::read_body(bytes)?),
+        Some(Kind::Forecast) => Body::Forecast(wire::read_body(bytes)?),
         Some(Kind::ClockSet) => Body::ClockSet(wire::read_body(bytes)?),
         Some(Kind::Ack) | None => Body::Unknown,
     })

@@ -64,7 +64,7 @@ pub(super) fn set(
          WHERE device = ?1 AND epoch = ?2 AND seq BETWEEN ?3 AND ?4 AND clock < 2",
     )?
     .execute(span)?;
-    for table in ["facts", "troubles"] {
+    for table in ["facts", "troubles", "forecasts"] {
         tx.prepare_cached(&format!(
             "UPDATE {table} SET at = (SELECT at FROM events WHERE events.id = {table}.event)
              WHERE event IN (SELECT id FROM events WHERE device = ?1 AND epoch = ?2 AND seq BETWEEN ?3 AND ?4)"
@@ -114,7 +114,7 @@ mod tests {
     use super::*;
     use crate::intake::decode;
     use crate::sample::{self, NOON, Sample};
-    use crate::store::{EpisodeFilter, Sqlite, Store};
+    use crate::store::{OpenFilter, Sqlite, Store};
 
     const EPOCH: u64 = 7;
     const BOOT: u64 = NOON - 100_000;
@@ -141,8 +141,7 @@ mod tests {
             }
             let fact = store.facts(None, 10).unwrap().remove(0);
             assert_eq!(fact.at, BOOT + 10_000, "{order:?}");
-            let e =
-                store.episodes(&EpisodeFilter { limit: 10, ..EpisodeFilter::default() }).unwrap().remove(0);
+            let e = store.episodes(&OpenFilter { limit: 10, ..OpenFilter::default() }).unwrap().remove(0);
             let times = [e.onset_at, e.opened_at, e.updated_at, e.closed_at.unwrap_or(0)];
             let expected = [BOOT + 15_000, BOOT + 20_000, BOOT + 105_000, BOOT + 105_000];
             assert_eq!(times, expected, "{order:?}");

@@ -3,6 +3,7 @@
 //! What is *not* here: what bytes mean (`intake::decode`) and how answers look (`api`).
 
 mod dating;
+mod forecasts;
 mod read;
 mod sqlite;
 #[cfg(test)]
@@ -56,7 +57,7 @@ pub trait Store: Send + Sync {
     /// Losses of a device, newest first.
     fn losses(&self, site: &str, node: &str) -> Result<Vec<Loss>, StoreError>;
     /// Episodes, those changed last first.
-    fn episodes(&self, filter: &EpisodeFilter) -> Result<Vec<Episode>, StoreError>;
+    fn episodes(&self, filter: &OpenFilter) -> Result<Vec<Episode>, StoreError>;
     /// One episode.
     fn episode(&self, site: &str, node: &str, epoch: u64, id: u64) -> Result<Option<Episode>, StoreError>;
     /// What was told of an episode, in the order of its numbers.
@@ -65,6 +66,8 @@ pub trait Store: Send + Sync {
     fn facts(&self, node: Option<&str>, limit: u32) -> Result<Vec<Fact>, StoreError>;
     /// Troubles, newest first.
     fn troubles(&self, node: Option<&str>, limit: u32) -> Result<Vec<Trouble>, StoreError>;
+    /// Forecasts, those told last first.
+    fn forecasts(&self, filter: &OpenFilter) -> Result<Vec<Forecast>, StoreError>;
     /// Dead letters, newest first.
     fn dead_letters(&self, limit: u32) -> Result<Vec<DeadLetter>, StoreError>;
     /// Sums for the status and the metrics.
@@ -161,9 +164,9 @@ pub struct Loss {
     pub arrived: u64,
 }
 
-/// Which episodes.
+/// Which episodes, or forecasts.
 #[derive(Debug, Clone, Default)]
-pub struct EpisodeFilter {
+pub struct OpenFilter {
     /// Only open (true) or only closed (false) ones.
     pub open: Option<bool>,
     /// Only of this node.
@@ -244,6 +247,17 @@ pub struct Trouble {
     pub verdict: u8,
     pub why: u8,
     pub text: String,
+}
+
+/// The latest that was said of a limit.
+#[derive(Debug, Clone)]
+#[expect(missing_docs, reason = "the names are those of the schema")]
+pub struct Forecast {
+    pub site: String,
+    pub node: String,
+    pub at: u64,
+    pub severity: u8,
+    pub body: wire::Forecast,
 }
 
 /// Bytes that could not be read.

@@ -5,7 +5,7 @@ use rusqlite::{Connection, OptionalExtension, Result, Row, ToSql, params};
 
 use super::write::id;
 use super::{
-    Closing, DeadLetter, Device, Episode, EpisodeEvent, EpisodeFilter, Fact, Gap, Loss, Totals, Trouble,
+    Closing, DeadLetter, Device, Episode, EpisodeEvent, Fact, Gap, Loss, OpenFilter, Totals, Trouble,
 };
 
 fn unsigned(row: &Row<'_>, column: &str) -> Result<u64> {
@@ -126,7 +126,7 @@ fn episode_row(r: &Row<'_>) -> Result<Episode> {
     })
 }
 
-pub(super) fn episodes(db: &Connection, filter: &EpisodeFilter) -> Result<Vec<Episode>> {
+pub(super) fn episodes(db: &Connection, filter: &OpenFilter) -> Result<Vec<Episode>> {
     all(
         db,
         "SELECT d.site, d.node, p.* FROM episodes p JOIN devices d ON d.id = p.device

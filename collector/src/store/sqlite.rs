@@ -6,13 +6,14 @@ use std::sync::{Mutex, MutexGuard};
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
 use super::{
-    Committed, DeadLetter, Device, Episode, EpisodeEvent, EpisodeFilter, Fact, Gap, Loss, Store, StoreError,
-    Totals, Trouble, read, write,
+    Committed, DeadLetter, Device, Episode, EpisodeEvent, Fact, Forecast, Gap, Loss, OpenFilter, Store,
+    StoreError, Totals, Trouble, forecasts, read, write,
 };
 use crate::intake::decode::Arrival;
 
 /// Each step brings the schema from its index to the next version. Never edit one that was released: append.
-const MIGRATIONS: &[&str] = &[include_str!("schema.sql"), include_str!("schema-2.sql")];
+const MIGRATIONS: &[&str] =
+    &[include_str!("schema.sql"), include_str!("schema-2.sql"), include_str!("schema-3.sql")];
 
 /// A database file, or memory.
 #[derive(Debug)]
@@ -107,7 +108,7 @@ impl Store for Sqlite {
         Ok(read::losses(&*self.reader()?, site, node)?)
     }
 
-    fn episodes(&self, filter: &EpisodeFilter) -> Result<Vec<Episode>, StoreError> {
+    fn episodes(&self, filter: &OpenFilter) -> Result<Vec<Episode>, StoreError> {
         Ok(read::episodes(&*self.reader()?, filter)?)
     }
 
@@ -125,6 +126,10 @@ impl Store for Sqlite {
 
     fn troubles(&self, node: Option<&str>, limit: u32) -> Result<Vec<Trouble>, StoreError> {
         Ok(read::troubles(&*self.reader()?, node, limit)?)
+    }
+
+    fn forecasts(&self, filter: &OpenFilter) -> Result<Vec<Forecast>, StoreError> {
+        Ok(forecasts::all(&*self.reader()?, filter)?)
     }
 
     fn dead_letters(&self, limit: u32) -> Result<Vec<DeadLetter>, StoreError> {

@@ -30,7 +30,7 @@ impl Bench {
     }
 
     fn episodes(&self) -> Vec<Episode> {
-        self.0.episodes(&EpisodeFilter { limit: 10, ..EpisodeFilter::default() }).unwrap()
+        self.0.episodes(&OpenFilter { limit: 10, ..OpenFilter::default() }).unwrap()
     }
 }
 
@@ -248,7 +248,7 @@ fn a_file_keeps_what_was_committed_and_a_newer_file_is_refused() {
     assert_eq!((done.stored, done.duplicates, acked(&done)), (1, 1, Some(2)));
     drop(store);
     rusqlite::Connection::open(&path).unwrap().pragma_update(None, "user_version", 99).unwrap();
-    assert!(matches!(Sqlite::open(&path), Err(StoreError::Newer { found: 99, known: 2, .. })));
+    assert!(matches!(Sqlite::open(&path), Err(StoreError::Newer { found: 99, known: 3, .. })));
 }
 
 proptest! {

@@ -6,7 +6,7 @@ use std::collections::btree_map::Entry as Slot;
 use fieldmouse_core::wire::{self, DecodeError, phase, state};
 use rusqlite::{OptionalExtension, Result, Transaction, params};
 
-use super::{Acknowledged, Closing, Committed, dating};
+use super::{Acknowledged, Closing, Committed, dating, forecasts};
 use crate::intake::decode::{self, Arrival, Body, Entry, Leaf, Message};
 use crate::numbers::{MAX_GAPS, Numbers, Seen};
 use crate::words;
@@ -41,7 +41,8 @@ pub(super) fn batch(tx: &Transaction<'_>, arrivals: &[Arrival]) -> Result<Commit
 /// Removes a piece of what arrived before.
 pub(super) fn expire(tx: &Transaction<'_>, before_ms: u64) -> Result<usize> {
     let piece = |sql: &str| tx.execute(sql, params![int(before_ms), EXPIRE_ROWS]);
-    Ok(piece("DELETE FROM events WHERE id IN (SELECT id FROM events WHERE received_at < ?1 LIMIT ?2)")?
+    Ok(piece(forecasts::EXPIRE)?
+        + piece("DELETE FROM events WHERE id IN (SELECT id FROM events WHERE received_at < ?1 LIMIT ?2)")?
         + piece(
             "DELETE FROM facts WHERE event IN (SELECT event FROM facts WHERE received_at < ?1 LIMIT ?2)",
         )?
@@ -78,12 +79,12 @@ struct Epoch {
 
 /// The message an entry came in, as far as its rows need it.
 #[derive(Clone, Copy)]
-struct Origin {
-    device: i64,
-    epoch: u64,
+pub(super) struct Origin {
+    pub(super) device: i64,
+    pub(super) epoch: u64,
     // Whether this is the epoch the device is in.
-    current: bool,
-    received_ms: u64,
+    pub(super) current: bool,
+    pub(super) received_ms: u64,
 }
 
 impl Batch<'_> {
@@ -187,7 +188,7 @@ impl Batch<'_> {
                 "UPDATE episodes SET closing = 2, closed_at = ?3 WHERE device = ?1 AND epoch <> ?2 AND closing = 0",
             )?
             .execute(params![device, id(m.epoch), int(m.received_ms)])?;
-        Ok(())
+        forecasts::forget(self.tx, device, m.epoch).map(drop)
     }
 
     fn numbers(&mut self, origin: Origin) -> Option<&mut Epoch> {
@@ -324,6 +325,7 @@ impl Batch<'_> {
         self.done.stored += 1;
         match &entry.body {
             Body::Episode(e) => self.episode(origin, entry, e, at),
+            Body::Forecast(f) => forecasts::put(self.tx, origin, event, entry, f, at),
             Body::Fact(f) => {
                 self.tx
                     .prepare_cached(

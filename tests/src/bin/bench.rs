@@ -1,4 +1,4 @@
-//! `bench append [DIRECTORY] | drain | endtoend [OPTIONS] | flash [DIRECTORY] | incidents [OPTIONS] |
+//! `bench append [DIRECTORY] | drain | endtoend [OPTIONS] | flash [DIRECTORY] | forecast [FILE…] | incidents [OPTIONS] |
 //! learnt [DIRECTORY] | replay-speed | seasons [OPTIONS]`: prints the figures of one benchmark.
 
 use std::io::Write;
@@ -14,6 +14,7 @@ fn main() -> ExitCode {
         "drain" => bench::drain::main(),
         "endtoend" => bench::endtoend::main(rest),
         "flash" => bench::flash::main(rest),
+        "forecast" => bench::forecast::main(rest),
         "incidents" => bench::incidents::main(rest),
         "learnt" => bench::learnt::main(rest),
         "replay-speed" => bench::replay_speed::main(),
@@ -21,7 +22,7 @@ fn main() -> ExitCode {
         other => {
             let _gone = writeln!(
                 std::io::stderr(),
-                "bench: `{other}` is not understood; usage: bench append|drain|endtoend|flash|incidents|learnt|replay-speed|seasons"
+                "bench: `{other}` is not understood; usage: bench append|drain|endtoend|flash|forecast|incidents|learnt|replay-speed|seasons"
             );
             return ExitCode::from(2);
         }

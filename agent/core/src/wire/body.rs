@@ -316,6 +316,30 @@ pub struct ClockSet {
     pub boot_ms: u64,
 }
 
+/// `forecast`, rev 1: told when a limit comes within the horizon, when it is quite another time or graver, and when it
+/// is no longer expected. Spans count from this event.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Forecast {
+    /// Which series. No series has more than one forecast that is open.
+    pub key: SeriesKey,
+    /// A [`phase`] number.
+    pub phase: u8,
+    /// What must not be reached.
+    pub limit: f32,
+    /// Where the series is.
+    pub level: f32,
+    /// How much it changes in a day.
+    pub per_day: f32,
+    /// How many bytes 1 stands for, if the series is a share of bytes; else 0.
+    pub whole: f32,
+    /// Seconds until the limit is reached: the central estimate.
+    pub expected_s: u32,
+    /// Earlier in one of twenty cases.
+    pub early_s: u32,
+    /// Later in one of twenty cases; none if it may as well never be.
+    pub late_s: Option<u32>,
+}
+
 /// Reads an acknowledgement of any revision: what is safe, and whose word it is if it says.
 ///
 /// # Errors

@@ -1,6 +1,7 @@
 //! What a pipeline keeps over a restart, and how it goes on from there.
 
 use fieldmouse_core::episode::{Episodes, Times};
+use fieldmouse_core::forecast::Watch;
 use fieldmouse_core::joint::Joint;
 use fieldmouse_core::judge::Series;
 use fieldmouse_core::series::{Millis, SeriesKey};
@@ -89,6 +90,10 @@ impl Pipeline {
         for (i, key) in self.keys.iter().enumerate() {
             file.series(key, layout, &(&self.series[i], self.troubles[i].told, self.since[i]));
         }
+        let layout = Layout::of::<Watch>();
+        for (i, watch) in self.limits.iter() {
+            file.limit(&self.keys[i], layout, watch);
+        }
         file.carry(&self.restored.learnt);
         file.done()
     }
@@ -149,6 +154,11 @@ impl Pipeline {
             }
             None => KeptSeries::default(),
         }
+    }
+
+    /// What a series must not reach, with what is known of it from before the start.
+    pub(super) fn recall_limit(&mut self, key: &SeriesKey) {
+        self.limits.add(key.metric().limit, self.restored.learnt.limit(key));
     }
 
     /// Takes up the episodes from before the start, now that the series are known.

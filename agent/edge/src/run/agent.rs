@@ -214,6 +214,10 @@ impl Agent {
                     self.push(Kind::Trouble, if body.verdict == 0 { 9 } else { 13 }, &body);
                 }
             }
+            Output::Forecast { body, severity } => {
+                log::info!("forecast: {}", fieldmouse_core::explain::expected(&body));
+                self.push(Kind::Forecast, severity, &body);
+            }
         }
     }
 

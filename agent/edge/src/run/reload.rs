@@ -30,16 +30,18 @@ impl Agent {
         self.pipeline.set_tables(written.series.clone());
         self.pipeline.set_budget(written.detect.false_alarms);
         self.keeper.set_budget(written.detect.flash_bytes_per_day);
+        self.pipeline.set_horizon(written.forecast.horizon.0);
         self.sampler = sampler;
         // The loop keeps its rhythm and its links; only these may change under it.
         self.config.sources = config.sources.clone();
         self.config.written.detect = config.written.detect.clone();
+        self.config.written.forecast = config.written.forecast.clone();
         self.config.written.maintenance = config.written.maintenance.clone();
         self.config.written.series = config.written.series.clone();
         match needs_restart {
             Some(section) => {
                 anyhow::bail!(
-                    "sources, budget, decisions and maintenance are reloaded; changes in [{section}] need a restart"
+                    "sources, budget, horizon, decisions and maintenance are reloaded; changes in [{section}] need a restart"
                 )
             }
             None => Ok(()),

@@ -183,6 +183,7 @@ pub(super) fn status(agent: &mut Agent, now: Millis, traffic: &Traffic) -> Value
         "cost": {"cpu_us": cpu_us, "rss_kib": rss_kib},
         "top": {"cpu": top(agent.culprits.top(3).cpu), "memory": top(agent.culprits.top(3).memory)},
         "sources": sources,
+        "forecasts": agent.pipeline.forecasts().iter().map(decode::forecast).collect::<Vec<_>>(),
         "episodes": agent.open_episodes(now).iter().map(decode::episode).collect::<Vec<_>>(),
     })
 }

@@ -7,7 +7,7 @@ use fieldmouse_core::metric::SENSOR_VALUE;
 use fieldmouse_core::series::{Millis, NoData};
 use serde::Deserialize;
 
-use super::{Kind, Readings, Source, SourceError};
+use super::{Kind, Readings, Source, SourceError, below};
 use crate::config::Config as AgentConfig;
 
 /// In the table of sources.
@@ -47,10 +47,6 @@ pub fn directory(config: &AgentConfig) -> PathBuf {
     let keys = config.sources.iter().find(|s| s.kind.name == KIND.name).map(|s| s.keys.clone()).unwrap_or_default();
     let dir = keys.try_into::<Config>().unwrap_or_default().dir;
     below(&config.written.agent.root, &dir)
-}
-
-fn below(root: &Path, dir: &Path) -> PathBuf {
-    root.join(dir.strip_prefix("/").unwrap_or(dir))
 }
 
 struct Files {

@@ -216,7 +216,7 @@ fn key(point: &str, i: usize) -> SeriesKey {
 }
 
 /// Leaves room in the label for the state. Long mount points differ at their end.
-fn short(point: &str) -> String {
+pub(super) fn short(point: &str) -> String {
     const MOST: usize = 56;
     let point = label(point);
     if point.len() <= MOST {

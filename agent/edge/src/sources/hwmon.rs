@@ -1,11 +1,12 @@
 //! Sensors of `/sys/class/hwmon`: temperatures (m°C), fans (rpm), voltages (mV), power (µW), currents (mA),
-//! humidity (m%), and alarm and fault bits.
+//! humidity (m%), and alarm and fault bits. A temperature's own critical value is its limit.
 //!
 //! `hwmon3` may be `hwmon2` after the next boot. A chip is known by its name and its device, a sensor by its label.
 
 use std::io;
 use std::path::{Path, PathBuf};
 
+use fieldmouse_core::forecast::Limit;
 use fieldmouse_core::metric::{CURRENT, FAN_SPEED, HUMIDITY, POWER, SENSOR_ALARM, TEMPERATURE, VOLTAGE};
 use fieldmouse_core::series::{Millis, NoData, SeriesKey};
 use serde::Deserialize;
@@ -143,6 +144,9 @@ impl Hwmon {
                 key_found = key(&format!("{} {}", cut(&name, MOST_NAME - 12), meaning.sensor));
             }
             let slot = out.slot_of(key_found.clone());
+            if meaning.code == TEMPERATURE {
+                out.limit(slot, critical(&folder.join(format!("{}_crit", meaning.sensor))));
+            }
             keys.push(key_found);
             self.sensors.push(Sensor { path: folder.join(file), scale: meaning.scale, slot });
         }
@@ -164,6 +168,12 @@ impl Source for Hwmon {
         }
         Ok(())
     }
+}
+
+/// The temperature at which the hardware helps itself, if the file says one that can be.
+pub(super) fn critical(file: &Path) -> Option<Limit> {
+    let celsius = number_in(file).ok()? / 1000.0;
+    (20.0..=150.0).contains(&celsius).then_some(Limit::Above(celsius as f32))
 }
 
 /// A sensor that is asleep or between two conversions says so by its own errors.

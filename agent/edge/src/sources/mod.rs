@@ -6,6 +6,7 @@
 
 use std::path::{Path, PathBuf};
 
+use fieldmouse_core::forecast::Limit;
 use fieldmouse_core::series::{Millis, NoData, Reading, SeriesKey};
 
 /// Takes readings. One method: what can be seen now.
@@ -51,6 +52,8 @@ pub struct Slot(u32);
 pub struct Readings {
     keys: Vec<SeriesKey>,
     values: Vec<Reading>,
+    /// What was said of limits since they were last asked for.
+    limits: Vec<(Slot, Option<Limit>)>,
 }
 
 impl Readings {
@@ -95,6 +98,17 @@ impl Readings {
         }
     }
 
+    /// What the series must not reach, as its source knows it; none from now on, if so. What the metric table says need
+    /// not be repeated here.
+    pub fn limit(&mut self, slot: Slot, limit: Option<Limit>) {
+        self.limits.push((slot, limit));
+    }
+
+    /// What was said of limits since the last time, by the places of the series.
+    pub fn limits(&mut self) -> impl Iterator<Item = (usize, Option<Limit>)> {
+        self.limits.drain(..).map(|(slot, limit)| (slot.0 as usize, limit))
+    }
+
     /// All of it has the same reason for having no value.
     pub fn fail_all(&mut self, why: NoData) {
         self.values.fill(Err(why));
@@ -126,7 +140,7 @@ macro_rules! sources {
     };
 }
 
-sources![host, filesystem, process, hwmon, thermal, file];
+sources![host, filesystem, process, hwmon, thermal, power_supply, flash, certificate, file];
 
 #[cfg(test)]
 pub(crate) use process::parse as parse_stat;
@@ -138,6 +152,11 @@ pub(crate) mod text;
 
 #[cfg(test)]
 mod tests;
+
+/// A path of the configuration, under another root.
+fn below(root: &Path, path: &Path) -> PathBuf {
+    root.join(path.strip_prefix("/").unwrap_or(path))
+}
 
 /// The configuration of the source `name`, from its own keys.
 fn config<T: serde::de::DeserializeOwned>(name: &str, table: toml::Table) -> anyhow::Result<T> {

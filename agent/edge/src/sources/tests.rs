@@ -133,6 +133,27 @@ fn a_server_has_file_systems_processes_and_sensors() {
 }
 
 #[test]
+fn what_a_source_knows_of_limits_is_said() {
+    let check = |name: &str, series: &str, value: f64, want: Option<Limit>| {
+        let mut out = Readings::default();
+        sample(build(name, &machine("server")).as_mut(), 0, &mut out).unwrap();
+        let (at, found) =
+            out.iter().map(|(k, r)| (k.to_string(), r)).enumerate().find(|(_, (k, _))| k == series).unwrap();
+        assert_eq!(found.1, Ok(value), "{series}");
+        let said = out.limits().filter(|(place, _)| *place == at).last();
+        assert_eq!(said, Some((at, want)), "{series}");
+    };
+    let above = |celsius| Some(Limit::Above(celsius));
+    check("hwmon", "hw.temperature{hw.id=coretemp.0,hw.sensor_location=Package id 0}", 47.0, above(100.0));
+    check("thermal", "hw.temperature{hw.id=thermal,hw.sensor_location=acpitz}", 27.8, above(119.0));
+    check("power_supply", "hw.battery.charge{hw.id=BAT0}", 0.81, Some(Limit::Below(0.0)));
+    let worn = readings("flash", &machine("server"));
+    super::tests::check(&worn, "hw.physical_disk.endurance_utilization{hw.id=mmcblk0}", Ok(0.1));
+    super::tests::check(&worn, "hw.physical_disk.reserve_utilization{hw.id=mmcblk0}", Ok(0.0));
+    assert_eq!(worn.len(), 2, "boot partitions are left out: {worn:#?}");
+}
+
+#[test]
 fn a_chip_keeps_its_series_when_it_is_numbered_anew() {
     let dir = tempfile::tempdir().unwrap();
     copy(&machine("server"), dir.path(), &Mutex::default());
@@ -197,7 +218,7 @@ fn without_a_proc_there_is_an_error_and_without_sensors_there_is_nothing() {
         assert_eq!(e.why, NoData::Absent, "{e}");
         assert!(e.to_string().starts_with("/nowhere/proc"), "{e}");
     }
-    for name in ["hwmon", "thermal"] {
+    for name in ["hwmon", "thermal", "power_supply", "flash", "certificate"] {
         assert_eq!(sample(build(name, root).as_mut(), 0, &mut out), Ok(()));
     }
     assert!(out.is_empty());

@@ -92,6 +92,24 @@ pub(crate) fn name_in(path: &Path) -> Option<String> {
     (!text.is_empty()).then(|| label(text))
 }
 
+/// A file of people, as it is; what is longer than the longest kernel file is none of theirs.
+pub(crate) fn bytes_of(path: &Path) -> Result<Vec<u8>, io::Error> {
+    use std::io::Read;
+    use std::os::unix::fs::OpenOptionsExt;
+    // A pipe must not hang the source.
+    let flags = i32::try_from(rustix::fs::OFlags::NONBLOCK.bits()).unwrap_or(0);
+    let file = std::fs::OpenOptions::new().read(true).custom_flags(flags).open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::from(io::ErrorKind::InvalidData));
+    }
+    let mut text = Vec::new();
+    file.take(MOST as u64 + 1).read_to_end(&mut text)?;
+    if text.len() > MOST {
+        return Err(io::Error::from(io::ErrorKind::InvalidData));
+    }
+    Ok(text)
+}
+
 /// Why a file gave no value.
 pub(crate) fn why(e: &io::Error) -> NoData {
     match e.kind() {

@@ -4,11 +4,12 @@
 
 use std::path::{Path, PathBuf};
 
+use fieldmouse_core::forecast::Limit;
 use fieldmouse_core::metric::TEMPERATURE;
 use fieldmouse_core::series::{Millis, NoData};
 use serde::Deserialize;
 
-use super::hwmon::{chip_names, folders, unique};
+use super::hwmon::{chip_names, critical, folders, unique};
 use super::text::{matches_any, name_in, number_in, why};
 use super::{Kind, Readings, Slot, Source, SourceError};
 
@@ -37,6 +38,15 @@ const MOST_ZONES: usize = 64;
 fn is_shown(zone: &str, chips: &[String]) -> bool {
     let name = zone.replace('-', "_");
     chips.iter().any(|chip| *chip == name || (chip == "coretemp" && zone == "x86_pkg_temp"))
+}
+
+/// The trip point at which the kernel shuts the machine down.
+fn critical_trip(zone: &Path) -> Option<Limit> {
+    const TRIPS: usize = 16;
+    let is_critical = |i: &usize| {
+        name_in(&zone.join(format!("trip_point_{i}_type"))).as_deref() == Some("critical")
+    };
+    (0..TRIPS).find(is_critical).and_then(|i| critical(&zone.join(format!("trip_point_{i}_temp"))))
 }
 
 #[derive(Debug)]
@@ -68,6 +78,7 @@ impl Thermal {
             }
             let id = unique(kind, &ids);
             let slot = out.slot(TEMPERATURE, &["thermal", &id]);
+            out.limit(slot, critical_trip(&folder));
             self.zones.push((folder.join("temp"), slot));
             ids.push(id);
         }

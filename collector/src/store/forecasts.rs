@@ -1,0 +1,133 @@
+//! Forecasts: one row for each series that is, or was, expected to reach its limit.
+
+use fieldmouse_core::wire::{self, phase};
+use rusqlite::{Connection, Result, Transaction, params};
+
+use super::write::{Origin, id, int};
+use super::{Forecast, OpenFilter};
+use crate::intake::decode::Entry;
+
+/// Of the table's rows a piece is removed that was told before `?1`, at most `?2`.
+pub(super) const EXPIRE: &str = "DELETE FROM forecasts WHERE (device, series) IN
+    (SELECT device, series FROM forecasts WHERE received_at < ?1 LIMIT ?2)";
+
+/// What the highest number says holds. What an epoch says that is over holds no more.
+pub(super) fn put(
+    tx: &Transaction<'_>,
+    origin: Origin,
+    event: i64,
+    entry: &Entry,
+    f: &wire::Forecast,
+    at: u64,
+) -> Result<()> {
+    if !origin.current {
+        return Ok(());
+    }
+    tx.prepare_cached(
+        "INSERT INTO forecasts (device, series, event, epoch, seq, received_at, at, severity, phase, body)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)
+         ON CONFLICT (device, series) DO UPDATE SET event = excluded.event, epoch = excluded.epoch,
+         seq = excluded.seq, received_at = excluded.received_at, at = excluded.at, severity = excluded.severity,
+         phase = excluded.phase, body = excluded.body
+         WHERE excluded.epoch <> epoch OR excluded.seq > seq",
+    )?
+    .execute(params![
+        origin.device,
+        f.key.to_string(),
+        event,
+        id(origin.epoch),
+        int(entry.seq),
+        int(origin.received_ms),
+        int(at),
+        entry.severity,
+        f.phase,
+        entry.raw
+    ])?;
+    Ok(())
+}
+
+/// A device that made a new outbox tells anew what it expects.
+pub(super) fn forget(tx: &Transaction<'_>, device: i64, epoch: u64) -> Result<usize> {
+    tx.prepare_cached("DELETE FROM forecasts WHERE device = ?1 AND epoch <> ?2")?
+        .execute(params![device, id(epoch)])
+}
+
+/// Those told last come first.
+pub(super) fn all(db: &Connection, filter: &OpenFilter) -> Result<Vec<Forecast>> {
+    let mut rows = db.prepare_cached(
+        "SELECT d.site, d.node, f.at, f.severity, f.body FROM forecasts f JOIN devices d ON d.id = f.device
+         WHERE (?1 IS NULL OR (f.phase <> ?2) = ?1) AND (?3 IS NULL OR d.node = ?3)
+         ORDER BY f.at DESC, f.series LIMIT ?4",
+    )?;
+    let found = rows.query_map(params![filter.open, phase::CLOSED, filter.node, filter.limit], |r| {
+        let (site, node, at) = (r.get(0)?, r.get(1)?, r.get::<_, i64>(2)?.cast_unsigned());
+        let (severity, body) = (r.get(3)?, wire::read_body(&r.get::<_, Vec<u8>>(4)?).ok());
+        Ok(body.map(|body| Forecast { site, node, at, severity, body }))
+    })?;
+    found.filter_map(Result::transpose).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use fieldmouse_core::metric;
+    use fieldmouse_core::wire::Kind;
+
+    use super::*;
+    use crate::intake::decode;
+    use crate::sample::{self, NOON, Sample};
+    use crate::store::{Sqlite, Store};
+
+    const EPOCH: u64 = 7;
+
+    fn forecast(seq: u64, mount: &str, phase: u8, expected_s: u32) -> Sample {
+        sample::raw(
+            seq,
+            Kind::Forecast,
+            sample::body(&sample::forecast(metric::FILESYSTEM_USED, mount, phase, expected_s)),
+        )
+    }
+
+    /// What is open after these, each a message of its own: mount point and seconds.
+    fn check(items: &[(u64, Sample)], want: &[(&str, u32)]) -> Sqlite {
+        let store = Sqlite::in_memory().unwrap();
+        for (epoch, item) in items {
+            let payload = Bytes::from(sample::message("press-1", *epoch, std::slice::from_ref(item)));
+            let arrival = decode::arrival("fm", "fm/1/hall/press-1/event", &payload, false, NOON + 1000);
+            let done = store.commit(&[arrival]).unwrap();
+            assert_eq!((done.stored, done.malformed.len()), (1, 0));
+        }
+        let filter = OpenFilter { open: Some(true), node: None, limit: 10 };
+        let mut found: Vec<_> = store.forecasts(&filter).unwrap();
+        found.sort_by(|a, b| a.body.key.cmp(&b.body.key));
+        let found: Vec<_> = found.iter().map(|f| (f.body.key.label.as_str(), f.body.expected_s)).collect();
+        assert_eq!(found, want);
+        store
+    }
+
+    #[test]
+    fn the_latest_word_on_each_series_holds_in_any_order() {
+        let (opened, updated, closed) = (phase::OPENED, phase::UPDATED, phase::CLOSED);
+        let told = |order: [usize; 3], last: u8| {
+            let all = [(1, opened, 900), (2, updated, 500), (3, last, 100)];
+            order.map(|i| (EPOCH, forecast(all[i].0, "/var", all[i].1, all[i].2)))
+        };
+        for order in [[0, 1, 2], [2, 1, 0], [1, 2, 0]] {
+            check(&told(order, updated), &[("/var", 100)]);
+            check(&told(order, closed), &[]);
+        }
+        let two = [(EPOCH, forecast(1, "/", opened, 5)), (EPOCH, forecast(2, "/var", opened, 6))];
+        check(&two, &[("/", 5), ("/var", 6)]);
+    }
+
+    #[test]
+    fn a_new_outbox_begins_anew_and_an_old_one_changes_nothing() {
+        let old = || (EPOCH, forecast(9, "/var", phase::OPENED, 9));
+        check(&[old(), (8, sample::fact(1, "note", "began anew"))], &[]);
+        let new = (8, forecast(1, "/var", phase::OPENED, 1));
+        let store = check(&[old(), new, (EPOCH, forecast(10, "/var", phase::UPDATED, 2))], &[("/var", 1)]);
+        assert!(store.expire(NOON + 2000).unwrap() > 0);
+        let filter = OpenFilter { open: None, node: None, limit: 10 };
+        assert!(store.forecasts(&filter).unwrap().is_empty());
+    }
+}
