@@ -5,7 +5,7 @@
 //! 64 readings? The rarer answer counts.
 
 use crate::baseline::Baseline;
-use crate::metric::{Group, Metric, Role};
+use crate::metric::{self, Group, Metric, Role};
 use crate::quality::{Checked, Quality, Verdict};
 use crate::series::{Millis, Reading};
 use crate::surprise::{Evidence, Tail, Threshold};
@@ -234,7 +234,7 @@ impl Series {
 /// Signed deviation in scales. Less than the floor is not worth anybody's time, and is shrunk accordingly; so is
 /// less of what can only hurt by being more.
 fn deviation(metric: &Metric, difference: f32, spread: f32, floor: f32) -> f32 {
-    if difference < 0.0 && !cares_for_less(metric.group) {
+    if difference < 0.0 && !cares_for_less(metric) {
         return 0.0;
     }
     let scales = if spread > 0.0 { difference / spread } else { 0.0 };
@@ -247,8 +247,8 @@ fn deviation(metric: &Metric, difference: f32, spread: f32, floor: f32) -> f32 {
 
 /// Whether a fall can be an anomaly. A device that uses less of itself is well; a tank, a fan or a stream that
 /// falls may not be.
-fn cares_for_less(group: Group) -> bool {
-    matches!(group, Group::Other | Group::Sensor)
+fn cares_for_less(metric: &Metric) -> bool {
+    matches!(metric.group, Group::Other | Group::Sensor) && metric.code != metric::MODEL_SCORE
 }
 
 /// Whether a series may open an episode.

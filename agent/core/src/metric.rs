@@ -205,6 +205,9 @@ metrics! {
     SENSOR_ALARM = 106, "hw.status" ["hw.id", "hw.sensor_location"] "1", Gauge Sensor Headline Linear, floor 0.5, range SHARE, weight 1.0, "alarm of sensor {}";
     // What a script writes: its unit and its usual size are not known here, they are learnt.
     SENSOR_VALUE = 107, "sensor.value" ["sensor.name"] "", Gauge Sensor Headline Linear, floor 0.0, range ANY, weight 1.0, freezes, "sensor {}";
+
+    // Its unit and its usual size are the model's own; only more of it is strange.
+    MODEL_SCORE = 120, "fieldmouse.model.score" ["fieldmouse.model.name", "fieldmouse.model.series"] "1", Gauge Other Headline Linear, floor 0.0, range ANY, weight 0.9, "score of model {}";
 }
 
 /// The row of a code; the custom row for a code that is not in the table.

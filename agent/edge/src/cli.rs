@@ -1,6 +1,8 @@
 //! The command line of the agent: words in, exit code out. Each command is a function of its own file.
 
 mod commands;
+#[cfg(feature = "onnx")]
+mod model;
 mod outbox;
 mod usage;
 
@@ -12,8 +14,6 @@ use std::process::ExitCode;
 use lexopt::prelude::*;
 
 use crate::config::{self, Config, ConfigError};
-
-pub(crate) use commands::forecaster;
 
 /// What the exit code tells a supervisor.
 #[derive(Debug)]
@@ -62,6 +62,7 @@ struct Args {
     text: Option<String>,
     severity: Option<String>,
     seconds: Option<String>,
+    contract: Option<String>,
 }
 
 /// Runs the command of these arguments (without the program's name).
@@ -99,6 +100,7 @@ fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Args, Failure> {
             Long("events") => got.events = Some(parser.value()?.into()),
             Long("text") => got.text = Some(parser.value()?.string()?),
             Long("severity") => got.severity = Some(parser.value()?.string()?),
+            Long("contract") => got.contract = Some(parser.value()?.string()?),
             Long("for") => got.seconds = Some(parser.value()?.string()?),
             // Nothing here is random; the option is there for those who always give one.
             Long("seed") => drop(parser.value()?),

@@ -5,6 +5,7 @@
 //! environment: later wins. An unknown key is an error, because a misspelt key is silently the default.
 
 mod load;
+mod model;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -20,6 +21,7 @@ use crate::link;
 use crate::sources::{self, Kind};
 
 pub use load::{ConfigError, DEFAULT_FILE, from_here, load, locate_here};
+pub use model::{Model, Models, Own};
 
 /// What was written. Every key has a default but the broker's address.
 #[derive(Debug, Clone, Default, Deserialize, Serialize)]
@@ -31,8 +33,8 @@ pub struct Written {
     pub agent: AgentKeys,
     /// When something is an anomaly.
     pub detect: Detect,
-    /// The ONNX model.
-    pub model: Model,
+    /// The ONNX models.
+    pub model: Models,
     /// Where events go.
     pub broker: link::Config,
     /// Where events wait.
@@ -90,22 +92,6 @@ impl Default for AgentKeys {
 pub struct Detect {
     /// The one knob.
     pub false_alarms: Budget,
-}
-
-/// `[model]`
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Model {
-    /// Off: the robust scorer judges alone.
-    pub enabled: bool,
-    /// Another model than the shipped one.
-    pub file: Option<PathBuf>,
-}
-
-impl Default for Model {
-    fn default() -> Self {
-        Self { enabled: true, file: None }
-    }
 }
 
 /// `[outbox]`
@@ -213,14 +199,9 @@ impl Config {
         if (&self.node, &self.site, &self.labels) != (&other.node, &other.site, &other.labels) {
             return Some("node");
         }
-        [
-            ("agent", a.agent == b.agent),
-            ("model", a.model == b.model),
-            ("broker", a.broker == b.broker),
-            ("outbox", a.outbox == b.outbox),
-        ]
-        .into_iter()
-        .find_map(|(section, is_same)| (!is_same).then_some(section))
+        [("agent", a.agent == b.agent), ("broker", a.broker == b.broker), ("outbox", a.outbox == b.outbox)]
+            .into_iter()
+            .find_map(|(section, is_same)| (!is_same).then_some(section))
     }
 
     /// How long a source may take.

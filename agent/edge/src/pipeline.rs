@@ -7,11 +7,11 @@ use fieldmouse_core::judge::{self, Rules, Series};
 use fieldmouse_core::quality::Verdict;
 use fieldmouse_core::series::{Millis, NoData, Reading, SeriesKey};
 use fieldmouse_core::surprise::Threshold;
-use fieldmouse_core::window::{Norm, WINDOW};
 use fieldmouse_core::{shape, wire};
 
 use crate::budget::Budget;
 use crate::scorer::Forecaster;
+use crate::scorer::models::Models;
 
 /// What a tick may bring to tell.
 #[derive(Debug, Clone, PartialEq)]
@@ -55,8 +55,8 @@ pub struct Pipeline {
     rules: Vec<Rules>,
     every_ms: Vec<u32>,
     troubles: Vec<Trouble>,
-    norms: Vec<Option<Norm>>,
-    forecaster: Option<Forecaster>,
+    models: Models,
+    scored: Vec<(usize, f32)>,
     model: [u8; 8],
     episodes: Episodes,
     budget: Budget,
@@ -76,9 +76,9 @@ impl Pipeline {
             rules: Vec::new(),
             every_ms: Vec::new(),
             troubles: Vec::new(),
-            norms: Vec::new(),
             model: forecaster.as_ref().map_or([0; 8], Forecaster::id),
-            forecaster,
+            models: Models::of(forecaster),
+            scored: Vec::new(),
             episodes: Episodes::new(Times::for_tick(1000), first_episode),
             budget,
             tick_ms: 1000,
@@ -99,7 +99,6 @@ impl Pipeline {
         self.rules.push(self.rules_for(every_ms));
         self.every_ms.push(every_ms);
         self.troubles.push(Trouble::default());
-        self.norms.push(None);
         i
     }
 
@@ -130,7 +129,19 @@ impl Pipeline {
     /// The model's name and version; empty without a model.
     #[must_use]
     pub fn model_name(&self) -> String {
-        self.forecaster.as_ref().map_or_else(String::new, Forecaster::name)
+        self.models.device().map_or_else(String::new, Forecaster::name)
+    }
+
+    /// The models, and how they are.
+    #[must_use]
+    pub fn models(&self) -> &Models {
+        &self.models
+    }
+
+    /// Goes on with these models. What was learnt of the series stays.
+    pub fn set_models(&mut self, models: Models) {
+        self.models = models;
+        self.model = self.models.device().map_or([0; 8], Forecaster::id);
     }
 
     /// Milliseconds between ticks, as observed.
@@ -164,17 +175,13 @@ impl Pipeline {
     pub fn tick(&mut self, now: Millis, readings: &[Option<Reading>], out: &mut Vec<Output>) {
         self.note_tick(now);
         for (i, reading) in readings.iter().enumerate().take(self.keys.len()) {
-            let Some(reading) = reading else { continue };
-            let metric = self.keys[i].metric();
-            let checked = self.series[i].observe(metric, &self.rules[i], now, *reading);
-            let verdict =
-                if checked.why == Some(NoData::FirstReading) { Verdict::Ok } else { checked.verdict };
-            if let Some(told) = self.troubles[i].note(verdict as u8) {
-                let (key, why) = (self.keys[i].clone(), checked.why);
-                out.push(Output::Trouble { series: i, body: trouble(key, told, why, checked.value) });
+            if let Some(reading) = reading {
+                self.observe(i, *reading, now, out);
             }
         }
-        self.forecast();
+        self.score_together(now, out);
+        self.models.forecast(&self.keys, &mut self.series);
+        self.model = self.models.device().map_or([0; 8], Forecaster::id);
         let Self { keys, series, model, tick_ms, episodes, .. } = self;
         episodes.step(now, keys, series, &mut |notice| {
             let mut body = notice.body;
@@ -184,27 +191,29 @@ impl Pipeline {
         });
     }
 
-    /// Asks the model about every series' next reading.
-    fn forecast(&mut self) {
-        let Some(forecaster) = &mut self.forecaster else { return };
-        let done = forecaster.make_room(self.series.len()).and_then(|()| {
-            let rows = forecaster.windows.chunks_exact_mut(WINDOW);
-            for (((s, key), norm), row) in self.series.iter().zip(&self.keys).zip(&mut self.norms).zip(rows) {
-                *norm = s.ask(key.metric(), row);
-            }
-            forecaster.run()
-        });
-        if let Err(error) = done {
-            log::error!("the model failed and is off, the robust scorer judges alone: {error:#}");
-            self.forecaster = None;
-            self.model = [0; 8];
-            return;
+    fn observe(&mut self, i: usize, reading: Reading, now: Millis, out: &mut Vec<Output>) {
+        let metric = self.keys[i].metric();
+        let checked = self.series[i].observe(metric, &self.rules[i], now, reading);
+        let verdict = if checked.why == Some(NoData::FirstReading) { Verdict::Ok } else { checked.verdict };
+        if let Some(told) = self.troubles[i].note(verdict as u8) {
+            let (key, why) = (self.keys[i].clone(), checked.why);
+            out.push(Output::Trouble { series: i, body: trouble(key, told, why, checked.value) });
         }
-        for (row, (s, norm)) in self.series.iter_mut().zip(&self.norms).enumerate() {
-            if let Some(norm) = norm {
-                s.answer(*norm, forecaster.row(row));
-            }
+    }
+
+    /// Models that read several series together say how strange these are; that is one more series.
+    fn score_together(&mut self, now: Millis, out: &mut Vec<Output>) {
+        for (model, keys) in self.models.assign(&self.keys) {
+            let every_ms = u32::try_from(self.models.every_ms(model)).unwrap_or(u32::MAX);
+            let indices = keys.iter().map(|key| self.index(key, every_ms)).collect();
+            self.models.make(model, indices);
         }
+        let mut scored = std::mem::take(&mut self.scored);
+        self.models.score(now, &self.series, &mut scored);
+        for (i, score) in scored.drain(..) {
+            self.observe(i, Ok(f64::from(score)), now, out);
+        }
+        self.scored = scored;
     }
 
     /// Learns the length of a tick, and sets the thresholds anew when it or the number of series has changed.

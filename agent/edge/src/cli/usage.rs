@@ -21,7 +21,8 @@ usage: fieldmouse COMMAND [OPTIONS]
   event KIND --text TEXT      hand a fact to the running agent (deployments, jobs); returns when it is durable
       [--severity info|warning|error]
   model show [FILE]           what a model is: contract, shapes, operators
-  model check [FILE]          whether it keeps the contract, and what it costs
+  model check [FILE]          whether it keeps the contract, what it costs, and how it agrees with golden vectors beside it
+      [--contract score/1]    for a file that does not say which
   decode FILE                 a wire message in JSON (`-`: standard input)
   help, version
 

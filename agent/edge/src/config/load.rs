@@ -1,5 +1,6 @@
 //! Reads the files and the environment into one table, and turns every mistake into file, line, key and cure.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -113,13 +114,20 @@ fn locate(texts: &[Text], main: &Path, key: &str, what: String) -> ConfigError {
     ConfigError { place: found.0, line: found.1, key: key.to_owned(), what }
 }
 
-/// The line where a dotted key is set: `a.b.c` as `c = …` under `[a.b]`, or the table's own header.
+/// The line where a dotted key is set: `a.b.c` as `c = …` under `[a.b]`, or the table's own header. The tables of a
+/// list are counted: `a[1].b` stands under the second `[[a]]`.
 fn line_of_key(text: &str, key: &str) -> Option<usize> {
     let mut table = String::new();
+    let mut lists: BTreeMap<String, usize> = BTreeMap::new();
     let mut found = None;
     for (i, line) in text.lines().enumerate() {
         let line = line.trim();
-        let here = if let Some(name) = line.strip_prefix('[').and_then(|l| l.split_once(']')) {
+        let here = if let Some(name) = line.strip_prefix("[[").and_then(|l| l.split_once("]]")) {
+            let name = name.0.trim();
+            let at = lists.entry(name.to_owned()).and_modify(|at| *at += 1).or_default();
+            table = format!("{name}[{at}]");
+            table.clone()
+        } else if let Some(name) = line.strip_prefix('[').and_then(|l| l.split_once(']')) {
             table = name.0.trim().to_owned();
             table.clone()
         } else {

@@ -10,6 +10,7 @@ use fieldmouse_core::wire::{self, Kind, phase};
 use tokio::sync::mpsc;
 
 use super::handed::Handed;
+use super::reload::Loaded;
 use super::{Start, report};
 use crate::clock::{self, Stamp};
 use crate::config::Config;
@@ -65,6 +66,11 @@ pub(super) struct Agent {
     undated: Undated,
     pub(super) file: Option<PathBuf>,
     handed: Handed,
+    pub(super) done_loading: mpsc::Sender<Box<Loaded>>,
+    /// Models that were loaded beside the loop.
+    pub(super) loaded: mpsc::Receiver<Box<Loaded>>,
+    /// Models that were told to be off.
+    models_off: Vec<String>,
 }
 
 /// What is known of the connection.
@@ -79,7 +85,7 @@ pub(super) struct LinkState {
 
 impl Agent {
     pub(super) fn new(start: Start) -> anyhow::Result<Self> {
-        let Start { config, forecaster, file, broker } = start;
+        let Start { config, models, file, broker } = start;
         let written = &config.written;
         let now = clock::mono_ms();
         let dir = written.agent.state_dir.join("outbox");
@@ -93,7 +99,9 @@ impl Agent {
         if outbox.is_memory_only() {
             log::warn!("outbox {}: cannot be written; events are kept in memory only", dir.display());
         }
-        let pipeline = Pipeline::new(written.detect.false_alarms, forecaster, outbox.next_seq());
+        let mut pipeline = Pipeline::new(written.detect.false_alarms, None, outbox.next_seq());
+        pipeline.set_models(models);
+        let (done_loading, loaded) = mpsc::channel(1);
         let sampler =
             Sampler::new(&config.sources, &written.agent.root, config.deadline(), written.agent.tick.0)?;
         let floor = broker.floor().clone();
@@ -129,6 +137,9 @@ impl Agent {
             undated: Undated::default(),
             file,
             handed: Handed::default(),
+            done_loading,
+            loaded,
+            models_off: Vec::new(),
         })
     }
 
@@ -148,6 +159,7 @@ impl Agent {
         }
         self.outputs = outputs;
         self.tell_troubled_sources();
+        self.tell_failed_models();
         self.date(clock::stamp());
         if now >= self.next_culprits {
             self.culprits.observe(now);
@@ -239,6 +251,30 @@ impl Agent {
         }
     }
 
+    fn tell_failed_models(&mut self) {
+        let mut told = Vec::new();
+        for own in self.pipeline.models().all() {
+            let was_off = self.models_off.contains(&own.name);
+            if own.why_off().is_some() != was_off {
+                told.push((own.name.clone(), own.why_off().map(ToOwned::to_owned)));
+            }
+        }
+        for (name, why) in told {
+            let text = why.as_deref().unwrap_or("works again");
+            log::warn!("model {name}: {text}");
+            self.models_off.retain(|off| *off != name);
+            let trouble = wire::Trouble {
+                source: cut("model"),
+                series: None,
+                verdict: u8::from(why.is_some()),
+                why: if why.is_some() { NoData::Failed as u8 } else { 0 },
+                text: cut(&format!("{name}: {text}")),
+            };
+            self.push(Kind::Trouble, if why.is_some() { 13 } else { 9 }, &trouble);
+            self.models_off.extend(why.map(|_| name));
+        }
+    }
+
     pub(super) fn push<T: serde::Serialize>(&mut self, kind: Kind, severity: u8, body: &T) -> u64 {
         let stamp = clock::stamp();
         self.date(stamp);
@@ -259,7 +295,7 @@ impl Agent {
         }
     }
 
-    fn be_born(&mut self) {
+    pub(super) fn be_born(&mut self) {
         self.born_with = self.pipeline.keys().len();
         let hello = report::hello(self);
         if self.link.up {

@@ -4,8 +4,16 @@ use fieldmouse_core::series::cut;
 use fieldmouse_core::wire::{self, Kind};
 
 use super::agent::Agent;
-use crate::config::{self, Config};
+use crate::config::{self, Config, Models as Written};
 use crate::sampler::Sampler;
+use crate::scorer::load;
+use crate::scorer::models::Models;
+
+/// Models that were loaded beside the loop, and what they were loaded for.
+pub(super) struct Loaded {
+    written: Written,
+    models: Models,
+}
 
 impl Agent {
     /// Takes over what may change while running. A bad file changes nothing, and is told.
@@ -25,17 +33,44 @@ impl Agent {
         let written = &config.written;
         let sampler =
             Sampler::new(&config.sources, &written.agent.root, config.deadline(), written.agent.tick.0)?;
+        self.load_models(written.model.clone());
         let needs_restart = self.config.differs_beyond_reload(&config);
         self.pipeline.set_budget(written.detect.false_alarms);
         self.sampler = sampler;
-        // The loop keeps its rhythm and its links; only these two may change under it.
+        // The loop keeps its rhythm and its links; only these may change under it.
         self.config.sources = config.sources.clone();
         self.config.written.detect = config.written.detect.clone();
         match needs_restart {
             Some(section) => {
-                anyhow::bail!("sources and budget are reloaded; changes in [{section}] need a restart")
+                anyhow::bail!(
+                    "sources, models and budget are reloaded; changes in [{section}] need a restart"
+                )
             }
             None => Ok(()),
         }
+    }
+
+    /// Trying a model takes seconds, so it is done beside the loop. A file may have changed under the same name, so all
+    /// are loaded anew.
+    fn load_models(&self, written: Written) {
+        if written == Written::default() && self.config.written.model == written {
+            return;
+        }
+        let done = self.done_loading.clone();
+        tokio::task::spawn_blocking(move || {
+            let models = load::models(&written);
+            // Nobody listens any more only when the agent is stopping.
+            let _stopping = done.blocking_send(Box::new(Loaded { written, models }));
+        });
+    }
+
+    /// Goes on with models that were loaded.
+    pub(super) fn adopt_models(&mut self, loaded: Loaded) {
+        self.config.written.model = loaded.written;
+        self.pipeline.set_models(loaded.models);
+        for own in self.pipeline.models().all() {
+            log::info!("model {}: {}", own.name, own.why_off().unwrap_or("works"));
+        }
+        self.be_born();
     }
 }

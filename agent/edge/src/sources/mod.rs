@@ -131,6 +131,7 @@ sources![host, filesystem, process, hwmon, thermal, file];
 #[cfg(test)]
 pub(crate) use process::parse as parse_stat;
 pub(crate) use process::{Scanner, Stat};
+pub(crate) use text::{label, matches_any};
 
 pub mod machine;
 mod places;
