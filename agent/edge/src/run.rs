@@ -2,6 +2,7 @@
 
 mod agent;
 mod handed;
+mod models;
 mod reload;
 mod report;
 
@@ -22,7 +23,7 @@ use crate::supervisor::Supervisor;
 use crate::{clock, logger, once};
 
 use agent::Agent;
-use reload::Loaded;
+use models::Loaded;
 
 /// Everything a start needs, looked at before anything starts.
 #[derive(Debug)]
@@ -119,7 +120,7 @@ async fn run(start: Start) -> anyhow::Result<()> {
             _ = interrupt.recv() => Wake::Stop("interrupted"),
             _ = hangup.recv() => Wake::Reload,
             _ = interval.tick() => Wake::Tick,
-            Some(loaded) = agent.loaded.recv() => Wake::Models(loaded),
+            Some(loaded) = agent.loading.loaded.recv() => Wake::Models(loaded),
             Some(news) = link.news.recv() => Wake::News(news),
             Some(request) = requests.recv() => Wake::Request(request),
             () = tokio::time::sleep(rest) => Wake::Deadline,

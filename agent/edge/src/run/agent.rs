@@ -10,7 +10,7 @@ use fieldmouse_core::wire::{self, Kind, phase};
 use tokio::sync::mpsc;
 
 use super::handed::Handed;
-use super::reload::Loaded;
+use super::models::Loading;
 use super::{Start, report};
 use crate::clock::{self, Stamp};
 use crate::config::Config;
@@ -66,11 +66,7 @@ pub(super) struct Agent {
     undated: Undated,
     pub(super) file: Option<PathBuf>,
     handed: Handed,
-    pub(super) done_loading: mpsc::Sender<Box<Loaded>>,
-    /// Models that were loaded beside the loop.
-    pub(super) loaded: mpsc::Receiver<Box<Loaded>>,
-    /// Models that were told to be off.
-    models_off: Vec<String>,
+    pub(super) loading: Loading,
 }
 
 /// What is known of the connection.
@@ -101,7 +97,6 @@ impl Agent {
         }
         let mut pipeline = Pipeline::new(written.detect.false_alarms, None, outbox.next_seq());
         pipeline.set_models(models);
-        let (done_loading, loaded) = mpsc::channel(1);
         let sampler =
             Sampler::new(&config.sources, &written.agent.root, config.deadline(), written.agent.tick.0)?;
         let floor = broker.floor().clone();
@@ -137,9 +132,7 @@ impl Agent {
             undated: Undated::default(),
             file,
             handed: Handed::default(),
-            done_loading,
-            loaded,
-            models_off: Vec::new(),
+            loading: Loading::new(),
         })
     }
 
@@ -248,30 +241,6 @@ impl Agent {
         for trouble in told {
             log::warn!("source {}: {}", trouble.source, trouble.text);
             self.push(Kind::Trouble, if trouble.verdict == 0 { 9 } else { 13 }, &trouble);
-        }
-    }
-
-    fn tell_failed_models(&mut self) {
-        let mut told = Vec::new();
-        for own in self.pipeline.models().all() {
-            let was_off = self.models_off.contains(&own.name);
-            if own.why_off().is_some() != was_off {
-                told.push((own.name.clone(), own.why_off().map(ToOwned::to_owned)));
-            }
-        }
-        for (name, why) in told {
-            let text = why.as_deref().unwrap_or("works again");
-            log::warn!("model {name}: {text}");
-            self.models_off.retain(|off| *off != name);
-            let trouble = wire::Trouble {
-                source: cut("model"),
-                series: None,
-                verdict: u8::from(why.is_some()),
-                why: if why.is_some() { NoData::Failed as u8 } else { 0 },
-                text: cut(&format!("{name}: {text}")),
-            };
-            self.push(Kind::Trouble, if why.is_some() { 13 } else { 9 }, &trouble);
-            self.models_off.extend(why.map(|_| name));
         }
     }
 

@@ -4,16 +4,8 @@ use fieldmouse_core::series::cut;
 use fieldmouse_core::wire::{self, Kind};
 
 use super::agent::Agent;
-use crate::config::{self, Config, Models as Written};
+use crate::config::{self, Config};
 use crate::sampler::Sampler;
-use crate::scorer::load;
-use crate::scorer::models::Models;
-
-/// Models that were loaded beside the loop, and what they were loaded for.
-pub(super) struct Loaded {
-    written: Written,
-    models: Models,
-}
 
 impl Agent {
     /// Takes over what may change while running. A bad file changes nothing, and is told.
@@ -48,29 +40,5 @@ impl Agent {
             }
             None => Ok(()),
         }
-    }
-
-    /// Trying a model takes seconds, so it is done beside the loop. A file may have changed under the same name, so all
-    /// are loaded anew.
-    fn load_models(&self, written: Written) {
-        if written == Written::default() && self.config.written.model == written {
-            return;
-        }
-        let done = self.done_loading.clone();
-        tokio::task::spawn_blocking(move || {
-            let models = load::models(&written);
-            // Nobody listens any more only when the agent is stopping.
-            let _stopping = done.blocking_send(Box::new(Loaded { written, models }));
-        });
-    }
-
-    /// Goes on with models that were loaded.
-    pub(super) fn adopt_models(&mut self, loaded: Loaded) {
-        self.config.written.model = loaded.written;
-        self.pipeline.set_models(loaded.models);
-        for own in self.pipeline.models().all() {
-            log::info!("model {}: {}", own.name, own.why_off().unwrap_or("works"));
-        }
-        self.be_born();
     }
 }

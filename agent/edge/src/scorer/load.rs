@@ -1,22 +1,23 @@
 //! From the configuration to models that may run: each file is read once, tried in a process of its own, compared with
 //! the golden vectors beside it, and only then loaded. A model that fails any of this is off; the agent starts all the same.
 
-use std::borrow::Cow;
-use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use anyhow::{Context, bail};
+use anyhow::bail;
+#[cfg(feature = "onnx")]
+use {
+    super::joint::Joint,
+    super::onnx::{self, FORECAST, Model},
+    super::trial,
+    anyhow::Context,
+    std::borrow::Cow,
+    std::io::Read,
+    std::path::PathBuf,
+};
 
 use super::Forecaster;
 use super::models::{Engine, Models, Own};
 use crate::config;
-
-#[cfg(feature = "onnx")]
-use super::joint::Joint;
-#[cfg(feature = "onnx")]
-use super::onnx::{self, FORECAST, Model};
-#[cfg(feature = "onnx")]
-use super::trial;
 
 /// Loads what is configured.
 #[must_use]

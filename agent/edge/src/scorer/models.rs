@@ -198,9 +198,8 @@ impl Models {
 
     /// Gives series that were not there before to the models that read them. Returns which series a model makes.
     pub fn assign(&mut self, keys: &[SeriesKey]) -> Vec<(usize, Vec<SeriesKey>)> {
-        let mut made = Vec::new();
         if self.assigned == keys.len() {
-            return made;
+            return Vec::new();
         }
         for (i, key) in keys.iter().enumerate().skip(self.assigned) {
             let name = key.to_string();
@@ -212,7 +211,15 @@ impl Models {
             }
         }
         self.assigned = keys.len();
+        #[cfg(not(feature = "onnx"))]
+        return Vec::new();
         #[cfg(feature = "onnx")]
+        self.find_together(keys)
+    }
+
+    #[cfg(feature = "onnx")]
+    fn find_together(&mut self, keys: &[SeriesKey]) -> Vec<(usize, Vec<SeriesKey>)> {
+        let mut made = Vec::new();
         for (at, own) in self.own.iter_mut().enumerate() {
             let Engine::Joint(joint) = &mut own.engine else { continue };
             match joint.find(&own.name, &own.series, keys) {

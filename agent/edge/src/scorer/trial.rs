@@ -143,7 +143,6 @@ fn confine(mapped: u64) -> anyhow::Result<()> {
     for (resource, most) in [
         (Resource::As, mapped + MEMORY_BYTES),
         (Resource::Cpu, CPU_S),
-        (Resource::Fsize, 0),
         (Resource::Core, 0),
         (Resource::Nproc, 0),
         (Resource::Nofile, 0),

@@ -131,7 +131,9 @@ sources![host, filesystem, process, hwmon, thermal, file];
 #[cfg(test)]
 pub(crate) use process::parse as parse_stat;
 pub(crate) use process::{Scanner, Stat};
-pub(crate) use text::{label, matches_any};
+#[cfg(feature = "onnx")]
+pub(crate) use text::label;
+pub(crate) use text::matches_any;
 
 pub mod machine;
 mod places;
