@@ -15,6 +15,8 @@ mod failover;
 mod hostile;
 /// What must stay true of the source tree.
 mod invariants;
+/// What outlives a restart.
+mod learnt;
 /// Models of the user's own in a running agent.
 mod models;
 /// Unit files, users and code name the same paths.

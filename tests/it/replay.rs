@@ -59,6 +59,7 @@ fn scores_are_those_of_the_live_pipeline() {
         input: dir.path().join("in.csv"),
         scores: Some(dir.path().join("scores.csv")),
         events: Some(dir.path().join("events.jsonl")),
+        ..Files::default()
     };
     std::fs::write(&files.input, csv + "\n").unwrap();
     let summary = replay::run(&files, pipeline()).unwrap();

@@ -13,3 +13,4 @@ target/release/bench replay-speed
 target/release/bench append
 target/release/bench drain
 target/release/bench flash
+target/release/bench learnt

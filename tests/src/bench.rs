@@ -5,4 +5,5 @@ pub mod append;
 pub mod drain;
 pub mod endtoend;
 pub mod flash;
+pub mod learnt;
 pub mod replay_speed;

@@ -3,13 +3,16 @@
 //! This is the built-in robust scorer. It needs no model: the median of a thinned sample of the past is what is
 //! expected, and the median absolute deviation, or the middle 80 % if wider, is how far readings usually are from it.
 
+use serde::{Deserialize, Serialize};
+
 const SAMPLES: usize = 64;
 /// When full, the sample keeps every 8th reading: 512 ticks.
 const LONGEST_STRIDE: u32 = 8;
 
 /// A thinned sample of the past and its robust summary.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Baseline {
+    #[serde(with = "crate::array")]
     samples: [f32; SAMPLES],
     len: usize,
     at: usize,

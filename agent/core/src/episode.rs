@@ -8,6 +8,7 @@
 mod open;
 
 use heapless::Vec;
+use serde::{Deserialize, Serialize};
 
 use crate::judge::{self, Series};
 use crate::metric::Group;
@@ -22,7 +23,7 @@ const OPEN: usize = 4;
 const HABITS: usize = 8;
 
 /// Times that shape an episode's life.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Times {
     /// Series that begin within this of an episode's onset, or of its end, belong to it.
     pub near_ms: Millis,
@@ -59,7 +60,7 @@ pub struct Notice {
 }
 
 /// What is remembered of an episode that closed.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 struct Habit {
     id: u64,
     /// A bit for each part of the device that had a good share in it: what keeps coming back does not always begin
@@ -74,7 +75,7 @@ struct Habit {
 const HABITUAL: u16 = 3;
 
 /// All episodes of a device.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Episodes {
     times: Times,
     next_id: u64,
@@ -96,6 +97,37 @@ impl Episodes {
     /// Follows ticks of another length from now on.
     pub fn retime(&mut self, times: Times) {
         self.times = times;
+    }
+
+    /// Goes on after a restart: numbers begin at `first_id` at least, and series have other indices now. Those that
+    /// `index` does not know are forgotten.
+    pub fn resume(&mut self, first_id: u64, index: impl Fn(usize) -> Option<usize>) {
+        self.next_id = self.next_id.max(first_id);
+        for e in &mut self.open {
+            e.members.retain_mut(|m| index(m.series).map(|i| m.series = i).is_some());
+        }
+    }
+
+    /// Time has passed unseen. What is open is over, unless it `may_go_on`: then it has time to show itself again.
+    pub fn after_gap(&mut self, now: Millis, may_go_on: bool) {
+        for e in &mut self.open {
+            // There is nothing new to say of it before that is known.
+            e.told = now;
+            if may_go_on {
+                e.hot = now;
+            }
+        }
+    }
+
+    /// The number that the next episode gets.
+    #[must_use]
+    pub fn next_id(&self) -> u64 {
+        self.next_id
+    }
+
+    /// The series of open episodes.
+    pub fn members(&self) -> impl Iterator<Item = usize> + '_ {
+        self.open.iter().flat_map(|e| e.members.iter().map(|m| m.series))
     }
 
     /// How many are open and told.

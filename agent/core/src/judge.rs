@@ -4,6 +4,8 @@
 //! series has been over the last minutes (the baseline), and is it far from what the model predicted from the last
 //! 64 readings? The rarer answer counts.
 
+use serde::{Deserialize, Serialize};
+
 use crate::baseline::Baseline;
 use crate::metric::{self, Group, Metric, Role};
 use crate::quality::{Checked, Quality, Verdict};
@@ -31,7 +33,7 @@ pub struct Rules {
 }
 
 /// The state of one series: a few hundred bytes.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Series {
     quality: Quality,
     /// Measured values, newest last.
@@ -52,7 +54,7 @@ pub struct Series {
 }
 
 /// What the model expects of the next reading, in measured units.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 struct Prediction {
     median: f32,
     spread: f32,
@@ -61,7 +63,7 @@ struct Prediction {
 }
 
 /// What is thought of a series after a tick.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub struct Judgement {
     /// The verdict of quality.
     pub verdict: Verdict,
@@ -200,6 +202,18 @@ impl Series {
         let (low, high) = self.predicted.map_or((b.low, b.high), |p| (b.low.min(p.low), b.high.max(p.high)));
         let back = |x| window::unmeasure(metric, x).clamp(metric.range.0, metric.range.1);
         self.now.expected = (back(b.median), back(low), back(high));
+    }
+
+    /// Time has passed unseen: what was going on is not known to go on. What was learnt stays.
+    pub fn after_gap(&mut self) {
+        self.quality.after_gap();
+        self.window = Window::default();
+        self.predicted = None;
+        self.evidence.clear();
+        self.from_baseline.forget();
+        self.from_model.forget();
+        (self.hot_for, self.rising_since) = (0, None);
+        self.now = Judgement::default();
     }
 
     /// Writes the model's input for the next reading. None before there is anything to go by.

@@ -12,6 +12,7 @@
 #[cfg(test)]
 extern crate std;
 
+pub mod array;
 pub mod baseline;
 pub mod episode;
 pub mod explain;

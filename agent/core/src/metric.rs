@@ -3,6 +3,8 @@
 //! Names and units follow the OpenTelemetry semantic conventions. A code, once given, keeps its meaning for ever:
 //! it is what travels. Append rows, never renumber.
 
+use serde::{Deserialize, Serialize};
+
 use Group::{Cpu, Disk, Filesystem, Memory, Network, Other, Process, Sensor};
 use Kind::{Counter, Gauge};
 use Role::{Headline, Symptom};
@@ -37,7 +39,7 @@ pub enum Role {
 }
 
 /// Which part of the device a series speaks of. Series of one group share a cause more often than not.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[repr(u8)]
 pub enum Group {
     /// Anything the table does not know.

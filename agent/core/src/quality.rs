@@ -2,11 +2,13 @@
 //!
 //! Counters become rates here, because a reset or a wrap is a matter of quality and not of anomaly.
 
+use serde::{Deserialize, Serialize};
+
 use crate::metric::{Kind, Metric};
 use crate::series::{Millis, NoData, Reading};
 
 /// What is thought of a reading.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[repr(u8)]
 pub enum Verdict {
     /// It may be judged and learnt from.
@@ -61,7 +63,7 @@ const FROZEN_TIMES: u32 = 6;
 const JUMP_TICKS: u8 = 3;
 
 /// What is remembered of one series to tell good readings from bad.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Quality {
     /// The last raw reading, for rates and for "unchanged".
     last: Option<(Millis, f64)>,
@@ -100,6 +102,11 @@ impl Quality {
             self.believed = Some(value);
         }
         Checked { value: value.is_finite().then_some(value), verdict, why: None }
+    }
+
+    /// Time has passed unseen: what was read last says nothing of the next reading. What was learnt stays.
+    pub fn after_gap(&mut self) {
+        (self.last, self.believed, self.jumps, self.unchanged) = (None, None, 0, 0);
     }
 
     fn count_unchanged(&mut self, last: Option<(Millis, f64)>, raw: f64) {

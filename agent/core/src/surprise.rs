@@ -6,6 +6,8 @@
 //! Evidence is Page's cumulative sum (*Continuous Inspection Schemes*, Biometrika 1954) of the negative logarithm of
 //! these probabilities.
 
+use serde::{Deserialize, Serialize};
+
 /// Bins of a tail: half octaves of the deviation, from 1 scale to 181 scales.
 const BINS: usize = 16;
 /// How many observations the prior is worth.
@@ -14,7 +16,7 @@ const PRIOR: f32 = 40.0;
 const FADE: u32 = 1 << 16;
 
 /// How often deviations of which size were seen.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Tail {
     /// `counts[i]` deviations were in bin `i`.
     counts: [u32; BINS],
@@ -112,7 +114,7 @@ impl Threshold {
 }
 
 /// Evidence that one series is anomalous, gathered over readings.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 pub struct Evidence {
     sum: f32,
 }

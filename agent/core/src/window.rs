@@ -1,5 +1,7 @@
 //! The last readings of one series, and their scale-free form for the model.
 
+use serde::{Deserialize, Serialize};
+
 use crate::metric::{Metric, Scale};
 
 /// How many readings a window holds; the model's input length.
@@ -8,8 +10,9 @@ pub const WINDOW: usize = 64;
 const CLIP: f32 = 8.0;
 
 /// A ring of the last [`WINDOW`] values, oldest first.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Window {
+    #[serde(with = "crate::array")]
     values: [f32; WINDOW],
     at: usize,
     len: usize,

@@ -65,6 +65,13 @@ pub fn stamp() -> Stamp {
     Stamp { mono_ms: mono_ms(), wall_ms, clock: clock as u8 }
 }
 
+/// A number for this boot of the machine; zero if the kernel does not tell.
+#[must_use]
+pub fn boot() -> u128 {
+    let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    u128::from_str_radix(&text.trim().replace('-', ""), 16).unwrap_or(0)
+}
+
 /// systemd-timesyncd and chrony both leave a trace; asking the kernel would need a privileged call on old kernels.
 #[must_use]
 pub fn is_synced() -> bool {

@@ -87,11 +87,19 @@ impl Default for AgentKeys {
 }
 
 /// `[detect]`
-#[derive(Debug, Clone, Default, Deserialize, Serialize)]
+#[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Detect {
     /// The one knob.
     pub false_alarms: Budget,
+    /// Bytes of flash written in 24 hours to keep what was learnt.
+    pub flash_bytes_per_day: u64,
+}
+
+impl Default for Detect {
+    fn default() -> Self {
+        Self { false_alarms: Budget::default(), flash_bytes_per_day: 2 << 20 }
+    }
 }
 
 /// `[outbox]`

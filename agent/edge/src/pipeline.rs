@@ -1,4 +1,8 @@
 //! The pipeline: one tick of readings in, episodes and troubles out. The agent and `replay` run the very same one.
+//!
+//! It counts time on an axis of its own, which goes on over restarts, so that what was learnt keeps its dates.
+
+mod keep;
 
 use std::collections::HashMap;
 
@@ -63,6 +67,11 @@ pub struct Pipeline {
     tick_ms: Millis,
     last: Option<Millis>,
     ruled_for: (usize, Millis),
+    /// When each series was first read, on the pipeline's own time.
+    since: Vec<Option<Millis>>,
+    /// By how much the pipeline's own time is ahead of the caller's.
+    ahead: i64,
+    restored: keep::Restored,
 }
 
 impl Pipeline {
@@ -84,6 +93,9 @@ impl Pipeline {
             tick_ms: 1000,
             last: None,
             ruled_for: (0, 0),
+            since: Vec::new(),
+            ahead: 0,
+            restored: keep::Restored::default(),
         }
     }
 
@@ -95,10 +107,12 @@ impl Pipeline {
         let i = self.keys.len();
         self.by_key.insert(key.clone(), i);
         self.keys.push(key.clone());
-        self.series.push(Series::default());
+        let (series, told, since) = self.recall(key);
+        self.series.push(series);
+        self.since.push(since);
         self.rules.push(self.rules_for(every_ms));
         self.every_ms.push(every_ms);
-        self.troubles.push(Trouble::default());
+        self.troubles.push(Trouble { told, seen: told, times: 0 });
         i
     }
 
@@ -166,6 +180,7 @@ impl Pipeline {
     /// What there is to say of every open episode now.
     #[must_use]
     pub fn open_episodes(&self, now: Millis) -> Vec<wire::Episode> {
+        let now = self.own(now);
         let mut open: Vec<_> = self.episodes.describe(now, &self.keys, &self.series).collect();
         open.iter_mut().for_each(|e| e.model = self.model);
         open
@@ -173,7 +188,9 @@ impl Pipeline {
 
     /// Takes one tick. `readings[i]` belongs to series `i`; `None`: it was not due.
     pub fn tick(&mut self, now: Millis, readings: &[Option<Reading>], out: &mut Vec<Output>) {
+        let now = self.own(now);
         self.note_tick(now);
+        self.recall_episodes(now);
         for (i, reading) in readings.iter().enumerate().take(self.keys.len()) {
             if let Some(reading) = reading {
                 self.observe(i, *reading, now, out);
@@ -192,6 +209,7 @@ impl Pipeline {
     }
 
     fn observe(&mut self, i: usize, reading: Reading, now: Millis, out: &mut Vec<Output>) {
+        self.since[i].get_or_insert(now);
         let metric = self.keys[i].metric();
         let checked = self.series[i].observe(metric, &self.rules[i], now, reading);
         let verdict = if checked.why == Some(NoData::FirstReading) { Verdict::Ok } else { checked.verdict };

@@ -8,6 +8,8 @@ use anyhow::{Context, bail};
 use fieldmouse_core::series::{Millis, NoData, Reading, SeriesKey};
 use fieldmouse_core::wire::{self, Head, Item, Kind};
 
+use crate::clock::Stamp;
+use crate::learnt::Learnt;
 use crate::pipeline::{Output, Pipeline};
 use crate::{decode, keys};
 
@@ -20,6 +22,10 @@ pub struct Files {
     pub scores: Option<PathBuf>,
     /// Events, one JSON object a line.
     pub events: Option<PathBuf>,
+    /// What was learnt before, as `state_out` or a running agent wrote it.
+    pub state_in: Option<PathBuf>,
+    /// What was learnt in the end.
+    pub state_out: Option<PathBuf>,
 }
 
 /// What came of it.
@@ -50,15 +56,7 @@ pub fn run(files: &Files, mut pipeline: Pipeline) -> anyhow::Result<Summary> {
             header.get(0).unwrap_or("")
         );
     }
-    let mut columns: Vec<usize> = Vec::new();
-    for (i, column) in header.iter().skip(1).enumerate() {
-        let mut index = pipeline.index(&keys::parse(column), 0);
-        if columns.contains(&index) {
-            // Names may differ only where a series' name is cut; the column is still one of its own.
-            index = pipeline.index(&SeriesKey::custom(&format!("{}:{column}", i + 1)), 0);
-        }
-        columns.push(index);
-    }
+    let mut learnt = files.state_in.as_deref().map(read_state).transpose()?;
     let mut scores = files.scores.as_deref().map(create).transpose()?;
     let mut events = files.events.as_deref().map(create).transpose()?;
     if let Some(out) = &mut scores {
@@ -67,13 +65,14 @@ pub fn run(files: &Files, mut pipeline: Pipeline) -> anyhow::Result<Summary> {
         titles.flush()?;
     }
 
-    let mut readings: Vec<Option<Reading>> = vec![None; pipeline.keys().len()];
+    let mut columns = Vec::new();
+    let mut readings: Vec<Option<Reading>> = Vec::new();
     let mut row = csv::StringRecord::new();
     let mut told = Vec::new();
     let mut seq = 0;
     let mut line = String::new();
     let mut summary = Summary::default();
-    let mut first = None;
+    let (mut first, mut last) = (None, 0);
     while csv.read_record(&mut row).with_context(|| format!("{name}: malformed row"))? {
         let at = || format!("{name}: line {}", row.position().map_or(0, csv::Position::line));
         let stamp = row.get(0).unwrap_or("");
@@ -83,6 +82,13 @@ pub fn run(files: &Files, mut pipeline: Pipeline) -> anyhow::Result<Summary> {
                 at()
             )
         })?;
+        if first.is_none() {
+            if let Some(learnt) = learnt.take() {
+                pipeline.restore(learnt, at_row(0, wall), NO_BOOT);
+            }
+            columns = index(&mut pipeline, &header);
+            readings.resize(pipeline.keys().len(), None);
+        }
         // Before the first row nothing is known; a clock that falls back stands still.
         let now = Millis::try_from(wall - *first.get_or_insert(wall)).unwrap_or(0).max(summary.span_ms);
         for (column, i) in columns.iter().enumerate() {
@@ -99,6 +105,7 @@ pub fn run(files: &Files, mut pipeline: Pipeline) -> anyhow::Result<Summary> {
         pipeline.tick(now, &readings, &mut told);
         summary.rows += 1;
         summary.span_ms = now;
+        last = wall;
         if let Some(out) = &mut scores {
             write_scores(out, stamp, &pipeline, &columns, &mut line)?;
         }
@@ -113,8 +120,43 @@ pub fn run(files: &Files, mut pipeline: Pipeline) -> anyhow::Result<Summary> {
     for out in [scores, events].into_iter().flatten() {
         out.into_inner().context("the output cannot be written")?.sync_all().ok();
     }
+    if let Some(path) = &files.state_out {
+        let state = pipeline.save(at_row(summary.span_ms, last), NO_BOOT);
+        std::fs::write(path, state).with_context(|| format!("{}: cannot be written", path.display()))?;
+    }
     summary.episodes = pipeline.episodes().opened;
     Ok(summary)
+}
+
+/// The series of the columns.
+fn index(pipeline: &mut Pipeline, header: &csv::StringRecord) -> Vec<usize> {
+    let mut columns: Vec<usize> = Vec::new();
+    for (i, column) in header.iter().skip(1).enumerate() {
+        let mut index = pipeline.index(&keys::parse(column), 0);
+        if columns.contains(&index) {
+            // Names may differ only where a series' name is cut; the column is still one of its own.
+            index = pipeline.index(&SeriesKey::custom(&format!("{}:{column}", i + 1)), 0);
+        }
+        columns.push(index);
+    }
+    columns
+}
+
+/// A recording knows wall time alone.
+const NO_BOOT: u128 = 0;
+
+fn at_row(mono_ms: Millis, wall: i64) -> Stamp {
+    Stamp { mono_ms, wall_ms: u64::try_from(wall).ok(), clock: wire::Clock::Free as u8 }
+}
+
+fn read_state(path: &Path) -> anyhow::Result<Learnt> {
+    let name = path.display();
+    let bytes = std::fs::read(path).with_context(|| format!("{name}: cannot be read"))?;
+    let learnt = Learnt::read(&bytes);
+    if learnt.moment.is_none() {
+        bail!("{name}: no state of Fieldmouse; `replay --state-out` writes one");
+    }
+    Ok(learnt)
 }
 
 fn create(path: &Path) -> anyhow::Result<BufWriter<File>> {

@@ -2,6 +2,7 @@
 
 mod agent;
 mod handed;
+mod keeping;
 mod models;
 mod reload;
 mod report;
@@ -146,7 +147,7 @@ async fn run(start: Start) -> anyhow::Result<()> {
     };
     supervisor.stopping();
     log::info!("{reason}; stopping");
-    agent.close();
+    agent.close().await;
     let goodbye = async {
         if link.commands.send(link::Command::Stop).await.is_ok() {
             while !matches!(link.news.recv().await, Some(News::Stopped) | None) {}

@@ -1,8 +1,37 @@
 //! What `status` says, in words.
 
 use std::fmt::Write;
+use std::time::Duration;
 
 use serde_json::Value;
+
+/// How far learning has come, and how it is kept.
+fn learnt_in_words(l: &Value) -> String {
+    let span = |v: &Value| v.as_u64().map(|s| humantime::format_duration(Duration::from_secs(s)).to_string());
+    let mut text = format!("{} of {} series judged with confidence", l["confident"], l["series"]);
+    // Writing to a string cannot fail.
+    let mut add = |more: String| text.push_str(&more);
+    if let Some(oldest) = span(&l["oldest_s"]) {
+        add(format!(", the oldest learnt for {oldest}"));
+    }
+    if l["restored"].as_u64() > Some(0) {
+        let age = span(&l["restored_age_s"]).map_or("of unknown age".into(), |age| format!("{age} old then"));
+        add(format!("; {} came back at the start, {age}", l["restored"]));
+    }
+    let (damaged, foreign) = (&l["refused"]["damaged_bytes"], &l["refused"]["foreign"]);
+    if damaged.as_u64() > Some(0) {
+        add(format!("; {damaged} bytes were damaged"));
+    }
+    if foreign.as_u64() > Some(0) {
+        add(format!("; {foreign} records of another version are learnt anew"));
+    }
+    match (l["trouble"].as_str(), span(&l["saved_s_ago"])) {
+        (Some(trouble), _) => add(format!("; NOT KEPT: {trouble}")),
+        (None, Some(ago)) => add(format!("; kept {ago} ago")),
+        (None, None) => {}
+    }
+    text
+}
 
 /// The status of an agent for people.
 #[must_use]
@@ -70,6 +99,7 @@ pub fn in_words(s: &Value) -> String {
             s["muted"]
         ),
     );
+    line("learnt", learnt_in_words(&s["learnt"]));
     let c = &s["cost"];
     line("cost", format!("{} us of processor a second, {} KiB resident", c["cpu_us"], c["rss_kib"]));
     let users = |part: &str, shown: &dyn Fn(f64) -> String| {

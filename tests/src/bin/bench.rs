@@ -1,4 +1,5 @@
-//! `bench append [DIRECTORY] | drain | endtoend [OPTIONS] | flash [DIRECTORY] | replay-speed`: prints the figures of one benchmark.
+//! `bench append [DIRECTORY] | drain | endtoend [OPTIONS] | flash [DIRECTORY] | learnt [DIRECTORY] | replay-speed`: prints
+//! the figures of one benchmark.
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -13,11 +14,12 @@ fn main() -> ExitCode {
         "drain" => bench::drain::main(),
         "endtoend" => bench::endtoend::main(rest),
         "flash" => bench::flash::main(rest),
+        "learnt" => bench::learnt::main(rest),
         "replay-speed" => bench::replay_speed::main(),
         other => {
             let _gone = writeln!(
                 std::io::stderr(),
-                "bench: `{other}` is not understood; usage: bench append|drain|endtoend|flash|replay-speed"
+                "bench: `{other}` is not understood; usage: bench append|drain|endtoend|flash|learnt|replay-speed"
             );
             return ExitCode::from(2);
         }

@@ -1,6 +1,7 @@
 //! One open episode: who belongs to it, which of them explains it best, and what is told of it.
 
 use heapless::Vec;
+use serde::{Deserialize, Serialize};
 
 use crate::judge::{self, Series};
 use crate::metric::Group;
@@ -14,7 +15,7 @@ const MEMBERS: usize = 24;
 /// Another explanation must be so much better to take the place of the one that was told.
 const STEADY: f32 = 1.25;
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub(super) struct Member {
     pub(super) series: usize,
     pub(super) peak: f32,
@@ -24,7 +25,7 @@ pub(super) struct Member {
     pub(super) late: bool,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Open {
     pub(super) id: u64,
     pub(super) onset: Millis,

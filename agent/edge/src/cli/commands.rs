@@ -89,8 +89,13 @@ fn replay(args: &Args, input: &Path) -> Result<(), Failure> {
     }
     let mut pipeline = Pipeline::new(config.written.detect.false_alarms, None, 1);
     pipeline.set_models(models);
-    let files =
-        replay::Files { input: input.to_owned(), scores: args.scores.clone(), events: args.events.clone() };
+    let files = replay::Files {
+        input: input.to_owned(),
+        scores: args.scores.clone(),
+        events: args.events.clone(),
+        state_in: args.state_in.clone(),
+        state_out: args.state_out.clone(),
+    };
     let start = clock::instant();
     let summary = replay::run(&files, pipeline)?;
     let took = clock::since(start).as_secs_f64();

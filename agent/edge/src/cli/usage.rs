@@ -16,6 +16,7 @@ usage: fieldmouse COMMAND [OPTIONS]
   outbox repair DIR           what a start does with a damaged outbox, without starting
   replay FILE.csv             recorded telemetry through the same pipeline, faster than real time
       [--scores OUT.csv] [--events OUT.jsonl]
+      [--state-in FILE] [--state-out FILE]
   record FILE.csv --for 60s   write readings, one row a tick, for `replay`
   drill list | NAME           a labelled fault, and whether and when the running agent saw it
   event KIND --text TEXT      hand a fact to the running agent (deployments, jobs); returns when it is durable

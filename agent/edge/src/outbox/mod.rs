@@ -15,7 +15,7 @@ mod seen;
 mod segments;
 mod sending;
 mod standing;
-mod store;
+
 #[cfg(test)]
 mod tests;
 
@@ -26,9 +26,9 @@ use fieldmouse_core::wire::{self, Item, Kind, Loss, loss};
 use ring::rand::{SecureRandom, SystemRandom};
 
 use crate::clock::Stamp;
+use crate::store::Store;
 use ranges::{Range, Ranges};
 use record::HEADER;
-use store::Store;
 
 pub use recover::Recovery;
 pub use standing::Standing;

@@ -12,10 +12,10 @@ use super::record::{self, Found, HEADER, SMALLEST};
 use super::seen::{Seen, lane_of};
 use super::segments::{TEMP, name, wire_item};
 use super::sending::Ahead;
-use super::store::{FILL, Store};
 use super::{Cover, Entropy, Options, Outbox, Rec, Seg, Sick};
 use crate::clock::Stamp;
 use crate::disk::Disk;
+use crate::store::{FILL, Store};
 
 /// How often a folder is read again before what cannot be read is given up: some minutes.
 const PATIENCE: u32 = 10;

@@ -19,6 +19,7 @@ use crate::culprit::Culprits;
 use crate::dating::Undated;
 use crate::disk::Folder;
 use crate::floor::Floor;
+use crate::learnt::keeper::Keeper;
 use crate::link::delivery::{self, Delivery};
 use crate::link::{Command, Compose, Leaf, News, Traffic};
 use crate::outbox::{self, Outbox};
@@ -29,8 +30,6 @@ use crate::supervisor::Vitals;
 
 /// How often processes are counted, so that the one at fault can be told.
 const CULPRITS_MS: Millis = 10_000;
-/// How often it is asked whether the clock was compared with others.
-const TIME_MS: Millis = 3_600_000;
 /// A source's fault is told when it has lasted so many ticks, and so is its end.
 const TROUBLE_TICKS: u8 = 5;
 
@@ -40,6 +39,8 @@ pub(super) struct Agent {
     /// The brokers' addresses, in the link's order.
     pub(super) brokers: Vec<String>,
     pub(super) pipeline: Pipeline,
+    pub(super) keeper: Keeper,
+    pub(super) boot: u128,
     pub(super) sampler: Sampler,
     pub(super) outbox: Outbox,
     pub(super) delivery: Delivery,
@@ -55,7 +56,7 @@ pub(super) struct Agent {
     last_tick: Option<Millis>,
     next_beat: Millis,
     next_culprits: Millis,
-    next_time: Millis,
+    pub(super) next_time: Millis,
     pub(super) floor: Arc<Floor>,
     troubles: HashMap<&'static str, (u8, bool)>,
     birth: Arc<Mutex<report::Hello>>,
@@ -65,7 +66,7 @@ pub(super) struct Agent {
     body: Vec<u8>,
     undated: Undated,
     pub(super) file: Option<PathBuf>,
-    handed: Handed,
+    pub(super) handed: Handed,
     pub(super) loading: Loading,
 }
 
@@ -97,6 +98,11 @@ impl Agent {
         }
         let mut pipeline = Pipeline::new(written.detect.false_alarms, None, outbox.next_seq());
         pipeline.set_models(models);
+        let dir = written.agent.state_dir.join("learnt");
+        let (keeper, learnt) =
+            Keeper::open(Box::new(Folder::new(&dir)), written.detect.flash_bytes_per_day, now);
+        let boot = clock::boot();
+        pipeline.restore(learnt, clock::stamp(), boot);
         let sampler =
             Sampler::new(&config.sources, &written.agent.root, config.deadline(), written.agent.tick.0)?;
         let floor = broker.floor().clone();
@@ -109,6 +115,8 @@ impl Agent {
             brokers: broker.brokers().iter().map(ToString::to_string).collect(),
             config,
             pipeline,
+            keeper,
+            boot,
             sampler,
             outbox,
             delivery,
@@ -161,6 +169,10 @@ impl Agent {
         if self.born_with != self.pipeline.keys().len() {
             self.be_born();
         }
+        if self.ticks == 1 {
+            self.tell_restored();
+        }
+        self.keep(now).await;
         self.keep_time(now);
         if now >= self.next_beat {
             self.next_beat = now + self.config.written.agent.beat.0;
@@ -172,6 +184,9 @@ impl Agent {
         match output {
             Output::Episode { mut body, severity } => {
                 body.culprit = self.blame(now, &body);
+                if body.phase != phase::UPDATED {
+                    self.keeper.note_change();
+                }
                 log::info!("episode {}: {}", body.id, fieldmouse_core::explain::sentence(&body));
                 self.push(Kind::Episode, severity, &body);
                 // People wait for this; the rest may wait for its second.
@@ -374,24 +389,5 @@ impl Agent {
             link: traffic.alive.max(self.started),
             wedged: self.delivery.stalled().filter(|_| self.link.up),
         }
-    }
-
-    /// Keeps what is known of the time, for a start with a clock that was not set.
-    fn keep_time(&mut self, now: Millis) {
-        if now < self.next_time {
-            return;
-        }
-        self.next_time = now + TIME_MS;
-        if clock::is_synced() {
-            self.floor.set(clock::wall_s());
-        }
-        if let Err(e) = self.floor.keep(&self.config.written.agent.state_dir) {
-            log::debug!("the time cannot be kept: {e}");
-        }
-    }
-
-    pub(super) fn close(&mut self) {
-        self.outbox.close(clock::mono_ms());
-        self.handed.answer(&self.outbox);
     }
 }

@@ -28,6 +28,7 @@ impl Agent {
         self.load_models(written.model.clone());
         let needs_restart = self.config.differs_beyond_reload(&config);
         self.pipeline.set_budget(written.detect.false_alarms);
+        self.keeper.set_budget(written.detect.flash_bytes_per_day);
         self.sampler = sampler;
         // The loop keeps its rhythm and its links; only these may change under it.
         self.config.sources = config.sources.clone();

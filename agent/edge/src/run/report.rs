@@ -136,6 +136,7 @@ pub(super) fn status(agent: &mut Agent, now: Millis, traffic: &Traffic) -> Value
         "false_alarms": agent.config.written.detect.false_alarms.to_string(),
         "opened": agent.pipeline.episodes().opened,
         "muted": agent.pipeline.episodes().muted,
+        "learnt": learnt(agent, now),
         "link": {
             "state": if agent.link.up { "up" } else { "down" },
             "for": ago(agent.link.since),
@@ -175,6 +176,24 @@ pub(super) fn status(agent: &mut Agent, now: Millis, traffic: &Traffic) -> Value
         "top": {"cpu": top(agent.culprits.top(3).cpu), "memory": top(agent.culprits.top(3).memory)},
         "sources": sources,
         "episodes": agent.open_episodes(now).iter().map(decode::episode).collect::<Vec<_>>(),
+    })
+}
+
+/// What was learnt, how much came back, and how it is kept.
+fn learnt(agent: &Agent, now: Millis) -> Value {
+    let standing = agent.pipeline.standing();
+    let kept = &agent.keeper.state;
+    json!({
+        "series": agent.pipeline.keys().len(),
+        "confident": standing.confident,
+        "oldest_s": standing.oldest_ms / 1000,
+        "restored": standing.restored,
+        "restored_age_s": standing.age_ms.map(|ms| ms / 1000),
+        "refused": {"damaged_bytes": standing.refused.damaged, "foreign": standing.refused.foreign},
+        "saved_s_ago": kept.saved.map(|then| now.saturating_sub(then) / 1000),
+        "bytes": kept.bytes,
+        "flash_bytes_day": kept.worn,
+        "trouble": kept.trouble,
     })
 }
 

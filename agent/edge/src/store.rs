@@ -1,5 +1,5 @@
-//! The folder with its account: how many bytes stand in it, how many were ever written to it, and what that wore off
-//! the flash.
+//! A folder for what must survive, with its account: how many bytes stand in it, how many were ever written to it, and
+//! what that wore off the flash.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -9,7 +9,7 @@ use fieldmouse_core::series::Millis;
 use crate::disk::Disk;
 
 /// What stands where nothing was written yet: no record begins so, and a page lost to zeroes does not look like it.
-pub(super) const FILL: u8 = 0xFF;
+pub(crate) const FILL: u8 = 0xFF;
 /// What a device writes for the least byte.
 const PAGE: u64 = 4096;
 const HOUR_MS: Millis = 3_600_000;
@@ -39,7 +39,7 @@ impl Wear {
 }
 
 /// A [`Disk`] that is kept account of.
-pub(super) struct Store {
+pub(crate) struct Store {
     disk: Box<dyn Disk>,
     sizes: BTreeMap<String, u64>,
     written: u64,
@@ -48,44 +48,44 @@ pub(super) struct Store {
 
 impl Store {
     /// Takes over a disk; [`Store::list`] comes first.
-    pub(super) fn new(disk: Box<dyn Disk>) -> Self {
+    pub(crate) fn new(disk: Box<dyn Disk>) -> Self {
         Self { disk, sizes: BTreeMap::new(), written: 0, wear: Wear::default() }
     }
 
     /// Every file and its size.
-    pub(super) fn list(&mut self) -> io::Result<Vec<(String, u64)>> {
+    pub(crate) fn list(&mut self) -> io::Result<Vec<(String, u64)>> {
         let files = self.disk.list()?;
         self.sizes = files.iter().cloned().collect();
         Ok(files)
     }
 
     /// Bytes of all files.
-    pub(super) fn bytes(&self) -> u64 {
+    pub(crate) fn bytes(&self) -> u64 {
         self.sizes.values().sum()
     }
 
     /// Bytes of one file.
-    pub(super) fn size(&self, name: &str) -> u64 {
+    pub(crate) fn size(&self, name: &str) -> u64 {
         self.sizes.get(name).copied().unwrap_or(0)
     }
 
     /// Bytes written since the start.
-    pub(super) fn written(&self) -> u64 {
+    pub(crate) fn written(&self) -> u64 {
         self.written
     }
 
     /// What time it is for the account of the flash.
-    pub(super) fn settle(&mut self, now: Millis) {
+    pub(crate) fn settle(&mut self, now: Millis) {
         self.wear.settle(now);
     }
 
     /// Bytes of flash written in the last 24 hours.
-    pub(super) fn worn(&self) -> u64 {
+    pub(crate) fn worn(&self) -> u64 {
         self.wear.hours.iter().sum()
     }
 
     /// Part of a file.
-    pub(super) fn read(&mut self, name: &str, at: u64, len: usize) -> io::Result<Vec<u8>> {
+    pub(crate) fn read(&mut self, name: &str, at: u64, len: usize) -> io::Result<Vec<u8>> {
         let mut bytes = Vec::with_capacity(len.min(1 << 16));
         self.disk.read(name, at, len, &mut bytes)?;
         Ok(bytes)
@@ -93,13 +93,13 @@ impl Store {
 
     /// Makes a file of `size` bytes that stand for nothing, and its name, durable. What is written into it later costs
     /// the flash only itself: neither size nor blocks of the file change.
-    pub(super) fn prepare(&mut self, name: &str, temp: &str, size: u64) -> io::Result<()> {
+    pub(crate) fn prepare(&mut self, name: &str, temp: &str, size: u64) -> io::Result<()> {
         // It gets its name when it is whole: what looks otherwise later was damaged.
         self.replace(name, temp, &vec![FILL; usize::try_from(size).unwrap_or(0)])
     }
 
     /// Writes into a file and makes it durable, its name too if it is new.
-    pub(super) fn write(&mut self, name: &str, at: u64, bytes: &[u8]) -> io::Result<()> {
+    pub(crate) fn write(&mut self, name: &str, at: u64, bytes: &[u8]) -> io::Result<()> {
         // An empty one may be what an attempt that failed has left: nobody synced its name.
         let new = self.size(name) == 0;
         let done = self
@@ -127,14 +127,14 @@ impl Store {
     }
 
     /// Puts `bytes` in place of what `name` holds, whole or not at all, and makes that durable.
-    pub(super) fn replace(&mut self, name: &str, temp: &str, bytes: &[u8]) -> io::Result<()> {
+    pub(crate) fn replace(&mut self, name: &str, temp: &str, bytes: &[u8]) -> io::Result<()> {
         self.swap(name, temp, bytes)?;
         self.disk.sync_dir()
     }
 
     /// The same, but until [`Store::sync_dir`] a power cut may bring the old file back: a new file under `temp`, synced,
     /// renamed. After an error the old one stands.
-    pub(super) fn swap(&mut self, name: &str, temp: &str, bytes: &[u8]) -> io::Result<()> {
+    pub(crate) fn swap(&mut self, name: &str, temp: &str, bytes: &[u8]) -> io::Result<()> {
         if self.sizes.contains_key(temp) {
             self.remove(temp)?;
         }
@@ -143,7 +143,7 @@ impl Store {
         let done = done.and_then(|()| self.disk.rename(temp, name));
         if let Err(e) = done {
             if let Err(left) = self.remove(temp) {
-                log::debug!("outbox: {temp} stays behind: {left}");
+                log::debug!("{temp} stays behind: {left}");
             }
             return Err(e);
         }
@@ -153,7 +153,7 @@ impl Store {
     }
 
     /// Takes from a file, if there is one, what lies behind `len`.
-    pub(super) fn cut(&mut self, name: &str, len: u64) -> io::Result<()> {
+    pub(crate) fn cut(&mut self, name: &str, len: u64) -> io::Result<()> {
         if self.size(name) <= len {
             return Ok(());
         }
@@ -166,19 +166,19 @@ impl Store {
     }
 
     /// Removes a file.
-    pub(super) fn remove(&mut self, name: &str) -> io::Result<()> {
+    pub(crate) fn remove(&mut self, name: &str) -> io::Result<()> {
         self.disk.remove(name)?;
         self.sizes.remove(name);
         Ok(())
     }
 
     /// Makes durable what is in a file.
-    pub(super) fn sync(&mut self, name: &str) -> io::Result<()> {
+    pub(crate) fn sync(&mut self, name: &str) -> io::Result<()> {
         self.disk.sync(name)
     }
 
     /// Makes removals durable.
-    pub(super) fn sync_dir(&mut self) -> io::Result<()> {
+    pub(crate) fn sync_dir(&mut self) -> io::Result<()> {
         self.disk.sync_dir()
     }
 }
