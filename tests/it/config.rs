@@ -161,7 +161,7 @@ fn the_example_shows_every_key() {
     let dir = tempfile::tempdir().unwrap();
     let shown: BTreeMap<String, toml::Value> = toml::from_str(&uncommented(true)).unwrap();
     load_text(dir.path(), &uncommented(true));
-    let sections = ["node", "agent", "detect", "model", "broker", "outbox"].map(ToOwned::to_owned);
+    let sections = ["node", "agent", "detect", "model", "broker", "outbox", "capsule"].map(ToOwned::to_owned);
     let sources = KINDS.iter().map(|k| format!("source.{}", k.name));
     for section in sections.into_iter().chain(sources) {
         let mut here = shown.get(section.split('.').next().unwrap());

@@ -1,5 +1,6 @@
 //! The command line of the agent: words in, exit code out. Each command is a function of its own file.
 
+mod capsule;
 mod commands;
 #[cfg(feature = "onnx")]
 mod model;
@@ -65,6 +66,8 @@ struct Args {
     severity: Option<String>,
     seconds: Option<String>,
     contract: Option<String>,
+    capsule: Option<PathBuf>,
+    out: Option<PathBuf>,
 }
 
 /// Runs the command of these arguments (without the program's name).
@@ -104,6 +107,8 @@ fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Args, Failure> {
             Long("state-out") => got.state_out = Some(parser.value()?.into()),
             Long("text") => got.text = Some(parser.value()?.string()?),
             Long("severity") => got.severity = Some(parser.value()?.string()?),
+            Long("capsule") => got.capsule = Some(parser.value()?.into()),
+            Long("out") => got.out = Some(parser.value()?.into()),
             Long("contract") => got.contract = Some(parser.value()?.string()?),
             Long("for") => got.seconds = Some(parser.value()?.string()?),
             // Nothing here is random; the option is there for those who always give one.

@@ -39,6 +39,8 @@ pub struct Written {
     pub broker: link::Config,
     /// Where events wait.
     pub outbox: OutboxKeys,
+    /// What is kept of the readings around an episode.
+    pub capsule: CapsuleKeys,
     /// A table for each source: `enabled`, `every`, and its own keys.
     pub source: BTreeMap<String, toml::Table>,
 }
@@ -115,6 +117,24 @@ pub struct OutboxKeys {
 impl Default for OutboxKeys {
     fn default() -> Self {
         Self { max_bytes: 16 << 20, flash_bytes_per_day: 50 << 20 }
+    }
+}
+
+/// `[capsule]`
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct CapsuleKeys {
+    /// Whether there is a flight recorder.
+    pub enabled: bool,
+    /// Bytes of all capsules on disk, at most.
+    pub max_bytes: u64,
+    /// Bytes of flash that capsules may write in 24 hours.
+    pub flash_bytes_per_day: u64,
+}
+
+impl Default for CapsuleKeys {
+    fn default() -> Self {
+        Self { enabled: true, max_bytes: 4 << 20, flash_bytes_per_day: 4 << 20 }
     }
 }
 

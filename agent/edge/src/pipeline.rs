@@ -61,6 +61,7 @@ pub struct Pipeline {
     troubles: Vec<Trouble>,
     models: Models,
     scored: Vec<(usize, f32)>,
+    has_ticked: bool,
     model: [u8; 8],
     episodes: Episodes,
     budget: Budget,
@@ -88,6 +89,7 @@ impl Pipeline {
             model: forecaster.as_ref().map_or([0; 8], Forecaster::id),
             models: Models::of(forecaster),
             scored: Vec::new(),
+            has_ticked: false,
             episodes: Episodes::new(Times::for_tick(1000), first_episode),
             budget,
             tick_ms: 1000,
@@ -146,6 +148,24 @@ impl Pipeline {
         self.models.device().map_or_else(String::new, Forecaster::name)
     }
 
+    /// Milliseconds between samples of every series; 0 = at every tick.
+    #[must_use]
+    pub fn every_ms(&self) -> &[u32] {
+        &self.every_ms
+    }
+
+    /// Readings that models made at the last tick: of which series, and what.
+    #[must_use]
+    pub fn made(&self) -> &[(usize, f32)] {
+        &self.scored
+    }
+
+    /// Whether there was a tick since the start, so that all there is to restore was restored.
+    #[must_use]
+    pub fn has_ticked(&self) -> bool {
+        self.has_ticked
+    }
+
     /// The models, and how they are.
     #[must_use]
     pub fn models(&self) -> &Models {
@@ -190,6 +210,7 @@ impl Pipeline {
     pub fn tick(&mut self, now: Millis, readings: &[Option<Reading>], out: &mut Vec<Output>) {
         let now = self.own(now);
         self.note_tick(now);
+        self.has_ticked = true;
         self.recall_episodes(now);
         for (i, reading) in readings.iter().enumerate().take(self.keys.len()) {
             if let Some(reading) = reading {
@@ -227,9 +248,10 @@ impl Pipeline {
             self.models.make(model, indices);
         }
         let mut scored = std::mem::take(&mut self.scored);
+        scored.clear();
         self.models.score(now, &self.series, &mut scored);
-        for (i, score) in scored.drain(..) {
-            self.observe(i, Ok(f64::from(score)), now, out);
+        for (i, score) in &scored {
+            self.observe(*i, Ok(f64::from(*score)), now, out);
         }
         self.scored = scored;
     }

@@ -4,6 +4,7 @@ mod agent;
 mod handed;
 mod keeping;
 mod models;
+mod recording;
 mod reload;
 mod report;
 

@@ -90,6 +90,14 @@ pub fn in_words(s: &Value) -> String {
         };
         line("model", format!("{}: {how}", text_of(&own["name"])));
     }
+    let c = &s["capsules"];
+    if c["enabled"] == true {
+        let trouble = c["trouble"].as_str().map_or(String::new(), |t| format!(", {t}"));
+        line(
+            "capsules",
+            format!("{} kept, {} bytes, {} not kept{trouble}", c["count"], c["bytes"], c["skipped"]),
+        );
+    }
     line(
         "budget",
         format!(

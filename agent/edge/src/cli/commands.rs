@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::Context;
 use fieldmouse_core::wire;
 
-use super::{Args, Failure, outbox, usage};
+use super::{Args, Failure, capsule, outbox, usage};
 use crate::config::Config;
 use crate::duration::Span;
 use crate::pipeline::Pipeline;
@@ -25,6 +25,12 @@ pub(super) fn dispatch(args: &Args) -> Result<(), Failure> {
             once::record(&args.config()?, Path::new(file), span).map_err(Failure::from)
         }
         ["replay", file] => replay(args, Path::new(file)),
+        ["replay"] => match &args.capsule {
+            Some(file) => capsule::replayed(args, file),
+            None => Err(Failure::Usage("replay: a recording or --capsule FILE is missing".into())),
+        },
+        ["capsule", "list"] => capsule::list(args),
+        ["capsule", "get", id] => capsule::get(args, id),
         ["decode", file] => decode_file(file),
         ["model", verb @ ("show" | "check")] => model(args, verb, None),
         ["model", verb @ ("show" | "check"), file] => model(args, verb, Some(Path::new(file))),

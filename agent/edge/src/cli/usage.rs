@@ -17,6 +17,10 @@ usage: fieldmouse COMMAND [OPTIONS]
   replay FILE.csv             recorded telemetry through the same pipeline, faster than real time
       [--scores OUT.csv] [--events OUT.jsonl]
       [--state-in FILE] [--state-out FILE]
+  replay --capsule FILE       the scores of a capsule once more, and whether they are those of the device
+      [--scores OUT.csv] [--events OUT.jsonl]
+  capsule list [--json]       what was kept of the readings around episodes
+  capsule get ID --out FILE   a copy of one
   record FILE.csv --for 60s   write readings, one row a tick, for `replay`
   drill list | NAME           a labelled fault, and whether and when the running agent saw it
   event KIND --text TEXT      hand a fact to the running agent (deployments, jobs); returns when it is durable

@@ -11,6 +11,7 @@ use tokio::sync::mpsc;
 
 use super::handed::Handed;
 use super::models::Loading;
+use super::recording::Recording;
 use super::{Start, report};
 use crate::clock::{self, Stamp};
 use crate::config::Config;
@@ -68,6 +69,7 @@ pub(super) struct Agent {
     pub(super) file: Option<PathBuf>,
     pub(super) handed: Handed,
     pub(super) loading: Loading,
+    pub(super) recording: Recording,
 }
 
 /// What is known of the connection.
@@ -105,6 +107,7 @@ impl Agent {
         pipeline.restore(learnt, clock::stamp(), boot);
         let sampler =
             Sampler::new(&config.sources, &written.agent.root, config.deadline(), written.agent.tick.0)?;
+        let recording = Recording::new(&config);
         let floor = broker.floor().clone();
         floor.load(&written.agent.state_dir);
         let delivery = Delivery::new(&config.node, delivery::Options::new(written.broker.keep_alive.0));
@@ -141,6 +144,7 @@ impl Agent {
             file,
             handed: Handed::default(),
             loading: Loading::new(),
+            recording,
         })
     }
 
@@ -154,7 +158,10 @@ impl Agent {
         self.ticks += 1;
         let readings = self.sampler.sample(now, &mut self.pipeline).await;
         let mut outputs = std::mem::take(&mut self.outputs);
+        let series = self.pipeline.keys().len();
+        self.recording.before(now, &self.pipeline);
         self.pipeline.tick(now, readings, &mut outputs);
+        self.recording.after(now, (readings, series), &self.pipeline, &outputs, &self.config);
         for output in outputs.drain(..) {
             self.tell(now, output);
         }
@@ -173,6 +180,7 @@ impl Agent {
             self.tell_restored();
         }
         self.keep(now).await;
+        self.recording.tend(now).await;
         self.keep_time(now);
         if now >= self.next_beat {
             self.next_beat = now + self.config.written.agent.beat.0;

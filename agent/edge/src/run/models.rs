@@ -80,6 +80,7 @@ impl Agent {
         for own in self.pipeline.models().all() {
             log::info!("model {}: {}", own.name, own.why_off().unwrap_or("works"));
         }
+        self.recording.restart(&self.config);
         self.be_born();
     }
 }

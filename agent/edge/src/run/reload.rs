@@ -33,6 +33,8 @@ impl Agent {
         // The loop keeps its rhythm and its links; only these may change under it.
         self.config.sources = config.sources.clone();
         self.config.written.detect = config.written.detect.clone();
+        self.config.written.capsule = config.written.capsule.clone();
+        self.recording.restart(&self.config);
         match needs_restart {
             Some(section) => {
                 anyhow::bail!(

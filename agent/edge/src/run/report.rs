@@ -171,6 +171,7 @@ pub(super) fn status(agent: &mut Agent, now: Millis, traffic: &Traffic) -> Value
             "series": own.reads(),
             "why_off": own.why_off(),
         })).collect::<Vec<_>>(),
+        "capsules": agent.recording.status(),
         "model_why_off": agent.pipeline.models().device_why_off(),
         "cost": {"cpu_us": cpu_us, "rss_kib": rss_kib},
         "top": {"cpu": top(agent.culprits.top(3).cpu), "memory": top(agent.culprits.top(3).memory)},

@@ -196,6 +196,12 @@ impl Models {
         &self.own
     }
 
+    /// Leaves out models that read several series together: what they said is known.
+    pub fn forget_joint(&mut self) {
+        #[cfg(feature = "onnx")]
+        self.own.retain(|own| !matches!(own.engine, Engine::Joint(_)));
+    }
+
     /// Gives series that were not there before to the models that read them. Returns which series a model makes.
     pub fn assign(&mut self, keys: &[SeriesKey]) -> Vec<(usize, Vec<SeriesKey>)> {
         if self.assigned == keys.len() {
