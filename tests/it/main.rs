@@ -3,6 +3,8 @@
 
 /// A running agent and a real broker: comings, goings, refusals.
 mod agent;
+/// What is kept of the readings around an episode.
+mod capsule;
 /// Agent, broker and collector together.
 mod chain;
 /// Exit codes and every command that needs no running agent.

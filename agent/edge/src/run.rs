@@ -7,6 +7,7 @@ mod models;
 mod recording;
 mod reload;
 mod report;
+mod troubles;
 
 use std::path::PathBuf;
 use std::time::Duration;

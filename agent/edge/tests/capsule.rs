@@ -72,10 +72,10 @@ impl Device {
             0 => 0.05 + 0.02 * n,
             1 => 0.3 + 0.001 * n,
             2 => t as f64 * 1.0e5 + (1000.0 * n).round(),
-            _ if i % 5 == 0 && !t.is_multiple_of(5) => return None,
-            _ if i % 7 == 0 && n < 0.02 => return Some(Err(NoData::Timeout)),
-            _ if i % 11 == 0 && n < 0.01 => return Some(Ok(f64::NAN)),
-            _ if i % 3 == 0 => (20.0 * n).round(),
+            _ if i.is_multiple_of(5) && !t.is_multiple_of(5) => return None,
+            _ if i.is_multiple_of(7) && n < 0.02 => return Some(Err(NoData::Timeout)),
+            _ if i.is_multiple_of(11) && n < 0.01 => return Some(Ok(f64::NAN)),
+            _ if i.is_multiple_of(3) => (20.0 * n).round(),
             // Heavy tails, so that evidence comes and goes in the calm, too.
             _ => 10.0 + 1.0 / (n + 0.02),
         };
@@ -90,18 +90,17 @@ impl Device {
             let count = SERIES + if t >= self.late { 3 } else { 0 };
             let mut readings: Vec<Option<Reading>> = Vec::new();
             for i in 0..count {
-                let index = self.pipeline.index(&key(i), if i % 5 == 0 { 5000 } else { 0 });
+                let index = self.pipeline.index(&key(i), if i.is_multiple_of(5) { 5000 } else { 0 });
                 readings.resize(readings.len().max(index + 1), None);
                 readings[index] = Self::reading(t, i, fault.contains(&t));
             }
             // A clock that jitters.
             let now = 5_000_000 + 1000 * t + t % 3;
-            let before = self.pipeline.keys().len();
             self.recorder.before(now, &self.pipeline);
             self.pipeline.tick(now, &readings, &mut outputs);
             let stamp = Stamp { mono_ms: now, wall_ms: Some(1_700_000_000_000 + now), clock: 2 };
             let here = Here { config: &self.config, stamp };
-            match self.recorder.after(&readings, before, &self.pipeline, &outputs, &here) {
+            match self.recorder.after(&readings, &self.pipeline, &outputs, &here) {
                 Some(Job::Begin(_, bytes)) => self.files.push(bytes),
                 Some(Job::More(bytes)) => self.files.last_mut().unwrap().extend(bytes),
                 None => {}
@@ -132,13 +131,6 @@ fn check(models: fn() -> Models, late: u64, fault: u64) -> Vec<u8> {
     assert!(compared.told >= 2 && compared.replayed >= 60 && compared.ticks > 90, "{place}");
     assert_eq!(capsule.damaged, 0);
     assert_eq!(capsule.head.node, "mouse");
-    println!("capsule_bytes {} bytes", file.len());
-    println!("capsule_state {} bytes", capsule.state.1.len());
-    let readings: usize = capsule.blocks.iter().map(|b| b.bytes.len()).sum();
-    println!(
-        "capsule_readings {:.2} bytes a reading",
-        readings as f64 / compared.ticks as f64 / SERIES as f64
-    );
     file
 }
 

@@ -30,6 +30,8 @@ pub struct Recorder {
     /// The tick before which it was taken, and the state; the buffer is used again.
     state: Option<u64>,
     saved: Vec<u8>,
+    /// Series before the tick.
+    series: usize,
     /// The capsule that is being written.
     open: Option<Open>,
 }
@@ -62,6 +64,7 @@ impl Recorder {
 
     /// To be called before each tick of the pipeline.
     pub fn before(&mut self, now: Millis, pipeline: &Pipeline) {
+        self.series = pipeline.keys().len();
         if !self.ring.is_at_start() || !pipeline.has_ticked() {
             return;
         }
@@ -77,11 +80,10 @@ impl Recorder {
         }
     }
 
-    /// To be called after each tick, with the number of series before it. Returns what is to be written.
+    /// To be called after each tick. Returns what is to be written.
     pub fn after(
         &mut self,
         readings: &[Option<Reading>],
-        series: usize,
         pipeline: &Pipeline,
         outputs: &[Output],
         here: &Here<'_>,
@@ -93,7 +95,7 @@ impl Recorder {
             made.or_else(|| readings.get(i).copied().flatten())
         };
         self.ring.push(here.stamp.mono_ms, (0..keys).map(reading), pipeline.score(), sum(pipeline));
-        if keys != series {
+        if keys != self.series {
             // These came in the middle of a tick, as they do in no replay.
             self.restart();
         }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use fieldmouse_core::metric::Group;
-use fieldmouse_core::series::{Millis, NoData, cut};
+use fieldmouse_core::series::{Millis, cut};
 use fieldmouse_core::wire::{self, Kind, phase};
 use tokio::sync::mpsc;
 
@@ -31,8 +31,6 @@ use crate::supervisor::Vitals;
 
 /// How often processes are counted, so that the one at fault can be told.
 const CULPRITS_MS: Millis = 10_000;
-/// A source's fault is told when it has lasted so many ticks, and so is its end.
-const TROUBLE_TICKS: u8 = 5;
 
 /// The state of a running agent.
 pub(super) struct Agent {
@@ -59,7 +57,7 @@ pub(super) struct Agent {
     next_culprits: Millis,
     pub(super) next_time: Millis,
     pub(super) floor: Arc<Floor>,
-    troubles: HashMap<&'static str, (u8, bool)>,
+    pub(super) troubles: HashMap<&'static str, (u8, bool)>,
     birth: Arc<Mutex<report::Hello>>,
     born_with: usize,
     publish: Vec<Command>,
@@ -158,10 +156,9 @@ impl Agent {
         self.ticks += 1;
         let readings = self.sampler.sample(now, &mut self.pipeline).await;
         let mut outputs = std::mem::take(&mut self.outputs);
-        let series = self.pipeline.keys().len();
         self.recording.before(now, &self.pipeline);
         self.pipeline.tick(now, readings, &mut outputs);
-        self.recording.after(now, (readings, series), &self.pipeline, &outputs, &self.config);
+        self.recording.after(now, readings, &self.pipeline, &outputs, &self.config);
         for output in outputs.drain(..) {
             self.tell(now, output);
         }
@@ -236,35 +233,6 @@ impl Agent {
         let mut open = self.pipeline.open_episodes(now);
         open.iter_mut().for_each(|e| e.culprit = self.blamed.get(&(e.id, e.group)).cloned());
         open
-    }
-
-    fn tell_troubled_sources(&mut self) {
-        let mut told = Vec::new();
-        for (name, health) in self.sampler.health() {
-            let (times, is_told) = self.troubles.entry(name).or_default();
-            let is_bad = *health != Health::Good;
-            *times = if is_bad == *is_told { 0 } else { times.saturating_add(1) };
-            if *times < TROUBLE_TICKS {
-                continue;
-            }
-            (*times, *is_told) = (0, is_bad);
-            let (why, text) = match health {
-                Health::Good => (0, "answers again".to_owned()),
-                Health::Hung => (NoData::Timeout as u8, "does not answer before its deadline".to_owned()),
-                Health::Failed(error) => (error.why as u8, error.to_string()),
-            };
-            told.push(wire::Trouble {
-                source: cut(name),
-                series: None,
-                verdict: u8::from(is_bad),
-                why,
-                text: cut(&text),
-            });
-        }
-        for trouble in told {
-            log::warn!("source {}: {}", trouble.source, trouble.text);
-            self.push(Kind::Trouble, if trouble.verdict == 0 { 9 } else { 13 }, &trouble);
-        }
     }
 
     pub(super) fn push<T: serde::Serialize>(&mut self, kind: Kind, severity: u8, body: &T) -> u64 {

@@ -1,7 +1,5 @@
-//! Models that come and go in a running agent, and those that fail.
+//! Models that come and go in a running agent.
 
-use fieldmouse_core::series::{NoData, cut};
-use fieldmouse_core::wire::{self, Kind};
 use tokio::sync::mpsc;
 
 use super::agent::Agent;
@@ -21,7 +19,7 @@ pub(super) struct Loading {
     /// Models that were loaded beside the loop.
     pub(super) loaded: mpsc::Receiver<Box<Loaded>>,
     /// Models that were told to be off.
-    off: Vec<String>,
+    pub(super) off: Vec<String>,
 }
 
 impl Loading {
@@ -32,31 +30,6 @@ impl Loading {
 }
 
 impl Agent {
-    /// Tells which models are off and which are not any more.
-    pub(super) fn tell_failed_models(&mut self) {
-        let mut told = Vec::new();
-        for own in self.pipeline.models().all() {
-            let was_off = self.loading.off.contains(&own.name);
-            if own.why_off().is_some() != was_off {
-                told.push((own.name.clone(), own.why_off().map(ToOwned::to_owned)));
-            }
-        }
-        for (name, why) in told {
-            let text = why.as_deref().unwrap_or("works again");
-            log::warn!("model {name}: {text}");
-            self.loading.off.retain(|off| *off != name);
-            let trouble = wire::Trouble {
-                source: cut("model"),
-                series: None,
-                verdict: u8::from(why.is_some()),
-                why: if why.is_some() { NoData::Failed as u8 } else { 0 },
-                text: cut(&format!("{name}: {text}")),
-            };
-            self.push(Kind::Trouble, if why.is_some() { 13 } else { 9 }, &trouble);
-            self.loading.off.extend(why.map(|_| name));
-        }
-    }
-
     /// Trying a model takes seconds, so it is done beside the loop. A file may have changed under the same name, so all
     /// are loaded anew.
     pub(super) fn load_models(&self, written: Written) {

@@ -44,11 +44,11 @@ impl Recording {
         }
     }
 
-    /// To be called after it, with the number of series before.
+    /// To be called after it.
     pub(super) fn after(
         &mut self,
         now: Millis,
-        readings: (&[Option<Reading>], usize),
+        readings: &[Option<Reading>],
         pipeline: &Pipeline,
         outputs: &[Output],
         config: &Config,
@@ -57,7 +57,7 @@ impl Recording {
         let wall_ms = if outputs.is_empty() { None } else { clock::stamp().wall_ms };
         let stamp = Stamp { mono_ms: now, wall_ms, clock: 0 };
         let here = Here { config, stamp };
-        if let Some(job) = recorder.after(readings.0, readings.1, pipeline, outputs, &here) {
+        if let Some(job) = recorder.after(readings, pipeline, outputs, &here) {
             self.shelf.put(job);
         }
     }
