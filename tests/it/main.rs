@@ -1,6 +1,8 @@
 //! One binary for all integration tests: linking is dear.
 #![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
 
+/// Open data with labels, scored.
+mod accuracy;
 /// A running agent and a real broker: comings, goings, refusals.
 mod agent;
 /// What is kept of the readings around an episode.

@@ -7,3 +7,5 @@ pub mod endtoend;
 pub mod flash;
 pub mod learnt;
 pub mod replay_speed;
+pub mod seasons;
+pub mod telemetry;

@@ -8,6 +8,7 @@
     reason = "a harness fails by panicking, like the tests it serves, and then tells what it saw"
 )]
 
+pub mod accuracy;
 pub mod bench;
 pub mod broker;
 pub mod demo;

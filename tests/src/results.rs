@@ -5,7 +5,7 @@ use std::fmt::Display;
 use std::io::Write;
 use std::process::Command;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// One row of the table.
 #[derive(Debug)]
@@ -57,14 +57,37 @@ impl Row {
 
     fn tell(&self, role: &str, name: &str, value: impl Display, unit: &str) {
         say(&format!("{name} {value} {unit}"));
-        let Some(path) = std::env::var_os("FIELDMOUSE_RESULTS") else { return };
-        let line = json!({
-            "id": self.id, "what": self.what, "role": role, "name": name, "value": value.to_string(), "unit": unit,
-            "seed": self.seed, "commit": commit(),
+        keep(|| {
+            json!({
+                "id": self.id, "what": self.what, "role": role, "name": name, "value": value.to_string(),
+                "unit": unit, "seed": self.seed, "commit": commit(),
+            })
         });
-        let mut file = std::fs::OpenOptions::new().append(true).create(true).open(path).unwrap();
-        writeln!(file, "{line}").unwrap();
     }
+}
+
+/// A table of `tests/ACCURACY.md`, by its name there, told cell by cell.
+#[derive(Debug)]
+pub struct Table(pub &'static str);
+
+impl Table {
+    /// What stands in a cell. Rows and columns stand in the order in which they were first told.
+    pub fn tell(&self, row: &str, column: &str, value: impl Display, unit: &str) {
+        let word = |text: &str| text.replace([' ', ','], "_").replace("__", "_");
+        say(&format!("{}.{}.{} {value} {unit}", self.0, word(row), word(column)));
+        keep(|| {
+            json!({
+                "table": self.0, "row": row, "column": column, "value": value.to_string(), "commit": commit(),
+            })
+        });
+    }
+}
+
+/// Adds a line to the file of results, if one is wanted.
+fn keep(line: impl FnOnce() -> Value) {
+    let Some(path) = std::env::var_os("FIELDMOUSE_RESULTS") else { return };
+    let mut file = std::fs::OpenOptions::new().append(true).create(true).open(path).unwrap();
+    writeln!(file, "{}", line()).unwrap();
 }
 
 /// Prints a line at once, also into a pipe.

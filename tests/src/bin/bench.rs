@@ -1,5 +1,5 @@
-//! `bench append [DIRECTORY] | drain | endtoend [OPTIONS] | flash [DIRECTORY] | learnt [DIRECTORY] | replay-speed`: prints
-//! the figures of one benchmark.
+//! `bench append [DIRECTORY] | drain | endtoend [OPTIONS] | flash [DIRECTORY] | learnt [DIRECTORY] | replay-speed |
+//! seasons [OPTIONS]`: prints the figures of one benchmark.
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -16,10 +16,11 @@ fn main() -> ExitCode {
         "flash" => bench::flash::main(rest),
         "learnt" => bench::learnt::main(rest),
         "replay-speed" => bench::replay_speed::main(),
+        "seasons" => bench::seasons::main(rest),
         other => {
             let _gone = writeln!(
                 std::io::stderr(),
-                "bench: `{other}` is not understood; usage: bench append|drain|endtoend|flash|learnt|replay-speed"
+                "bench: `{other}` is not understood; usage: bench append|drain|endtoend|flash|learnt|replay-speed|seasons"
             );
             return ExitCode::from(2);
         }

@@ -1,31 +1,86 @@
-//! `figures RESULTS`: writes the table of `tests/FAULTS.md` anew from what the tests told (`FIELDMOUSE_RESULTS`). No
-//! figure in it is typed by hand.
+//! `figures RESULTS`: writes the tables of `tests/FAULTS.md` and `tests/ACCURACY.md` anew from what the tests told
+//! (`FIELDMOUSE_RESULTS`). No figure in them is typed by hand. Of the second page only tables that were told are written.
 #![allow(clippy::unwrap_used, reason = "a tool of the tests fails by panicking")]
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use fieldmouse_tests::repository;
 use fieldmouse_tests::results::say;
 use serde_json::Value;
 
-const BEGIN: &str = "<!-- figures: written by target/debug/figures -->\n";
+const FAULTS: &str = "<!-- figures: written by target/debug/figures -->\n";
 const END: &str = "<!-- end of figures -->\n";
 
 fn main() {
     let results = std::env::args().nth(1).expect("usage: figures RESULTS");
     let text = std::fs::read_to_string(&results).unwrap_or_else(|e| panic!("{results}: {e}"));
-    let path = repository().join("tests/FAULTS.md");
-    let page = std::fs::read_to_string(&path).unwrap();
-    std::fs::write(&path, filled(&page, &table(&text))).unwrap();
-    say(&format!("{} is up to date with {}", path.display(), Path::new(&results).display()));
+    let lines = text.lines().enumerate().map(|(n, line)| {
+        serde_json::from_str(line).unwrap_or_else(|e| panic!("line {}: {e}: {line}", n + 1))
+    });
+    let (cells, rows): (Vec<Value>, Vec<Value>) = lines.partition(|line: &Value| line["table"].is_string());
+    let write = |page: &str, fill: &dyn Fn(String) -> String| {
+        let path = repository().join(page);
+        std::fs::write(&path, fill(std::fs::read_to_string(&path).unwrap())).unwrap();
+        say(&format!("{page} is up to date with {results}"));
+    };
+    if !rows.is_empty() {
+        write("tests/FAULTS.md", &|page| filled(&page, FAULTS, &table(&rows)));
+    }
+    if !cells.is_empty() {
+        write("tests/ACCURACY.md", &|page| {
+            tables(&cells).iter().fold(page, |page, (name, grid)| {
+                filled(&page, &format!("<!-- figures: {name} -->\n"), &grid.shown())
+            })
+        });
+    }
 }
 
 /// The page with another table between the markers.
-fn filled(page: &str, table: &str) -> String {
-    let (before, rest) = page.split_once(BEGIN).expect("the page has its first marker");
+fn filled(page: &str, begin: &str, table: &str) -> String {
+    let (before, rest) = page.split_once(begin).unwrap_or_else(|| panic!("the page has no marker {begin}"));
     let (_, after) = rest.split_once(END).expect("the page has its second marker");
-    format!("{before}{BEGIN}\n{table}\n{END}{after}")
+    format!("{before}{begin}\n{table}\n{END}{after}")
+}
+
+/// Cells by row and column, which stand in the order in which they were first told.
+#[derive(Default)]
+struct Grid {
+    rows: Vec<String>,
+    columns: Vec<String>,
+    cells: BTreeMap<(String, String), String>,
+    commit: String,
+}
+
+impl Grid {
+    fn shown(&self) -> String {
+        let line = |first: &str, rest: Vec<String>| format!("| {first} | {} |\n", rest.join(" | "));
+        let mut out = line("", self.columns.clone()) + &line("---", vec!["---".into(); self.columns.len()]);
+        for row in &self.rows {
+            let cell =
+                |column: &String| self.cells.get(&(row.clone(), column.clone())).cloned().unwrap_or_default();
+            out += &line(row, self.columns.iter().map(cell).collect());
+        }
+        out + &format!("\nMeasured on commit {}.\n", self.commit)
+    }
+}
+
+/// The tables by name; what was told last holds.
+fn tables(cells: &[Value]) -> BTreeMap<String, Grid> {
+    let mut tables: BTreeMap<String, Grid> = BTreeMap::new();
+    for cell in cells {
+        let word = |key: &str| cell[key].as_str().unwrap_or_default().to_owned();
+        let grid = tables.entry(word("table")).or_default();
+        let note = |list: &mut Vec<String>, name: String| {
+            if !list.contains(&name) {
+                list.push(name);
+            }
+        };
+        note(&mut grid.rows, word("row"));
+        note(&mut grid.columns, word("column"));
+        grid.cells.insert((word("row"), word("column")), word("value"));
+        grid.commit = word("commit");
+    }
+    tables
 }
 
 /// Letters and number of an id, and what was done: so rows are in order.
@@ -34,16 +89,14 @@ type Key = (String, u64, String);
 type Told = BTreeMap<(usize, String), Value>;
 
 /// One line per row; what was told last holds.
-fn table(results: &str) -> String {
+fn table(results: &[Value]) -> String {
     let mut rows: BTreeMap<Key, Told> = BTreeMap::new();
-    for (n, line) in results.lines().enumerate() {
-        let line: Value =
-            serde_json::from_str(line).unwrap_or_else(|e| panic!("line {}: {e}: {line}", n + 1));
+    for (n, line) in results.iter().enumerate() {
         let word = |key: &str| line[key].as_str().unwrap_or_default().to_owned();
         let (letters, number): (String, String) = word("id").chars().partition(|c| c.is_alphabetic());
         let row = rows.entry((letters, number.parse().unwrap_or(0), word("what"))).or_default();
         let known = row.keys().find(|(_, name)| *name == word("name")).cloned();
-        row.insert(known.unwrap_or((n, word("name"))), line);
+        row.insert(known.unwrap_or((n, word("name"))), line.clone());
     }
     let mut out = String::from(
         "| row | what was done | tries | failures | 95 % bound | seen beside | seed | commit |\n|---|---|---|---|---|---|---|---|\n",
@@ -83,14 +136,17 @@ fn table(results: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]
     fn the_table_is_what_was_told() {
         let line = |id: &str, role: &str, name: &str, value: u64| {
-            format!(
-                r#"{{"id":"{id}","what":"w","role":"{role}","name":"{name}","value":"{value}","unit":"u","seed":7,"commit":"c"}}"#
-            )
+            json!({
+                "id": id, "what": "w", "role": role, "name": name, "value": value.to_string(), "unit": "u", "seed": 7,
+                "commit": "c",
+            })
         };
         let told = [
             line("A11", "count", "b.count", 3),
@@ -99,7 +155,7 @@ mod tests {
             line("A2", "failures", "a.lost", 2),
             line("A2", "figure", "a.start_max", 4),
         ];
-        let table = table(&told.join("\n"));
+        let table = table(&told);
         let rows: Vec<&str> = table.lines().skip(2).collect();
         assert_eq!(
             rows,
@@ -108,7 +164,17 @@ mod tests {
                 "| A11 | w | 3 u |  |  |  | 7 | c |"
             ]
         );
-        let page = format!("a\n{BEGIN}old\n{END}b\n");
-        assert_eq!(filled(&filled(&page, "x"), "y"), format!("a\n{BEGIN}\ny\n{END}b\n"));
+        let page = format!("a\n{FAULTS}old\n{END}b\n");
+        assert_eq!(filled(&filled(&page, FAULTS, "x"), FAULTS, "y"), format!("a\n{FAULTS}\ny\n{END}b\n"));
+    }
+
+    #[test]
+    fn cells_stand_where_they_were_first_told() {
+        let cell = |row: &str, column: &str, value: &str| json!({"table": "t", "row": row, "column": column, "value": value, "commit": "c"});
+        let told = [cell("b", "x", "1"), cell("a", "y", "2"), cell("b", "x", "3")];
+        assert_eq!(
+            tables(&told)["t"].shown(),
+            "|  | x | y |\n| --- | --- | --- |\n| b | 3 |  |\n| a |  | 2 |\n\nMeasured on commit c.\n"
+        );
     }
 }
