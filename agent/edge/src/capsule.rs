@@ -18,7 +18,7 @@ use fieldmouse_core::wire;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-pub use recorder::{Here, Recorder};
+pub use recorder::{Here, Recorder, Usage};
 pub use ring::{Block, Tick};
 pub use shelf::{Job, Shelf, State, number};
 

@@ -27,11 +27,12 @@ pub(super) const BOOT: u128 = 1;
 #[derive(Debug, Default)]
 pub struct Recorder {
     ring: Ring,
-    /// The tick before which it was taken, and the state; the buffer is used again.
+    /// The tick before which it was taken, and the state.
     state: Option<u64>,
     saved: Vec<u8>,
     /// Series before the tick.
     series: usize,
+    taken: u64,
     /// The capsule that is being written.
     open: Option<Open>,
 }
@@ -55,7 +56,31 @@ pub struct Here<'a> {
     pub stamp: Stamp,
 }
 
+/// What is kept in memory.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Bytes of the state.
+    pub state_bytes: usize,
+    /// Bytes of readings.
+    pub reading_bytes: usize,
+    /// Ticks that the readings are of.
+    pub ticks: u64,
+    /// How often a state was taken.
+    pub taken: u64,
+}
+
 impl Recorder {
+    /// What is kept in memory.
+    #[must_use]
+    pub fn usage(&self) -> Usage {
+        Usage {
+            state_bytes: self.saved.capacity(),
+            reading_bytes: self.ring.bytes(),
+            ticks: self.ring.next() - self.ring.first(),
+            taken: self.taken,
+        }
+    }
+
     /// Begins anew: something has changed that readings do not show, such as the configuration.
     pub fn restart(&mut self) {
         self.state = None;
@@ -76,7 +101,9 @@ impl Recorder {
             // The old one goes first, so that there are never two.
             self.saved = Vec::new();
             self.saved = pipeline.save(at(now), BOOT);
+            self.saved.shrink_to_fit();
             self.state = Some(next);
+            self.taken += 1;
         }
     }
 
