@@ -148,9 +148,9 @@ fn the_example_of_own_models_is_one() {
 }
 
 /// The keys of a section, from what it says to a key it does not know.
-fn keys_of(dir: &Path, section: &str) -> Vec<String> {
+fn keys_of(dir: &Path, header: &str) -> Vec<String> {
     let file = dir.join("wrong.toml");
-    std::fs::write(&file, format!("[{section}]\nno_such_key = 1\n")).unwrap();
+    std::fs::write(&file, format!("{header}\nno_such_key = 1\n")).unwrap();
     let said = load(Some(&file), std::iter::empty(), "host").unwrap_err().to_string();
     let (_, keys) = said.split_once("expected ").unwrap_or_else(|| panic!("{said}"));
     keys.split('`').skip(1).step_by(2).map(ToOwned::to_owned).collect()
@@ -169,8 +169,14 @@ fn the_example_shows_every_key() {
             here = here.and_then(|t| t.get(source));
         }
         let here = here.and_then(toml::Value::as_table).unwrap_or_else(|| panic!("[{section}] is not shown"));
-        for key in keys_of(dir.path(), &section) {
+        for key in keys_of(dir.path(), &format!("[{section}]")) {
             assert!(here.contains_key(&key), "{section}.{key} is not shown");
+        }
+    }
+    for array in ["series", "maintenance"] {
+        let first = &shown[array][0];
+        for key in keys_of(dir.path(), &format!("[[{array}]]")) {
+            assert!(first.get(&key).is_some(), "{array}: {key} is not shown");
         }
     }
 }

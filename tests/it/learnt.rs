@@ -107,6 +107,7 @@ fn away(name: &str, gone: u64, wall: impl Fn(u64) -> Option<u64>, busy: bool) ->
                 format!("{} {} after {} s", body.phase, body.id, body.lasted_ms / 1000)
             }
             Output::Trouble { body, .. } => body.text.as_str().to_owned(),
+            Output::Maintenance(m) => m.text.clone(),
         })
         .collect()
 }

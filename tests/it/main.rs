@@ -13,6 +13,8 @@ mod chain;
 mod cli;
 /// The corpus of configurations, and the example file.
 mod config;
+/// What people decide about series, and maintenance.
+mod decide;
 /// A list of brokers.
 mod failover;
 /// Brokers that misbehave, at random.

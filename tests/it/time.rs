@@ -51,6 +51,7 @@ fn check(name: &str, pauses: &[(u64, u64)]) {
         .map(|o| match o {
             Output::Episode { body, .. } => fieldmouse_core::explain::sentence(body).to_string(),
             Output::Trouble { body, .. } => body.text.as_str().to_owned(),
+            Output::Maintenance(m) => m.text.clone(),
         })
         .collect();
     assert!(told.is_empty(), "{name}: {told:?}");

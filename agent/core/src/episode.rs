@@ -161,7 +161,7 @@ impl Episodes {
         series: &[Series],
         tell: &mut dyn FnMut(Notice),
     ) {
-        let hot = |i: &usize| series[*i].now.hot && judge::may_open(keys[*i].metric());
+        let hot = |i: &usize| series[*i].now.hot && judge::may_open(keys[*i].metric(), &series[*i].now);
         let is_placed = |open: &[Open], i: usize| open.iter().any(|e| e.holds(i));
         while let Some(lead) = (0..series.len().min(keys.len()))
             .filter(hot)
@@ -182,12 +182,12 @@ impl Episodes {
             match home {
                 Some(at) => {
                     let episode = &mut self.open[at];
-                    episode.join(lead, series);
+                    episode.join(lead, keys, series);
                     // Only its own kind carries it on; a late stranger does not.
                     episode.joined = began.max(episode.joined).min(episode.onset + 2 * near);
                 }
                 None if self.open.is_full() => {
-                    self.open[0].join(lead, series);
+                    self.open[0].join(lead, keys, series);
                 }
                 None => self.begin(now, lead, group, began, keys, series, tell),
             }
@@ -231,7 +231,7 @@ impl Episodes {
             members: Vec::new(),
             group,
         };
-        episode.join(lead, series);
+        episode.join(lead, keys, series);
         // What moves with it is part of it from the start.
         episode.follow(&self.open, &[], self.times.near_ms, keys, series);
         episode.settle(keys);
@@ -257,7 +257,8 @@ impl Episodes {
                     m.peak = s.now.deviation;
                     m.actual = s.now.value.unwrap_or(m.actual);
                 }
-                if s.now.hot && judge::may_open(keys[m.series].metric()) {
+                m.note_limit(&s.now);
+                if s.now.hot && judge::may_open(keys[m.series].metric(), &s.now) {
                     episode.hot = now;
                 }
                 episode.score = episode.score.max(s.now.score);
@@ -349,7 +350,8 @@ mod tests {
             SeriesKey::new(metric::DISK_IO_TIME, &["sda"]),
         ];
         let mut series = vec![Series::default(); 3];
-        let rules = Rules { threshold: Threshold::of_budget(1.0, 7.0 * 86_400e3, 3, 1000.0, 5000.0) };
+        let threshold = Threshold::of_budget(1.0, 7.0 * 86_400e3, 3, 1000.0, 5000.0);
+        let rules = Rules { threshold, overrides: Default::default() };
         let mut episodes = Episodes::new(Times::for_tick(1000), 1);
         let mut told = String::new();
         for t in 0..seconds {

@@ -28,6 +28,11 @@ impl fmt::Display for Sentence<'_> {
         write!(f, "{}", Words { key: &first.key, capital: true })?;
         if frozen {
             write!(f, " stands still at {}", Amount(first.actual, metric))?;
+        } else if e.shape == Shape::Limit as u8 {
+            let verb = if e.phase == phase::CLOSED { "was" } else { "is" };
+            let side = if first.actual >= first.expected { "above" } else { "below" };
+            let (actual, limit) = (Amount(first.actual, metric), Amount(first.expected, metric));
+            write!(f, " {verb} at {actual}, {side} its limit of {limit}")?;
         } else {
             let verb = match (e.phase == phase::CLOSED, first.actual >= first.expected) {
                 (false, true) => "rose to",

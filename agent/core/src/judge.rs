@@ -7,8 +7,9 @@
 use serde::{Deserialize, Serialize};
 
 use crate::baseline::Baseline;
-use crate::metric::{self, Group, Metric, Role};
+use crate::metric::{Metric, Role};
 use crate::quality::{Checked, Quality, Verdict};
+use crate::rules::{Direction, Overrides};
 use crate::series::{Millis, Reading};
 use crate::surprise::{Evidence, Tail, Threshold};
 use crate::window::{self, Norm, WINDOW, Window};
@@ -25,11 +26,18 @@ const ADOPT: u32 = 1800;
 /// The floor is so many robust scales wide: a deviation of the floor's size is notable, not yet alarming.
 const FLOOR_SCALES: f32 = 8.0;
 
-/// What the device does with every series alike.
+/// A series beyond its limit is at least so anomalous: half-way from the threshold to certainty.
+const LIMIT_SCORE: f32 = 0.75;
+/// And strays by so many scales at least.
+const LIMIT_SCALES: f32 = 10.0;
+
+/// By what a series is judged.
 #[derive(Debug, Clone, Copy)]
 pub struct Rules {
     /// From the false-alarm budget.
     pub threshold: Threshold,
+    /// What people decided about it.
+    pub overrides: Overrides,
 }
 
 /// The state of one series: a few hundred bytes.
@@ -49,6 +57,8 @@ pub struct Series {
     readings: u32,
     hot_for: u32,
     rising_since: Option<Millis>,
+    /// Since when it has been beyond which limit.
+    beyond: Option<(Millis, f32)>,
     /// What is thought now.
     pub now: Judgement,
 }
@@ -81,6 +91,8 @@ pub struct Judgement {
     pub warm: bool,
     /// When the evidence began to gather.
     pub since: Option<Millis>,
+    /// The static limit that it is beyond, in the metric's unit.
+    pub beyond: Option<f32>,
 }
 
 impl Default for Judgement {
@@ -94,6 +106,7 @@ impl Default for Judgement {
             hot: false,
             warm: false,
             since: None,
+            beyond: None,
         }
     }
 }
@@ -101,6 +114,9 @@ impl Default for Judgement {
 impl Series {
     /// Takes one reading: checks it, judges it, learns from it.
     pub fn observe(&mut self, metric: &Metric, rules: &Rules, now: Millis, reading: Reading) -> Checked {
+        if rules.overrides.quiet {
+            return self.see(metric, now, reading);
+        }
         let checked = self.quality.check(metric, now, reading);
         match (checked.verdict, checked.value) {
             (Verdict::Ok, Some(value)) => self.judge(metric, rules, now, value),
@@ -115,15 +131,49 @@ impl Series {
                 self.conclude(rules, now, verdict, value, 0.0);
             }
         }
+        self.heed_limit(rules, now, checked);
         checked
+    }
+
+    /// Takes one reading to be shown: nothing is judged, nothing is learnt.
+    fn see(&mut self, metric: &Metric, now: Millis, reading: Reading) -> Checked {
+        if !self.window.is_empty() {
+            self.after_gap();
+        }
+        let checked = self.quality.see(metric, now, reading);
+        (self.now.verdict, self.now.value) = (checked.verdict, checked.value);
+        checked
+    }
+
+    /// A limit that somebody set holds whatever the past says. What cannot be seen leaves it as it was.
+    fn heed_limit(&mut self, rules: &Rules, now: Millis, checked: Checked) {
+        let limit = rules.overrides.limit;
+        if let (Some(value), Verdict::Ok | Verdict::Frozen) = (checked.value, checked.verdict) {
+            let since = self.beyond.map_or(now, |(since, _)| since);
+            self.beyond = limit.and_then(|limit| limit.broken_by(value)).map(|at| (since, at));
+        }
+        let lasted = |since| limit.is_some_and(|limit| now.saturating_sub(since) >= limit.for_ms);
+        let reached = self.beyond.filter(|(since, _)| lasted(*since));
+        let shown = &mut self.now;
+        shown.beyond = reached.map(|(_, at)| at);
+        if let Some((since, at)) = reached {
+            (shown.hot, shown.warm) = (true, true);
+            shown.score = shown.score.max(LIMIT_SCORE);
+            shown.since = Some(shown.since.map_or(since, |began| began.min(since)));
+            if shown.deviation.abs() < LIMIT_SCALES {
+                let is_above = shown.value.is_none_or(|value| value > at);
+                shown.deviation = if is_above { LIMIT_SCALES } else { -LIMIT_SCALES };
+            }
+        }
     }
 
     fn judge(&mut self, metric: &Metric, rules: &Rules, now: Millis, value: f32) {
         let x = window::measure(metric, value);
         self.note_quantum(x);
-        let floor = window::measured_floor(metric);
-        let away = self.deviation_from_baseline(metric, x, floor);
-        let astray = self.predicted.map(|p| deviation(metric, x - p.median, p.spread, floor));
+        let floor = rules.overrides.floor_at(metric, self.baseline.median);
+        let direction = rules.overrides.direction;
+        let away = self.deviation_from_baseline(metric, direction, x, floor);
+        let astray = self.predicted.map(|p| deviation(metric, direction, x - p.median, p.spread, floor));
         self.note_expected(metric);
 
         if self.readings >= WARM_UP {
@@ -138,9 +188,9 @@ impl Series {
         self.conclude(rules, now, Verdict::Ok, Some(value), away);
     }
 
-    fn deviation_from_baseline(&self, metric: &Metric, x: f32, floor: f32) -> f32 {
+    fn deviation_from_baseline(&self, metric: &Metric, direction: Direction, x: f32, floor: f32) -> f32 {
         let least = (floor / FLOOR_SCALES).max(self.quantum / 2.0).max(self.baseline.median.abs() * 1e-3);
-        deviation(metric, x - self.baseline.median, self.baseline.spread.max(least), floor)
+        deviation(metric, direction, x - self.baseline.median, self.baseline.spread.max(least), floor)
     }
 
     fn learn(&mut self, rules: &Rules, x: f32, away: f32, astray: Option<f32>) {
@@ -212,7 +262,7 @@ impl Series {
         self.evidence.clear();
         self.from_baseline.forget();
         self.from_model.forget();
-        (self.hot_for, self.rising_since) = (0, None);
+        (self.hot_for, self.rising_since, self.beyond) = (0, None, None);
         self.now = Judgement::default();
     }
 
@@ -247,8 +297,8 @@ impl Series {
 
 /// Signed deviation in scales. Less than the floor is not worth anybody's time, and is shrunk accordingly; so is
 /// less of what can only hurt by being more.
-fn deviation(metric: &Metric, difference: f32, spread: f32, floor: f32) -> f32 {
-    if difference < 0.0 && !cares_for_less(metric) {
+fn deviation(metric: &Metric, direction: Direction, difference: f32, spread: f32, floor: f32) -> f32 {
+    if !direction.counts(metric, difference) {
         return 0.0;
     }
     let scales = if spread > 0.0 { difference / spread } else { 0.0 };
@@ -259,16 +309,10 @@ fn deviation(metric: &Metric, difference: f32, spread: f32, floor: f32) -> f32 {
     scales * worth * worth * worth
 }
 
-/// Whether a fall can be an anomaly. A device that uses less of itself is well; a tank, a fan or a stream that
-/// falls may not be.
-fn cares_for_less(metric: &Metric) -> bool {
-    matches!(metric.group, Group::Other | Group::Sensor) && metric.code != metric::MODEL_SCORE
-}
-
-/// Whether a series may open an episode.
+/// Whether a series may open an episode: by its metric, or because it is beyond a limit that somebody set.
 #[must_use]
-pub fn may_open(metric: &Metric) -> bool {
-    metric.role == Role::Headline
+pub fn may_open(metric: &Metric, now: &Judgement) -> bool {
+    metric.role == Role::Headline || now.beyond.is_some()
 }
 
 #[cfg(test)]
@@ -279,7 +323,8 @@ mod tests {
     const WEEK: f32 = 7.0 * 86_400e3;
 
     fn rules() -> Rules {
-        Rules { threshold: Threshold::of_budget(1.0, WEEK, 200, 1000.0, 5000.0) }
+        let threshold = Threshold::of_budget(1.0, WEEK, 200, 1000.0, 5000.0);
+        Rules { threshold, overrides: Overrides::default() }
     }
 
     fn noise(i: u32) -> f64 {

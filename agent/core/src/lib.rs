@@ -19,6 +19,7 @@ pub mod explain;
 pub mod judge;
 pub mod metric;
 pub mod quality;
+pub mod rules;
 pub mod series;
 pub mod shape;
 pub mod surprise;

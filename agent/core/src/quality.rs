@@ -104,6 +104,14 @@ impl Quality {
         Checked { value: value.is_finite().then_some(value), verdict, why: None }
     }
 
+    /// Takes one reading without learning what is usual from it.
+    pub fn see(&mut self, metric: &Metric, now: Millis, reading: Reading) -> Checked {
+        let before = self.clone();
+        let checked = self.check(metric, now, reading);
+        *self = Self { last: self.last, believed: self.believed, ..before };
+        checked
+    }
+
     /// Time has passed unseen: what was read last says nothing of the next reading. What was learnt stays.
     pub fn after_gap(&mut self) {
         (self.last, self.believed, self.jumps, self.unchanged) = (None, None, 0, 0);

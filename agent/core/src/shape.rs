@@ -25,6 +25,8 @@ pub enum Shape {
     Variance = 6,
     /// No change where there always was.
     Frozen = 7,
+    /// Beyond a limit that somebody set, which stands where else the expected value does.
+    Limit = 32,
 }
 
 impl Shape {
@@ -39,6 +41,7 @@ impl Shape {
             5 => "ramp",
             6 => "variance",
             7 => "frozen",
+            32 => "limit",
             _ => "change",
         }
     }

@@ -5,7 +5,9 @@
 //! environment: later wins. An unknown key is an error, because a misspelt key is silently the default.
 
 mod load;
+mod maintenance;
 mod model;
+mod series;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -19,6 +21,9 @@ use crate::budget::Budget;
 use crate::duration::Span;
 use crate::link;
 use crate::sources::{self, Kind};
+
+pub use maintenance::{MaintenanceTable, Window};
+pub use series::{SeriesTable, decide};
 
 pub use load::{ConfigError, DEFAULT_FILE, from_here, load, locate_here};
 pub use model::{Model, Models, Own};
@@ -41,6 +46,10 @@ pub struct Written {
     pub outbox: OutboxKeys,
     /// What is kept of the readings around an episode.
     pub capsule: CapsuleKeys,
+    /// What people decided about series.
+    pub series: Vec<SeriesTable>,
+    /// When nothing alerts and nothing is learnt.
+    pub maintenance: Vec<MaintenanceTable>,
     /// A table for each source: `enabled`, `every`, and its own keys.
     pub source: BTreeMap<String, toml::Table>,
 }
@@ -158,6 +167,8 @@ pub struct Config {
     pub site: String,
     /// `key=value` joined by `,`.
     pub labels: String,
+    /// Windows of maintenance.
+    pub windows: Vec<Window>,
     /// Sources that are on, in the order of the table.
     pub sources: Vec<SourceConfig>,
     /// The rest, as written.
@@ -203,13 +214,16 @@ impl Config {
         if written.outbox.max_bytes < 64 << 10 {
             return Err(KeyError::new("outbox.max_bytes", "must be at least 65536".into()));
         }
+        written.series.iter().enumerate().try_for_each(|(at, table)| table.check(at))?;
+        let maintenance = written.maintenance.iter().enumerate();
+        let windows = maintenance.map(|(at, table)| table.window(at)).collect::<Result<_, _>>()?;
         let labels =
             written.node.labels.iter().map(|(k, v)| format!("{k}={v}")).collect::<Vec<_>>().join(",");
         if labels.len() > 128 {
             return Err(KeyError::new("node.labels", format!("{} bytes in all; at most 128", labels.len())));
         }
         let sources = source_configs(&written.source)?;
-        Ok(Self { node, site, labels, sources, written })
+        Ok(Self { node, site, labels, windows, sources, written })
     }
 }
 

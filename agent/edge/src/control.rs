@@ -10,7 +10,9 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::Duration;
 
+use crate::duration::Span;
 use anyhow::{Context, bail};
+use fieldmouse_core::series::Millis;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
@@ -24,6 +26,21 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 pub enum Ask {
     /// How the agent is.
     Status,
+    /// Which series there are, by name.
+    Series,
+    /// Open a window of maintenance: nothing alerts, nothing is learnt.
+    #[serde(rename = "maintenance-start")]
+    MaintenanceStart {
+        /// What is done, in words.
+        text: String,
+        /// For how long.
+        span_ms: Millis,
+        /// Which series; all if none.
+        pattern: Option<String>,
+    },
+    /// Close it before its time.
+    #[serde(rename = "maintenance-end")]
+    MaintenanceEnd,
     /// Tell this fact.
     Event {
         /// What sort.
@@ -207,4 +224,30 @@ pub fn event(socket: &Path, kind: &str, text: &str, severity: u8) -> anyhow::Res
         )?;
     }
     Ok(())
+}
+
+/// `maintenance start`: nothing alerts and nothing is learnt for so long.
+///
+/// # Errors
+/// If no agent answers.
+pub fn start_maintenance(
+    socket: &Path,
+    text: &str,
+    span: Span,
+    pattern: Option<String>,
+) -> anyhow::Result<()> {
+    use std::io::Write;
+    ask(socket, &Ask::MaintenanceStart { text: text.into(), span_ms: span.0, pattern })?;
+    let how = "`fieldmouse maintenance end` ends it before; a restart does not";
+    Ok(writeln!(std::io::stdout(), "maintenance for {span}: nothing alerts, nothing is learnt; {how}")?)
+}
+
+/// `maintenance end`
+///
+/// # Errors
+/// If no agent answers, or there was no maintenance that was started by hand.
+pub fn end_maintenance(socket: &Path) -> anyhow::Result<()> {
+    use std::io::Write;
+    ask(socket, &Ask::MaintenanceEnd)?;
+    Ok(writeln!(std::io::stdout(), "maintenance ended")?)
 }

@@ -36,6 +36,8 @@ pub enum What {
     Series = 1,
     /// What belongs to the whole device: its episodes.
     Device = 2,
+    /// Maintenance: what was opened by hand, and what was told.
+    Calendar = 3,
 }
 
 /// When a file was written, by every clock there is.

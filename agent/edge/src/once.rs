@@ -5,7 +5,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context;
+use fieldmouse_core::explain::Amount;
+use fieldmouse_core::metric::Metric;
 use fieldmouse_core::quality::Verdict;
+use fieldmouse_core::rules::{Direction, Overrides};
 use fieldmouse_core::series::NoData;
 use serde_json::json;
 
@@ -27,7 +30,7 @@ pub fn print(config: &Config, as_json: bool) -> anyhow::Result<()> {
     let runtime = runtime()?;
     let mut out = std::io::stdout().lock();
     runtime.block_on(async {
-        let mut pipeline = Pipeline::new(Budget::default(), None, 1);
+        let mut pipeline = Pipeline::of(config, None, 1);
         let mut sampler = sampler(config, 1)?;
         let mut told = Vec::new();
         for pause in [APART, Duration::ZERO] {
@@ -36,18 +39,20 @@ pub fn print(config: &Config, as_json: bool) -> anyhow::Result<()> {
             pipeline.tick(now, &readings, &mut told);
             tokio::time::sleep(pause).await;
         }
-        for (key, series) in pipeline.keys().iter().zip(pipeline.series()) {
+        for (i, (key, series)) in pipeline.keys().iter().zip(pipeline.series()).enumerate() {
+            let decided = in_words(&pipeline.overrides(i), key.metric());
             let (value, verdict) = (series.now.value, Verdict::word(series.now.verdict as u8));
             let unit = key.metric().unit;
             if as_json {
                 writeln!(
                     out,
                     "{}",
-                    json!({"series": key.to_string(), "value": value, "unit": unit, "quality": verdict})
+                    json!({"series": key.to_string(), "value": value, "unit": unit, "quality": verdict, "decided": decided})
                 )?;
             } else {
                 let value = value.map_or_else(|| "-".into(), |v| v.to_string());
-                writeln!(out, "{:<72} {value:>16} {unit:<18} {verdict}", key.to_string())?;
+                let decided = if decided.is_empty() { decided } else { format!(", {decided}") };
+                writeln!(out, "{:<72} {value:>16} {unit:<18} {verdict}{decided}", key.to_string())?;
             }
         }
         for (name, health) in sampler.health() {
@@ -60,6 +65,31 @@ pub fn print(config: &Config, as_json: bool) -> anyhow::Result<()> {
         }
         Ok(())
     })
+}
+
+/// What people decided about a series; empty if nothing.
+fn in_words(o: &Overrides, metric: &'static Metric) -> String {
+    let mut words = Vec::new();
+    if o.quiet {
+        words.push("ignored".to_owned());
+    }
+    match o.direction {
+        Direction::ByMetric => {}
+        Direction::Up => words.push("up".into()),
+        Direction::Down => words.push("down".into()),
+        Direction::Both => words.push("up and down".into()),
+    }
+    if let Some(floor) = o.floor {
+        words.push(format!("changes from {} on", Amount(floor, metric)));
+    }
+    if let Some(limit) = o.limit {
+        let sides = [("above", limit.above), ("below", limit.below)];
+        let sides = sides.into_iter().filter(|(_, at)| at.is_finite());
+        let sides: Vec<_> = sides.map(|(side, at)| format!("{side} {}", Amount(at, metric))).collect();
+        let span = if limit.for_ms > 0 { format!(" for {}", Span(limit.for_ms)) } else { String::new() };
+        words.push(format!("told {}{span}", sides.join(" or ")));
+    }
+    words.join(", ")
 }
 
 /// Writes readings, one row a tick, as `replay` reads them.

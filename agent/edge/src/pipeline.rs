@@ -2,6 +2,8 @@
 //!
 //! It counts time on an axis of its own, which goes on over restarts, so that what was learnt keeps its dates.
 
+mod calendar;
+mod decide;
 mod keep;
 
 use std::collections::HashMap;
@@ -14,8 +16,11 @@ use fieldmouse_core::surprise::Threshold;
 use fieldmouse_core::{shape, wire};
 
 use crate::budget::Budget;
+use crate::config::Config;
 use crate::scorer::Forecaster;
 use crate::scorer::models::Models;
+
+pub use calendar::Maintenance;
 
 /// What a tick may bring to tell.
 #[derive(Debug, Clone, PartialEq)]
@@ -35,6 +40,8 @@ pub enum Output {
         /// What is told.
         body: wire::Trouble,
     },
+    /// Maintenance begins or ends.
+    Maintenance(Maintenance),
 }
 
 /// A fault of data is told when it has lasted so many readings, and so is its end.
@@ -57,6 +64,8 @@ pub struct Pipeline {
     by_key: HashMap<SeriesKey, usize>,
     series: Vec<Series>,
     rules: Vec<Rules>,
+    decided: decide::Decided,
+    calendar: calendar::Calendar,
     every_ms: Vec<u32>,
     troubles: Vec<Trouble>,
     models: Models,
@@ -84,6 +93,8 @@ impl Pipeline {
             by_key: HashMap::new(),
             series: Vec::new(),
             rules: Vec::new(),
+            decided: decide::Decided::default(),
+            calendar: calendar::Calendar::default(),
             every_ms: Vec::new(),
             troubles: Vec::new(),
             model: forecaster.as_ref().map_or([0; 8], Forecaster::id),
@@ -101,6 +112,15 @@ impl Pipeline {
         }
     }
 
+    /// As a configuration says.
+    #[must_use]
+    pub fn of(config: &Config, forecaster: Option<Forecaster>, first_episode: u64) -> Self {
+        let mut pipeline = Self::new(config.written.detect.false_alarms, forecaster, first_episode);
+        pipeline.set_tables(config.written.series.clone());
+        pipeline.set_windows(config.windows.clone());
+        pipeline
+    }
+
     /// The index of a series, made at its first mention. `every_ms`: how often it is read; 0 = at every tick.
     pub fn index(&mut self, key: &SeriesKey, every_ms: u32) -> usize {
         if let Some(i) = self.by_key.get(key) {
@@ -112,8 +132,9 @@ impl Pipeline {
         let (series, told, since) = self.recall(key);
         self.series.push(series);
         self.since.push(since);
-        self.rules.push(self.rules_for(every_ms));
+        self.decided.add(key, &self.calendar);
         self.every_ms.push(every_ms);
+        self.rules.push(self.rules_for(i));
         self.troubles.push(Trouble { told, seen: told, times: 0 });
         i
     }
@@ -193,7 +214,8 @@ impl Pipeline {
     /// 0..1 for the whole device: the highest score of a series that may open an episode; 0.5 is the threshold.
     #[must_use]
     pub fn score(&self) -> f32 {
-        let headlines = self.keys.iter().zip(&self.series).filter(|(k, _)| judge::may_open(k.metric()));
+        let headlines =
+            self.keys.iter().zip(&self.series).filter(|(k, s)| judge::may_open(k.metric(), &s.now));
         headlines.map(|(_, s)| s.now.score).fold(0.0, f32::max)
     }
 
@@ -268,16 +290,22 @@ impl Pipeline {
         }
         if passed > 0 && self.ruled_for != (self.keys.len(), self.tick_ms) {
             self.ruled_for = (self.keys.len(), self.tick_ms);
-            for i in 0..self.rules.len() {
-                self.rules[i] = self.rules_for(self.every_ms[i]);
-            }
+            self.rule_anew();
         }
     }
 
-    fn rules_for(&self, every_ms: u32) -> Rules {
-        let every = if every_ms == 0 { self.tick_ms as f32 } else { every_ms as f32 };
-        let Budget { alarms, period_ms } = self.budget;
-        Rules { threshold: Threshold::of_budget(alarms, period_ms, self.keys.len(), every, SUSTAIN_MS) }
+    fn rule_anew(&mut self) {
+        for i in 0..self.rules.len() {
+            self.rules[i] = self.rules_for(i);
+        }
+    }
+
+    fn rules_for(&self, i: usize) -> Rules {
+        let every = if self.every_ms[i] == 0 { self.tick_ms as f32 } else { self.every_ms[i] as f32 };
+        let (Budget { alarms, period_ms }, series) =
+            self.decided.budget_of(i).unwrap_or((self.budget, self.keys.len()));
+        let threshold = Threshold::of_budget(alarms, period_ms, series, every, SUSTAIN_MS);
+        Rules { threshold, overrides: self.decided.overrides_of(i) }
     }
 }
 

@@ -102,6 +102,7 @@ pub fn run(files: &Files, mut pipeline: Pipeline) -> anyhow::Result<Summary> {
             })?);
         }
         told.clear();
+        pipeline.follow_calendar(at_row(now, wall), &mut told);
         pipeline.tick(now, &readings, &mut told);
         summary.rows += 1;
         summary.span_ms = now;
@@ -194,6 +195,7 @@ pub(crate) fn event_json(
     let (kind, severity, len) = match output {
         Output::Episode { body, severity } => (Kind::Episode, *severity, wire::write_body(body, &mut buffer)),
         Output::Trouble { body, .. } => (Kind::Trouble, 13, wire::write_body(body, &mut buffer)),
+        Output::Maintenance(m) => (Kind::Fact, 9, wire::write_body(&m.fact(), &mut buffer)),
     };
     let body = &buffer[..len.unwrap_or(0)];
     let item = Item {
@@ -218,7 +220,7 @@ fn reading(text: &str) -> anyhow::Result<Reading> {
 }
 
 /// Milliseconds since 1970 of a timestamp in one of the three forms.
-fn timestamp_ms(text: &str) -> anyhow::Result<i64> {
+pub(crate) fn timestamp_ms(text: &str) -> anyhow::Result<i64> {
     if let Ok(seconds) = text.trim().parse::<f64>()
         && seconds.abs() < 1e12
     {

@@ -1,6 +1,7 @@
 //! The agent: one loop over one closed set of things that can wake it.
 
 mod agent;
+mod asked;
 mod handed;
 mod keeping;
 mod models;

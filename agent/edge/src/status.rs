@@ -107,6 +107,16 @@ pub fn in_words(s: &Value) -> String {
             s["muted"]
         ),
     );
+    let m = &s["maintenance"];
+    for name in m["now"].as_array().into_iter().flatten() {
+        line("in work", format!("{}: nothing alerts, nothing is learnt", text_of(name)));
+    }
+    if m["clock_unset"] == true {
+        line("calendar", "not followed: the clock was never set".into());
+    }
+    for d in s["decisions"].as_array().into_iter().flatten() {
+        line("decision", format!("{} matches {} series", text_of(&d["match"]), d["series"]));
+    }
     line("learnt", learnt_in_words(&s["learnt"]));
     let c = &s["cost"];
     line("cost", format!("{} us of processor a second, {} KiB resident", c["cpu_us"], c["rss_kib"]));

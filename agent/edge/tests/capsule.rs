@@ -97,8 +97,9 @@ impl Device {
             // A clock that jitters.
             let now = 5_000_000 + 1000 * t + t % 3;
             self.recorder.before(now, &self.pipeline);
-            self.pipeline.tick(now, &readings, &mut outputs);
             let stamp = Stamp { mono_ms: now, wall_ms: Some(1_700_000_000_000 + now), clock: 2 };
+            self.pipeline.follow_calendar(stamp, &mut outputs);
+            self.pipeline.tick(now, &readings, &mut outputs);
             let here = Here { config: &self.config, stamp };
             match self.recorder.after(&readings, &self.pipeline, &outputs, &here) {
                 Some(Job::Begin(_, bytes)) => self.files.push(bytes),

@@ -71,7 +71,7 @@ fn run(pipeline: &mut Pipeline, from: u32, to: u32, readings: impl Fn(u32) -> [f
 fn first_episode(told: &[Output]) -> Option<String> {
     told.iter().find_map(|output| match output {
         Output::Episode { body, .. } => Some(body.contributors[0].key.to_string()),
-        Output::Trouble { .. } => None,
+        _ => None,
     })
 }
 

@@ -57,7 +57,8 @@ fn core() -> f64 {
     let keys: Vec<SeriesKey> =
         (0..200).map(|i: u32| SeriesKey::new(metric::CPU_CORE, &[&i.to_string()])).collect();
     let mut series = vec![Series::default(); keys.len()];
-    let rules = Rules { threshold: Threshold::of_budget(1.0, 604_800e3, 200, 1000.0, 5000.0) };
+    let threshold = Threshold::of_budget(1.0, 604_800e3, 200, 1000.0, 5000.0);
+    let rules = Rules { threshold, overrides: Default::default() };
     let mut episodes = Episodes::new(Times::for_tick(1000), 1);
     per_tick(|t| {
         for (i, (s, key)) in series.iter_mut().zip(&keys).enumerate() {

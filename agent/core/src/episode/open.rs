@@ -3,8 +3,8 @@
 use heapless::Vec;
 use serde::{Deserialize, Serialize};
 
-use crate::judge::{self, Series};
-use crate::metric::Group;
+use crate::judge::{Judgement, Series};
+use crate::metric::{Group, Role};
 use crate::series::{Millis, SeriesKey};
 use crate::shape::{self, Shape};
 use crate::wire::{self, phase};
@@ -23,6 +23,19 @@ pub(super) struct Member {
     pub(super) expected: (f32, f32, f32),
     /// It began when the episode was well under way: a consequence, whatever its size.
     pub(super) late: bool,
+    /// Its metric lets it open an episode, or a limit that somebody set does.
+    pub(super) headline: bool,
+    /// It was beyond a limit that somebody set, which is what was expected of it.
+    pub(super) beyond: bool,
+}
+
+impl Member {
+    /// If the series is beyond a limit, that is what there is to say of it.
+    pub(super) fn note_limit(&mut self, now: &Judgement) {
+        if let Some(limit) = now.beyond {
+            (self.headline, self.beyond, self.expected.0) = (true, true, limit);
+        }
+    }
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -60,17 +73,20 @@ impl Open {
             let near = series[i].now.since.is_some_and(|began| began.abs_diff(self.onset) <= near_ms);
             if series[i].now.warm && near && !self.holds(i) && !others.iter().chain(more).any(|e| e.holds(i))
             {
-                self.join(i, series);
+                self.join(i, keys, series);
             }
         }
     }
 
     /// Takes a series in.
-    pub(super) fn join(&mut self, i: usize, series: &[Series]) {
+    pub(super) fn join(&mut self, i: usize, keys: &[SeriesKey], series: &[Series]) {
         let now = &series[i].now;
         let late = !self.members.is_empty() && now.since.is_some_and(|began| began > self.late);
         let (peak, actual) = (now.deviation, now.value.unwrap_or(0.0));
-        let member = Member { series: i, peak, actual, expected: now.expected, late };
+        let headline = keys[i].metric().role == Role::Headline;
+        let mut member =
+            Member { series: i, peak, actual, expected: now.expected, late, headline, beyond: false };
+        member.note_limit(now);
         if self.members.is_full() {
             // The list is ranked: the last says least.
             self.members.pop();
@@ -85,7 +101,7 @@ impl Open {
         let value = |m: &Member| {
             let key = &keys[m.series];
             let steady = if told == Some(m.series) { STEADY } else { 1.0 };
-            (judge::may_open(key.metric()) && !m.late, steady * rank(key, m.peak))
+            (m.headline && !m.late, steady * rank(key, m.peak))
         };
         self.members.sort_unstable_by(|a, b| {
             let ((ha, ra), (hb, rb)) = (value(a), value(b));
@@ -100,8 +116,7 @@ impl Open {
     pub(super) fn groups(&self, keys: &[SeriesKey]) -> u8 {
         let share = |m: &Member| rank(&keys[m.series], m.peak);
         let most = self.members.first().map_or(0.0, share);
-        let had_part =
-            |m: &&Member| judge::may_open(keys[m.series].metric()) && !m.late && share(m) >= most / 3.0;
+        let had_part = |m: &&Member| m.headline && !m.late && share(m) >= most / 3.0;
         self.members
             .iter()
             .filter(had_part)
@@ -142,7 +157,7 @@ impl Open {
             phase,
             since_ms: u32::try_from(now.saturating_sub(self.onset)).unwrap_or(u32::MAX),
             lasted_ms: u32::try_from(until.saturating_sub(self.onset)).unwrap_or(u32::MAX),
-            shape: shape as u8,
+            shape: if self.members.first().is_some_and(|m| m.beyond) { Shape::Limit } else { shape } as u8,
             group: self.group as u8,
             score: self.score,
             confidence: series.get(lead).map_or(0, |s| (100.0 * s.confidence()) as u8),

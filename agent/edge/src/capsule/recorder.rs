@@ -121,7 +121,13 @@ impl Recorder {
             let made = made.iter().find(|(made, _)| *made == i).map(|(_, score)| Ok(f64::from(*score)));
             made.or_else(|| readings.get(i).copied().flatten())
         };
-        self.ring.push(here.stamp.mono_ms, (0..keys).map(reading), pipeline.score(), sum(pipeline));
+        self.ring.push(
+            here.stamp.mono_ms,
+            here.stamp.wall_ms,
+            (0..keys).map(reading),
+            pipeline.score(),
+            sum(pipeline),
+        );
         if keys != self.series {
             // These came in the middle of a tick, as they do in no replay.
             self.restart();
@@ -129,7 +135,7 @@ impl Recorder {
         let tick = self.ring.next() - 1;
         let episodes = outputs.iter().filter_map(|output| match output {
             Output::Episode { body, severity } => Some((tick, *severity, body)),
-            Output::Trouble { .. } => None,
+            _ => None,
         });
         let mut begun = episodes.clone().filter(|(.., e)| matches!(e.phase, phase::OPENED | phase::REOPENED));
         let opened = begun.next().filter(|_| self.open.is_none() && self.state.is_some()).map(|(.., e)| e.id);

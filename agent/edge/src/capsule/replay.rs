@@ -8,6 +8,7 @@ use anyhow::{Context, bail};
 
 use super::recorder::{self, BOOT};
 use super::{Capsule, Tick};
+use crate::clock::Stamp;
 use crate::learnt::Learnt;
 use crate::pipeline::{Output, Pipeline};
 
@@ -83,6 +84,7 @@ pub fn run(
                 pipeline.index(key, *every_ms);
             }
             outputs.clear();
+            pipeline.follow_calendar(Stamp { wall_ms: tick.wall_ms, ..recorder::at(tick.now) }, &mut outputs);
             pipeline.tick(tick.now, &tick.readings, &mut outputs);
             if compared.replayed == 0 {
                 let refused = pipeline.standing().refused;

@@ -1,7 +1,7 @@
 //! The last minutes of raw readings of every series, exactly as the pipeline got them.
 //!
 //! They stand in blocks, each of which can be read alone: within a block a reading is written as what changed since the
-//! one before. A tick is `ms since the tick before | number of series | score f32 | sum u32`, two bits for every series
+//! one before. A tick is `ms since the tick before | wall | number of series | score f32 | sum u32`, two bits for every series
 //! (nothing, the same, a number, none and why), then the numbers: a difference if both are whole, else the bytes of the
 //! exclusive or that are not zero.
 
@@ -21,6 +21,8 @@ const BYTES: usize = 144 << 10;
 pub struct Tick {
     /// When, monotonic.
     pub now: Millis,
+    /// Milliseconds since 1970, if it was known.
+    pub wall_ms: Option<u64>,
     /// By the index of the series; `None`: not due.
     pub readings: Vec<Option<Reading>>,
     /// The device's score after it.
@@ -48,6 +50,8 @@ pub struct Ring {
     closed: bool,
     last: Vec<u64>,
     last_ms: Millis,
+    /// From the monotonic clock to the other.
+    last_offset: u64,
     ticks: u64,
 }
 
@@ -97,7 +101,7 @@ impl Ring {
         let usual = self.blocks.back().map_or(0, |b| b.bytes.len());
         let bytes = Vec::with_capacity(usual + usual / 8);
         self.blocks.push_back(Block { first: self.ticks, ticks: 0, bytes });
-        (self.closed, self.last_ms) = (false, 0);
+        (self.closed, self.last_ms, self.last_offset) = (false, 0, 0);
         self.last.clear();
     }
 
@@ -105,6 +109,7 @@ impl Ring {
     pub fn push(
         &mut self,
         now: Millis,
+        wall_ms: Option<u64>,
         readings: impl ExactSizeIterator<Item = Option<Reading>>,
         score: f32,
         sum: u32,
@@ -113,6 +118,13 @@ impl Ring {
         let Some(block) = self.blocks.back_mut() else { return };
         let to = &mut block.bytes;
         write_number(to, now.wrapping_sub(self.last_ms));
+        write_number(
+            to,
+            wall_ms.map_or(0, |wall| {
+                zigzag(wall.wrapping_sub(now).wrapping_sub(self.last_offset)).saturating_add(1)
+            }),
+        );
+        self.last_offset = wall_ms.map_or(self.last_offset, |wall| wall.wrapping_sub(now));
         write_number(to, readings.len() as u64);
         to.extend(score.to_bits().to_le_bytes());
         to.extend(sum.to_le_bytes());
@@ -146,10 +158,10 @@ impl Block {
     #[must_use]
     pub fn read(&self) -> Vec<Tick> {
         let mut rest = self.bytes.as_slice();
-        let (mut last, mut now) = (Vec::new(), 0u64);
+        let (mut last, mut now, mut offset) = (Vec::new(), 0u64, 0u64);
         let mut ticks = Vec::new();
         while ticks.len() < self.ticks as usize {
-            match read_tick(&mut rest, &mut last, &mut now) {
+            match read_tick(&mut rest, &mut last, &mut now, &mut offset) {
                 Some(tick) => ticks.push(tick),
                 None => break,
             }
@@ -161,8 +173,12 @@ impl Block {
 /// More series than any device has.
 const MOST_SERIES: u64 = 1 << 16;
 
-fn read_tick(from: &mut &[u8], last: &mut Vec<u64>, now: &mut Millis) -> Option<Tick> {
+fn read_tick(from: &mut &[u8], last: &mut Vec<u64>, now: &mut Millis, offset: &mut u64) -> Option<Tick> {
     *now = now.wrapping_add(read_number(from)?);
+    let wall_ms = read_number(from)?.checked_sub(1).map(|changed| {
+        *offset = offset.wrapping_add(unzigzag(changed));
+        now.wrapping_add(*offset)
+    });
     let series = read_number(from).filter(|n| *n <= MOST_SERIES)?;
     let series = usize::try_from(series).ok()?;
     let score = f32::from_bits(u32::from_le_bytes(*take(from, 4)?.first_chunk()?));
@@ -181,7 +197,7 @@ fn read_tick(from: &mut &[u8], last: &mut Vec<u64>, now: &mut Millis) -> Option<
             _ => Some(Err(NoData::of(take(from, 1)?[0])?)),
         });
     }
-    Some(Tick { now: *now, readings, score, sum })
+    Some(Tick { now: *now, wall_ms, readings, score, sum })
 }
 
 /// Whole numbers below this are exact.
@@ -197,10 +213,9 @@ fn whole(bits: u64) -> Option<i64> {
 /// First byte: 255 for a difference, else the zero bytes at the front of the exclusive or, and at its back.
 fn write_value(to: &mut Vec<u8>, last: u64, bits: u64) {
     if let (Some(a), Some(b)) = (whole(last), whole(bits)) {
-        let difference = b - a;
         to.push(0xFF);
-        #[expect(clippy::cast_sign_loss, reason = "zigzag: small either way")]
-        write_number(to, ((difference << 1) ^ (difference >> 63)) as u64);
+        #[expect(clippy::cast_sign_loss, reason = "zigzag takes the sign in")]
+        write_number(to, zigzag((b - a) as u64));
         return;
     }
     let changed = last ^ bits;
@@ -214,9 +229,8 @@ fn write_value(to: &mut Vec<u8>, last: u64, bits: u64) {
 fn read_value(from: &mut &[u8], last: u64) -> Option<u64> {
     let head = take(from, 1)?[0];
     if head == 0xFF {
-        let zigzag = read_number(from)?;
-        #[expect(clippy::cast_possible_wrap, reason = "zigzag: small either way")]
-        let difference = (zigzag >> 1) as i64 ^ -((zigzag & 1) as i64);
+        #[expect(clippy::cast_possible_wrap, reason = "zigzag took the sign in")]
+        let difference = unzigzag(read_number(from)?) as i64;
         return Some((whole(last)?.checked_add(difference)? as f64).to_bits());
     }
     let (front, back) = (usize::from(head >> 4), usize::from(head & 15));
@@ -224,6 +238,15 @@ fn read_value(from: &mut &[u8], last: u64) -> Option<u64> {
     let end = 8usize.checked_sub(back).filter(|end| *end > front)?;
     bytes[front..end].copy_from_slice(take(from, end - front)?);
     Some(last ^ u64::from_be_bytes(bytes))
+}
+
+/// Small numbers of either sign as small numbers.
+fn zigzag(number: u64) -> u64 {
+    (number << 1) ^ (0u64.wrapping_sub(number >> 63))
+}
+
+fn unzigzag(number: u64) -> u64 {
+    (number >> 1) ^ 0u64.wrapping_sub(number & 1)
 }
 
 fn write_number(to: &mut Vec<u8>, mut number: u64) {
@@ -282,7 +305,7 @@ mod tests {
             let mut now = 0;
             for (passed, readings) in &ticks {
                 now += passed;
-                ring.push(now, readings.iter().copied(), 0.25, readings.len() as u32);
+                ring.push(now, now.checked_mul(passed % 3), readings.iter().copied(), 0.25, readings.len() as u32);
             }
             let back: Vec<Tick> = ring.since(0).flat_map(Block::read).collect();
             prop_assert_eq!(back.len(), ticks.len());
@@ -290,6 +313,7 @@ mod tests {
             for (tick, (passed, readings)) in back.iter().zip(&ticks) {
                 now += passed;
                 prop_assert_eq!((tick.now, tick.score, tick.sum), (now, 0.25, readings.len() as u32));
+                prop_assert_eq!(tick.wall_ms, now.checked_mul(passed % 3));
                 prop_assert_eq!(bits(&tick.readings), bits(readings));
             }
         }
@@ -310,7 +334,7 @@ mod tests {
         for t in 0..4000u64 {
             // Nothing repeats: the worst case.
             let noise = |i: u32| (t * 977 + u64::from(i)).wrapping_mul(0x9E37_79B9_7F4A_7C15) as f64 / 1e17;
-            ring.push(1000 * t, (0..200u32).map(|i| Some(Ok(noise(i)))), 0.0, 0);
+            ring.push(1000 * t, Some(t), (0..200u32).map(|i| Some(Ok(noise(i)))), 0.0, 0);
             most = most.max(ring.bytes());
         }
         assert!(most < BYTES + 2 * 32 * 200 * 9, "{most}");
@@ -320,7 +344,7 @@ mod tests {
         assert_eq!(kept.len() as u64, 4000 - ring.first());
         assert!(kept.len() >= 64, "{}", kept.len());
         ring.cut();
-        ring.push(4_000_000, [Some(Ok(1.0))].into_iter(), 0.0, 0);
+        ring.push(4_000_000, None, [Some(Ok(1.0))].into_iter(), 0.0, 0);
         assert_eq!(ring.since(4000).count(), 1, "a block of its own");
     }
 }

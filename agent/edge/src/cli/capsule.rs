@@ -144,7 +144,7 @@ fn pipeline(args: &Args, file: &Path, capsule: &Capsule) -> Result<Pipeline, Fai
     }
     // What they made stands in the capsule.
     models.forget_joint();
-    let mut pipeline = Pipeline::new(config.written.detect.false_alarms, None, 1);
+    let mut pipeline = Pipeline::of(&config, None, 1);
     pipeline.set_models(models);
     Ok(pipeline)
 }

@@ -7,7 +7,7 @@ use anyhow::Context;
 use fieldmouse_core::wire;
 
 use super::{Args, Failure, capsule, outbox, usage};
-use crate::config::Config;
+use crate::config::{Config, SeriesTable};
 use crate::duration::Span;
 use crate::pipeline::Pipeline;
 use crate::scorer::{Forecaster, load};
@@ -42,6 +42,15 @@ pub(super) fn dispatch(args: &Args) -> Result<(), Failure> {
             let severity = severity(args.severity.as_deref().unwrap_or("info"))?;
             control::event(&socket(args)?, kind, &text, severity).map_err(Failure::from)
         }
+        ["maintenance", "start"] => {
+            let missing = |what| Failure::Usage(format!("maintenance start: {what} is missing"));
+            let text = args.text.clone().filter(|t| !t.is_empty()).ok_or_else(|| missing("--text"))?;
+            let span = args.seconds.as_deref().ok_or_else(|| missing("--for"))?;
+            let span = Span::parse(span).map_err(|e| Failure::Usage(format!("--for: {e}")))?;
+            let pattern = args.pattern.clone();
+            control::start_maintenance(&socket(args)?, &text, span, pattern).map_err(Failure::from)
+        }
+        ["maintenance", "end"] => control::end_maintenance(&socket(args)?).map_err(Failure::from),
         ["doctor"] => crate::doctor::run(args.config.as_deref(), args.socket.as_deref(), args.json)
             .map_err(Failure::from),
         ["outbox", "check", dir] => outbox::check(args, Path::new(dir)),
@@ -84,7 +93,25 @@ fn check(args: &Args) -> Result<(), Failure> {
     let model = start.models.device().map_or_else(|| "off".into(), Forecaster::name);
     let own: String =
         start.models.own().iter().map(|own| format!("# model {}, {}\n", own.name, own.contract)).collect();
-    print(&format!("# node {node}, site {site}, sources {}, model {model}\n{own}{text}", names.join(", ")))
+    let head = format!("# node {node}, site {site}, sources {}, model {model}\n{own}", names.join(", "));
+    print(&format!("{head}{}{text}", matched(&start.config)))
+}
+
+/// How many series each table of decisions matches now, if an agent runs.
+fn matched(config: &Config) -> String {
+    if config.written.series.is_empty() {
+        return String::new();
+    }
+    let answer = match control::ask(&config.written.agent.socket, &control::Ask::Series) {
+        Ok(answer) => answer,
+        Err(_) => return "# no agent runs here that could say how many series each `match` matches\n".into(),
+    };
+    let names: Vec<&str> =
+        answer["series"].as_array().into_iter().flatten().filter_map(serde_json::Value::as_str).collect();
+    let count = |table: &SeriesTable| names.iter().filter(|name| table.matches(name)).count();
+    let line =
+        |t: &SeriesTable| format!("# `{}` matches {} of {} series\n", t.pattern, count(t), names.len());
+    config.written.series.iter().map(line).collect()
 }
 
 fn replay(args: &Args, input: &Path) -> Result<(), Failure> {
@@ -93,7 +120,7 @@ fn replay(args: &Args, input: &Path) -> Result<(), Failure> {
     if let Some(fault) = run::model_fault(&config, &models) {
         return Err(Failure::Config(fault.to_string()));
     }
-    let mut pipeline = Pipeline::new(config.written.detect.false_alarms, None, 1);
+    let mut pipeline = Pipeline::of(&config, None, 1);
     pipeline.set_models(models);
     let files = replay::Files {
         input: input.to_owned(),

@@ -25,6 +25,9 @@ usage: fieldmouse COMMAND [OPTIONS]
   drill list | NAME           a labelled fault, and whether and when the running agent saw it
   event KIND --text TEXT      hand a fact to the running agent (deployments, jobs); returns when it is durable
       [--severity info|warning|error]
+  maintenance start --for SPAN --text TEXT
+      [--match PATTERN]       from now on nothing alerts and nothing is learnt, of these series or of all
+  maintenance end             it is over before its time
   model show [FILE]           what a model is: contract, shapes, operators
   model check [FILE]          whether it keeps the contract, what it costs, and how it agrees with golden vectors beside it
       [--contract score/1]    for a file that does not say which

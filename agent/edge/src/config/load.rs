@@ -1,6 +1,6 @@
 //! Reads the files and the environment into one table, and turns every mistake into file, line, key and cure.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -103,32 +103,43 @@ pub fn locate_here(file: Option<&Path>, error: KeyError) -> ConfigError {
     locate(&texts, main, &error.key, error.what)
 }
 
-/// Gives an error about a key the file and line where the key was written last.
+/// Gives an error about a key the file and line where the key, or else what it is part of, was written last.
 fn locate(texts: &[Text], main: &Path, key: &str, what: String) -> ConfigError {
     let mut found = (main.display().to_string(), None);
-    for text in texts {
-        if let Some(line) = line_of_key(&text.text, key) {
-            found = (text.path.display().to_string(), Some(line));
+    let mut part = Some(key);
+    while let Some(key) = part.filter(|_| found.1.is_none()) {
+        let mut tables = HashMap::new();
+        for text in texts {
+            if let Some(line) = line_of_key(&text.text, key, &mut tables) {
+                found = (text.path.display().to_string(), Some(line));
+            }
         }
+        part = key.rsplit_once('.').map(|(whole, _)| whole);
     }
     ConfigError { place: found.0, line: found.1, key: key.to_owned(), what }
 }
 
-/// The line where a dotted key is set: `a.b.c` as `c = …` under `[a.b]`, or the table's own header. The tables of a
-/// list are counted: `a[1].b` stands under the second `[[a]]`.
-fn line_of_key(text: &str, key: &str) -> Option<usize> {
+/// The line where a dotted key is set: `a.b.c` as `c = …` under `[a.b]`, or the table's own header. `a[1].c` is set
+/// under the second `[[a]]`; how many there were before this text is in `tables`.
+fn line_of_key(text: &str, key: &str, tables: &mut HashMap<String, usize>) -> Option<usize> {
     let mut table = String::new();
-    let mut lists: BTreeMap<String, usize> = BTreeMap::new();
     let mut found = None;
     for (i, line) in text.lines().enumerate() {
         let line = line.trim();
         let here = if let Some(name) = line.strip_prefix("[[").and_then(|l| l.split_once("]]")) {
             let name = name.0.trim();
-            let at = lists.entry(name.to_owned()).and_modify(|at| *at += 1).or_default();
-            table = format!("{name}[{at}]");
+            let count = tables.entry(name.to_owned()).or_default();
+            *count += 1;
+            table = format!("{name}[{}]", *count - 1);
             table.clone()
         } else if let Some(name) = line.strip_prefix('[').and_then(|l| l.split_once(']')) {
-            table = name.0.trim().to_owned();
+            let name = name.0.trim();
+            let (first, rest) = name.split_once('.').unwrap_or((name, ""));
+            // A table within the last one of an array.
+            table = match tables.get(first) {
+                Some(count) => format!("{first}[{}].{rest}", *count - 1),
+                None => name.to_owned(),
+            };
             table.clone()
         } else {
             let name = line.split_once('=').map_or("", |(name, _)| name.trim());
@@ -184,16 +195,23 @@ fn one_line(message: &str) -> String {
     message.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// Later wins, key by key.
+/// Later wins, key by key; tables of an array are added to those before.
 fn merge(into: &mut toml::Table, from: toml::Table) {
     for (key, value) in from {
         match (into.get_mut(&key), value) {
             (Some(toml::Value::Table(old)), toml::Value::Table(new)) => merge(old, new),
+            (Some(toml::Value::Array(old)), toml::Value::Array(new)) if are_tables(old, &new) => {
+                old.extend(new);
+            }
             (_, value) => {
                 into.insert(key, value);
             }
         }
     }
+}
+
+fn are_tables(a: &[toml::Value], b: &[toml::Value]) -> bool {
+    a.iter().chain(b).all(toml::Value::is_table) && !b.is_empty()
 }
 
 /// `FIELDMOUSE__BROKER__URL=…` sets `broker.url`. A value that reads as TOML is that, anything else is text.

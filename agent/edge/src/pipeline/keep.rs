@@ -5,7 +5,7 @@ use fieldmouse_core::judge::Series;
 use fieldmouse_core::series::{Millis, SeriesKey};
 use fieldmouse_core::window::WINDOW;
 
-use super::Pipeline;
+use super::{Pipeline, calendar};
 use crate::clock::Stamp;
 use crate::learnt::{Layout, Learnt, Moment, Refused, What, Writer};
 
@@ -56,6 +56,9 @@ impl Pipeline {
         let mut restored = Restored { learnt, ..Restored::default() };
         restored.told.age_ms = ago;
         restored.same_boot = boot != 0 && moment.boot == boot;
+        if let Some(kept) = restored.learnt.device(What::Calendar) {
+            self.calendar.restore(kept);
+        }
         if let Some(device) = restored.learnt.device::<KeptDevice>(What::Device) {
             let (last, tick_ms, ..) = &device;
             restored.gap = ago.is_none_or(|ago| ago > tick_ms * WINDOW as Millis);
@@ -92,6 +95,7 @@ impl Pipeline {
     fn file(&self, now: Stamp, boot: u128) -> Writer {
         let moment = Moment { at: self.own(now.mono_ms), mono_ms: now.mono_ms, wall_ms: now.wall_ms, boot };
         let mut file = Writer::new(&moment);
+        file.device(What::Calendar, Layout::of::<calendar::Kept>(), self.calendar.keep());
         if self.restored.device.is_none() {
             let mut members: Vec<_> = self.episodes.members().map(|i| (i, self.keys[i].clone())).collect();
             members.sort_unstable();

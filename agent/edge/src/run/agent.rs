@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use fieldmouse_core::metric::Group;
-use fieldmouse_core::series::{Millis, cut};
+use fieldmouse_core::series::Millis;
 use fieldmouse_core::wire::{self, Kind, phase};
 use tokio::sync::mpsc;
 
@@ -15,7 +15,6 @@ use super::recording::Recording;
 use super::{Start, report};
 use crate::clock::{self, Stamp};
 use crate::config::Config;
-use crate::control::{Ask, Request};
 use crate::culprit::Culprits;
 use crate::dating::Undated;
 use crate::disk::Folder;
@@ -96,7 +95,7 @@ impl Agent {
         if outbox.is_memory_only() {
             log::warn!("outbox {}: cannot be written; events are kept in memory only", dir.display());
         }
-        let mut pipeline = Pipeline::new(written.detect.false_alarms, None, outbox.next_seq());
+        let mut pipeline = Pipeline::of(&config, None, outbox.next_seq());
         pipeline.set_models(models);
         let dir = written.agent.state_dir.join("learnt");
         let (keeper, learnt) =
@@ -156,9 +155,11 @@ impl Agent {
         self.ticks += 1;
         let readings = self.sampler.sample(now, &mut self.pipeline).await;
         let mut outputs = std::mem::take(&mut self.outputs);
+        let stamp = Stamp { mono_ms: now, ..clock::stamp() };
         self.recording.before(now, &self.pipeline);
+        self.pipeline.follow_calendar(stamp, &mut outputs);
         self.pipeline.tick(now, readings, &mut outputs);
-        self.recording.after(now, readings, &self.pipeline, &outputs, &self.config);
+        self.recording.after(stamp, readings, &self.pipeline, &outputs, &self.config);
         for output in outputs.drain(..) {
             self.tell(now, output);
         }
@@ -196,6 +197,14 @@ impl Agent {
                 self.push(Kind::Episode, severity, &body);
                 // People wait for this; the rest may wait for its second.
                 self.outbox.sync_now(now);
+            }
+            Output::Maintenance(maintenance) => {
+                let fact = maintenance.fact();
+                log::info!("{}: {}", fact.kind, fact.text);
+                self.push(Kind::Fact, 9, &fact);
+                // Once it is kept that this was told, it must not be lost.
+                self.outbox.sync_now(now);
+                self.keeper.note_change();
             }
             Output::Trouble { series, body } => {
                 // If its whole source is at fault, that is what is told.
@@ -308,20 +317,6 @@ impl Agent {
             _ => {}
         }
         self.delivery.on_news(now, news, &mut self.outbox);
-    }
-
-    pub(super) fn on_request(&mut self, now: Millis, request: Request, traffic: &Traffic) {
-        match request.ask {
-            Ask::Status => {
-                // A client that went away needs no answer.
-                let _gone = request.answer.send(report::status(self, now, traffic));
-            }
-            Ask::Event { kind, text, severity } => {
-                let fact = wire::Fact { kind: cut(&kind), text: cut(&text) };
-                let seq = self.push(Kind::Fact, severity, &fact);
-                self.handed.wait(&self.outbox, seq, request.answer);
-            }
-        }
     }
 
     /// Moves what is due: events to disk, batches to the link.

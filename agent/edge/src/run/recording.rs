@@ -47,15 +47,13 @@ impl Recording {
     /// To be called after it.
     pub(super) fn after(
         &mut self,
-        now: Millis,
+        stamp: Stamp,
         readings: &[Option<Reading>],
         pipeline: &Pipeline,
         outputs: &[Output],
         config: &Config,
     ) {
         let Some(recorder) = &mut self.recorder else { return };
-        let wall_ms = if outputs.is_empty() { None } else { clock::stamp().wall_ms };
-        let stamp = Stamp { mono_ms: now, wall_ms, clock: 0 };
         let here = Here { config, stamp };
         if let Some(job) = recorder.after(readings, pipeline, outputs, &here) {
             self.shelf.put(job);

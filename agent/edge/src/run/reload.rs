@@ -27,18 +27,22 @@ impl Agent {
             Sampler::new(&config.sources, &written.agent.root, config.deadline(), written.agent.tick.0)?;
         self.load_models(written.model.clone());
         let needs_restart = self.config.differs_beyond_reload(&config);
+        self.pipeline.set_windows(config.windows.clone());
+        self.pipeline.set_tables(written.series.clone());
         self.pipeline.set_budget(written.detect.false_alarms);
         self.keeper.set_budget(written.detect.flash_bytes_per_day);
         self.sampler = sampler;
         // The loop keeps its rhythm and its links; only these may change under it.
         self.config.sources = config.sources.clone();
         self.config.written.detect = config.written.detect.clone();
+        self.config.written.maintenance = config.written.maintenance.clone();
+        self.config.written.series = config.written.series.clone();
         self.config.written.capsule = config.written.capsule.clone();
         self.recording.restart(&self.config);
         match needs_restart {
             Some(section) => {
                 anyhow::bail!(
-                    "sources, models and budget are reloaded; changes in [{section}] need a restart"
+                    "sources, models, budget, decisions and maintenance are reloaded; changes in [{section}] need a restart"
                 )
             }
             None => Ok(()),

@@ -136,6 +136,8 @@ pub(super) fn status(agent: &mut Agent, now: Millis, traffic: &Traffic) -> Value
         "false_alarms": agent.config.written.detect.false_alarms.to_string(),
         "opened": agent.pipeline.episodes().opened,
         "muted": agent.pipeline.episodes().muted,
+        "maintenance": maintenance(agent, now),
+        "decisions": agent.pipeline.matched().map(|(pattern, series)| json!({"match": pattern, "series": series})).collect::<Vec<_>>(),
         "learnt": learnt(agent, now),
         "link": {
             "state": if agent.link.up { "up" } else { "down" },
@@ -178,6 +180,12 @@ pub(super) fn status(agent: &mut Agent, now: Millis, traffic: &Traffic) -> Value
         "sources": sources,
         "episodes": agent.open_episodes(now).iter().map(decode::episode).collect::<Vec<_>>(),
     })
+}
+
+/// What is done to the device now.
+fn maintenance(agent: &Agent, now: Millis) -> Value {
+    let (names, left, is_blind) = agent.pipeline.maintenance(now);
+    json!({"now": names, "left_s": left.map(|ms| ms / 1000), "clock_unset": is_blind})
 }
 
 /// What was learnt, how much came back, and how it is kept.

@@ -137,7 +137,7 @@ pub(crate) use text::matches_any;
 
 pub mod machine;
 mod places;
-mod text;
+pub(crate) mod text;
 
 #[cfg(test)]
 mod tests;
