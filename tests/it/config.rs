@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use fieldmouse::config::{Config, Written, load};
+use fieldmouse::config::{Config, Model, Written, load};
 use fieldmouse::sources::KINDS;
 use fieldmouse_tests::program::fieldmouse;
 use fieldmouse_tests::{broker, repository};
@@ -30,6 +30,11 @@ fn surroundings() -> tempfile::TempDir {
         ("passwords", b"cheese\n"),
         ("cut.onnx", &model[..model.len() / 2]),
         ("wrong-shape.onnx", &other),
+        ("good.onnx", &model),
+        (
+            "pump.onnx",
+            &std::fs::read(repository().join("agent/edge/tests/fixtures/joint/pump.onnx")).unwrap(),
+        ),
     ] {
         std::fs::write(dir.path().join(file), bytes).unwrap();
     }
@@ -129,6 +134,19 @@ fn the_defaults_in_the_example_are_the_defaults() {
     }
 }
 
+/// What the example shows of models of one's own; it stands in place of another section, so it is not uncommented.
+#[test]
+fn the_example_of_own_models_is_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let text = std::fs::read_to_string(example()).unwrap();
+    let shown: Vec<&str> = text.lines().filter_map(|l| l.strip_prefix("#   ")).collect();
+    let models = load_text(dir.path(), &shown.join("\n")).written.model;
+    assert!(models.own.len() >= 2 && models.device != Model::default(), "{models:?}");
+    for key in ["name", "enabled", "file", "series", "contract", "every"] {
+        assert!(shown.iter().any(|l| l.starts_with(&format!("{key} = "))), "{key} is not shown");
+    }
+}
+
 /// The keys of a section, from what it says to a key it does not know.
 fn keys_of(dir: &Path, header: &str) -> Vec<String> {
     let file = dir.join("wrong.toml");
@@ -143,7 +161,7 @@ fn the_example_shows_every_key() {
     let dir = tempfile::tempdir().unwrap();
     let shown: BTreeMap<String, toml::Value> = toml::from_str(&uncommented(true)).unwrap();
     load_text(dir.path(), &uncommented(true));
-    let sections = ["node", "agent", "detect", "model", "broker", "outbox"].map(ToOwned::to_owned);
+    let sections = ["node", "agent", "detect", "model", "broker", "outbox", "capsule"].map(ToOwned::to_owned);
     let sources = KINDS.iter().map(|k| format!("source.{}", k.name));
     for section in sections.into_iter().chain(sources) {
         let mut here = shown.get(section.split('.').next().unwrap());

@@ -5,6 +5,8 @@
 mod accuracy;
 /// A running agent and a real broker: comings, goings, refusals.
 mod agent;
+/// What is kept of the readings around an episode.
+mod capsule;
 /// Agent, broker and collector together.
 mod chain;
 /// Exit codes and every command that needs no running agent.
@@ -21,6 +23,8 @@ mod hostile;
 mod invariants;
 /// What outlives a restart.
 mod learnt;
+/// Models of the user's own in a running agent.
+mod models;
 /// Unit files, users and code name the same paths.
 mod packaging;
 /// The replay is the agent.

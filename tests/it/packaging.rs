@@ -24,7 +24,10 @@ fn check(program: &str, user: &str, file: &str) {
     };
     assert_eq!(one("User"), user);
     assert_eq!(one("ExecStart"), format!("/usr/bin/{program} run --config {file}"));
-    assert_eq!(one("ExecStartPre"), format!("/usr/bin/{program} check --config {file}"));
+    // The agent runs without a model that may not run, though its check fails.
+    let before = one("ExecStartPre");
+    let before = if user == "fieldmouse" { before.strip_prefix('-').unwrap() } else { &before };
+    assert_eq!(before, format!("/usr/bin/{program} check --config {file}"));
     assert_eq!(
         (one("Type"), one("NotifyAccess")),
         ("notify".into(), "main".into()),

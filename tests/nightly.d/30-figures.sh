@@ -12,5 +12,7 @@ tests/bench/cost.sh --warm 60 --seconds 300
 target/release/bench replay-speed
 target/release/bench append
 target/release/bench drain
+target/release/fieldmouse record target/host.csv --for 330s
+target/release/bench capsule target/host.csv
 target/release/bench flash
 target/release/bench learnt

@@ -2,6 +2,7 @@
 #![expect(clippy::print_stdout, reason = "the figures are what they are for")]
 
 pub mod append;
+pub mod capsule;
 pub mod drain;
 pub mod endtoend;
 pub mod flash;

@@ -221,6 +221,9 @@ metrics! {
     SENSOR_VALUE = 107, "sensor.value" ["sensor.name"] "", Gauge Sensor Headline Linear, floor 0.0, range ANY, weight 1.0, freezes, "sensor {}";
     // Its source knows the limit: only a battery that is being discharged has one.
     BATTERY_CHARGE = 108, "hw.battery.charge" ["hw.id"] "1", Gauge Sensor Symptom Linear, floor 0.1, range SHARE, weight 0.3, "charge of battery {}";
+
+    // Its unit and its usual size are the model's own; only more of it is strange.
+    MODEL_SCORE = 120, "fieldmouse.model.score" ["fieldmouse.model.name", "fieldmouse.model.series"] "1", Gauge Other Headline Linear, floor 0.0, range ANY, weight 0.9, "score of model {}";
 }
 
 /// The row of a code; the custom row for a code that is not in the table.

@@ -1,6 +1,6 @@
 //! What people decided about a series beforehand, whatever its past says.
 
-use crate::metric::{Group, Metric};
+use crate::metric::{self, Group, Metric};
 use crate::series::Millis;
 use crate::window;
 
@@ -36,12 +36,18 @@ impl Direction {
     #[must_use]
     pub fn counts(self, metric: &Metric, difference: f32) -> bool {
         match self {
-            Self::ByMetric => difference >= 0.0 || matches!(metric.group, Group::Other | Group::Sensor),
+            Self::ByMetric => difference >= 0.0 || cares_for_less(metric),
             Self::Up => difference >= 0.0,
             Self::Down => difference <= 0.0,
             Self::Both => true,
         }
     }
+}
+
+/// Whether a fall can be an anomaly. A device that uses less of itself is well, and so is one whose models find it less
+/// strange; a tank, a fan or a stream that falls may not be.
+fn cares_for_less(metric: &Metric) -> bool {
+    matches!(metric.group, Group::Other | Group::Sensor) && metric.code != metric::MODEL_SCORE
 }
 
 /// A static limit, in the metric's unit.

@@ -94,6 +94,22 @@ pub enum NoData {
 }
 
 impl NoData {
+    /// The reason of a number, if this version knows it.
+    #[must_use]
+    pub fn of(number: u8) -> Option<Self> {
+        [
+            Self::Absent,
+            Self::Timeout,
+            Self::Failed,
+            Self::Unparsable,
+            Self::NotFinite,
+            Self::Denied,
+            Self::FirstReading,
+        ]
+        .into_iter()
+        .find(|why| *why as u8 == number)
+    }
+
     /// One word for people.
     #[must_use]
     pub fn word(self) -> &'static str {

@@ -1,6 +1,9 @@
 //! The command line of the agent: words in, exit code out. Each command is a function of its own file.
 
+mod capsule;
 mod commands;
+#[cfg(feature = "onnx")]
+mod model;
 mod outbox;
 mod usage;
 
@@ -12,8 +15,6 @@ use std::process::ExitCode;
 use lexopt::prelude::*;
 
 use crate::config::{self, Config, ConfigError};
-
-pub(crate) use commands::forecaster;
 
 /// What the exit code tells a supervisor.
 #[derive(Debug)]
@@ -65,6 +66,9 @@ struct Args {
     pattern: Option<String>,
     severity: Option<String>,
     seconds: Option<String>,
+    contract: Option<String>,
+    capsule: Option<PathBuf>,
+    out: Option<PathBuf>,
 }
 
 /// Runs the command of these arguments (without the program's name).
@@ -105,6 +109,9 @@ fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Args, Failure> {
             Long("text") => got.text = Some(parser.value()?.string()?),
             Long("match") => got.pattern = Some(parser.value()?.string()?),
             Long("severity") => got.severity = Some(parser.value()?.string()?),
+            Long("capsule") => got.capsule = Some(parser.value()?.into()),
+            Long("out") => got.out = Some(parser.value()?.into()),
+            Long("contract") => got.contract = Some(parser.value()?.string()?),
             Long("for") => got.seconds = Some(parser.value()?.string()?),
             // Nothing here is random; the option is there for those who always give one.
             Long("seed") => drop(parser.value()?),

@@ -6,6 +6,7 @@
 
 mod load;
 mod maintenance;
+mod model;
 mod series;
 
 use std::collections::BTreeMap;
@@ -25,6 +26,7 @@ pub use maintenance::{MaintenanceTable, Window};
 pub use series::{SeriesTable, decide};
 
 pub use load::{ConfigError, DEFAULT_FILE, from_here, load, locate_here};
+pub use model::{Model, Models, Own};
 
 /// What was written. Every key has a default but the broker's address.
 #[derive(Debug, Clone, Default, Deserialize, Serialize)]
@@ -38,12 +40,14 @@ pub struct Written {
     pub detect: Detect,
     /// Which limits are news.
     pub forecast: Forecast,
-    /// The ONNX model.
-    pub model: Model,
+    /// The ONNX models.
+    pub model: Models,
     /// Where events go.
     pub broker: link::Config,
     /// Where events wait.
     pub outbox: OutboxKeys,
+    /// What is kept of the readings around an episode.
+    pub capsule: CapsuleKeys,
     /// What people decided about series.
     pub series: Vec<SeriesTable>,
     /// When nothing alerts and nothing is learnt.
@@ -125,22 +129,6 @@ impl Default for Forecast {
     }
 }
 
-/// `[model]`
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Model {
-    /// Off: the robust scorer judges alone.
-    pub enabled: bool,
-    /// Another model than the shipped one.
-    pub file: Option<PathBuf>,
-}
-
-impl Default for Model {
-    fn default() -> Self {
-        Self { enabled: true, file: None }
-    }
-}
-
 /// `[outbox]`
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
@@ -154,6 +142,24 @@ pub struct OutboxKeys {
 impl Default for OutboxKeys {
     fn default() -> Self {
         Self { max_bytes: 16 << 20, flash_bytes_per_day: 50 << 20 }
+    }
+}
+
+/// `[capsule]`
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct CapsuleKeys {
+    /// Whether there is a flight recorder.
+    pub enabled: bool,
+    /// Bytes of all capsules on disk, at most.
+    pub max_bytes: u64,
+    /// Bytes of flash that capsules may write in 24 hours.
+    pub flash_bytes_per_day: u64,
+}
+
+impl Default for CapsuleKeys {
+    fn default() -> Self {
+        Self { enabled: true, max_bytes: 4 << 20, flash_bytes_per_day: 4 << 20 }
     }
 }
 
@@ -256,14 +262,9 @@ impl Config {
         if (&self.node, &self.site, &self.labels) != (&other.node, &other.site, &other.labels) {
             return Some("node");
         }
-        [
-            ("agent", a.agent == b.agent),
-            ("model", a.model == b.model),
-            ("broker", a.broker == b.broker),
-            ("outbox", a.outbox == b.outbox),
-        ]
-        .into_iter()
-        .find_map(|(section, is_same)| (!is_same).then_some(section))
+        [("agent", a.agent == b.agent), ("broker", a.broker == b.broker), ("outbox", a.outbox == b.outbox)]
+            .into_iter()
+            .find_map(|(section, is_same)| (!is_same).then_some(section))
     }
 
     /// How long a source may take.

@@ -1,6 +1,7 @@
 //! What Fieldmouse **touches**: files, sockets, clocks, and the ONNX model. What is decided is in `fieldmouse-core`.
 
 pub mod budget;
+pub mod capsule;
 pub mod cli;
 pub mod clock;
 pub mod config;

@@ -17,12 +17,12 @@ use fieldmouse_core::quality::Verdict;
 use fieldmouse_core::series::{Millis, NoData, Reading, SeriesKey};
 use fieldmouse_core::shape::Shape;
 use fieldmouse_core::surprise::Threshold;
-use fieldmouse_core::window::{Norm, WINDOW};
 use fieldmouse_core::{shape, wire};
 
 use crate::budget::Budget;
 use crate::config::Config;
 use crate::scorer::Forecaster;
+use crate::scorer::models::Models;
 use device::Device;
 use limits::Limits;
 
@@ -88,8 +88,9 @@ pub struct Pipeline {
     every_ms: Vec<u32>,
     troubles: Vec<Trouble>,
     limits: Limits,
-    norms: Vec<Option<Norm>>,
-    forecaster: Option<Forecaster>,
+    models: Models,
+    scored: Vec<(usize, f32)>,
+    has_ticked: bool,
     model: [u8; 8],
     episodes: Episodes,
     budget: Budget,
@@ -119,9 +120,10 @@ impl Pipeline {
             every_ms: Vec::new(),
             troubles: Vec::new(),
             limits: Limits::new(),
-            norms: Vec::new(),
             model: forecaster.as_ref().map_or([0; 8], Forecaster::id),
-            forecaster,
+            models: Models::of(forecaster),
+            scored: Vec::new(),
+            has_ticked: false,
             episodes: Episodes::new(Times::for_tick(1000), first_episode),
             budget,
             tick_ms: 1000,
@@ -160,7 +162,6 @@ impl Pipeline {
         self.rules.push(self.rules_for(i));
         self.troubles.push(Trouble { told, seen: told, times: 0 });
         self.recall_limit(key);
-        self.norms.push(None);
         i
     }
 
@@ -191,7 +192,37 @@ impl Pipeline {
     /// The model's name and version; empty without a model.
     #[must_use]
     pub fn model_name(&self) -> String {
-        self.forecaster.as_ref().map_or_else(String::new, Forecaster::name)
+        self.models.device().map_or_else(String::new, Forecaster::name)
+    }
+
+    /// Milliseconds between samples of every series; 0 = at every tick.
+    #[must_use]
+    pub fn every_ms(&self) -> &[u32] {
+        &self.every_ms
+    }
+
+    /// Readings that models made at the last tick: of which series, and what.
+    #[must_use]
+    pub fn made(&self) -> &[(usize, f32)] {
+        &self.scored
+    }
+
+    /// Whether there was a tick since the start, so that all there is to restore was restored.
+    #[must_use]
+    pub fn has_ticked(&self) -> bool {
+        self.has_ticked
+    }
+
+    /// The models, and how they are.
+    #[must_use]
+    pub fn models(&self) -> &Models {
+        &self.models
+    }
+
+    /// Goes on with these models. What was learnt of the series stays.
+    pub fn set_models(&mut self, models: Models) {
+        self.models = models;
+        self.model = self.models.device().map_or([0; 8], Forecaster::id);
     }
 
     /// Milliseconds between ticks, as observed.
@@ -226,26 +257,18 @@ impl Pipeline {
         let now = self.own(now);
         let passed = self.last.map_or(0, |last| now.saturating_sub(last));
         self.note_tick(now);
+        self.has_ticked = true;
         self.recall_episodes(now);
         for (i, reading) in readings.iter().enumerate().take(self.keys.len()) {
-            let Some(reading) = reading else { continue };
-            self.since[i].get_or_insert(now);
-            let metric = self.keys[i].metric();
-            let checked = self.series[i].observe(metric, &self.rules[i], now, *reading);
-            if self.rules[i].overrides.quiet {
-                continue;
-            }
-            self.limits.observe(i, now, checked.value.filter(|_| checked.verdict == Verdict::Ok));
-            let verdict =
-                if checked.why == Some(NoData::FirstReading) { Verdict::Ok } else { checked.verdict };
-            if let Some(told) = self.troubles[i].note(verdict as u8) {
-                let (key, why) = (self.keys[i].clone(), checked.why);
-                out.push(Output::Trouble { series: i, body: trouble(key, told, why, checked.value) });
+            if let Some(reading) = reading {
+                self.observe(i, *reading, now, out);
             }
         }
+        self.score_together(now, out);
         self.appraise(now, passed);
         self.tell_forecasts(out);
-        self.forecast();
+        self.models.forecast(&self.keys, &mut self.series);
+        self.model = self.models.device().map_or([0; 8], Forecaster::id);
         let Self { keys, series, model, tick_ms, episodes, account, .. } = self;
         episodes.step(now, keys, series, &mut |notice| {
             let mut body = notice.body;
@@ -258,27 +281,35 @@ impl Pipeline {
         });
     }
 
-    /// Asks the model about every series' next reading.
-    fn forecast(&mut self) {
-        let Some(forecaster) = &mut self.forecaster else { return };
-        let done = forecaster.make_room(self.series.len()).and_then(|()| {
-            let rows = forecaster.windows.chunks_exact_mut(WINDOW);
-            for (((s, key), norm), row) in self.series.iter().zip(&self.keys).zip(&mut self.norms).zip(rows) {
-                *norm = s.ask(key.metric(), row);
-            }
-            forecaster.run()
-        });
-        if let Err(error) = done {
-            log::error!("the model failed and is off, the robust scorer judges alone: {error:#}");
-            self.forecaster = None;
-            self.model = [0; 8];
+    fn observe(&mut self, i: usize, reading: Reading, now: Millis, out: &mut Vec<Output>) {
+        self.since[i].get_or_insert(now);
+        let metric = self.keys[i].metric();
+        let checked = self.series[i].observe(metric, &self.rules[i], now, reading);
+        if self.rules[i].overrides.quiet {
             return;
         }
-        for (row, (s, norm)) in self.series.iter_mut().zip(&self.norms).enumerate() {
-            if let Some(norm) = norm {
-                s.answer(*norm, forecaster.row(row));
-            }
+        self.limits.observe(i, now, checked.value.filter(|_| checked.verdict == Verdict::Ok));
+        let verdict = if checked.why == Some(NoData::FirstReading) { Verdict::Ok } else { checked.verdict };
+        if let Some(told) = self.troubles[i].note(verdict as u8) {
+            let (key, why) = (self.keys[i].clone(), checked.why);
+            out.push(Output::Trouble { series: i, body: trouble(key, told, why, checked.value) });
         }
+    }
+
+    /// Models that read several series together say how strange these are; that is one more series.
+    fn score_together(&mut self, now: Millis, out: &mut Vec<Output>) {
+        for (model, keys) in self.models.assign(&self.keys) {
+            let every_ms = u32::try_from(self.models.every_ms(model)).unwrap_or(u32::MAX);
+            let indices = keys.iter().map(|key| self.index(key, every_ms)).collect();
+            self.models.make(model, indices);
+        }
+        let mut scored = std::mem::take(&mut self.scored);
+        scored.clear();
+        self.models.score(now, &self.series, &mut scored);
+        for (i, score) in &scored {
+            self.observe(*i, Ok(f64::from(*score)), now, out);
+        }
+        self.scored = scored;
     }
 
     /// Learns the length of a tick, and sets the thresholds anew when it or the number of series has changed.

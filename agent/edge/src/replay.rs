@@ -186,7 +186,12 @@ fn write_scores(
 }
 
 /// The event of an output as `decode` prints it.
-fn event_json(output: &Output, seq: u64, mono_ms: Millis, wall_ms: Option<u64>) -> serde_json::Value {
+pub(crate) fn event_json(
+    output: &Output,
+    seq: u64,
+    mono_ms: Millis,
+    wall_ms: Option<u64>,
+) -> serde_json::Value {
     let mut buffer = [0; 2048];
     let (kind, severity, len) = match output {
         Output::Episode { body, severity } => (Kind::Episode, *severity, wire::write_body(body, &mut buffer)),

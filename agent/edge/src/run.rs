@@ -4,8 +4,11 @@ mod agent;
 mod asked;
 mod handed;
 mod keeping;
+mod models;
+mod recording;
 mod reload;
 mod report;
+mod troubles;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -18,19 +21,21 @@ use tokio::time::MissedTickBehavior;
 use crate::config::{Config, KeyError};
 use crate::control::{self, Request};
 use crate::link::{self, News, Ready};
-use crate::scorer::Forecaster;
+use crate::scorer::load;
+use crate::scorer::models::{Models, Own};
 use crate::supervisor::Supervisor;
 use crate::{clock, logger, once};
 
 use agent::Agent;
+use models::Loaded;
 
 /// Everything a start needs, looked at before anything starts.
 #[derive(Debug)]
 pub struct Start {
     /// What is meant.
     pub config: Config,
-    /// The model, if it is on.
-    pub forecaster: Option<Forecaster>,
+    /// The models. One that may not run is off, and says why.
+    pub models: Models,
     /// The broker, with its files read.
     pub broker: Ready,
     /// Where the configuration came from, to read it again.
@@ -41,16 +46,29 @@ impl Start {
     /// Checks everything that a start needs.
     ///
     /// # Errors
-    /// If the broker has no address or its files cannot be used, or the model cannot be used.
+    /// If the broker has no address or its files cannot be used.
     pub fn new(config: Config, file: Option<PathBuf>) -> Result<Self, KeyError> {
         let broker = config.link().check().map_err(|e| match e {
             link::ConfigError::Value(key, what) => KeyError::new(&format!("broker.{key}"), what),
             link::ConfigError::File(key, e) => KeyError::new(&format!("broker.{key}"), e.to_string()),
         })?;
-        let forecaster =
-            crate::cli::forecaster(&config).map_err(|e| KeyError::new("model.file", format!("{e:#}")))?;
-        Ok(Self { config, forecaster, broker, file })
+        let models = load::models(&config.written.model);
+        Ok(Self { config, models, broker, file })
     }
+
+    /// The first model that may not run. The agent runs without it; who asks whether all is well should hear it.
+    #[must_use]
+    pub fn model_fault(&self) -> Option<KeyError> {
+        model_fault(&self.config, &self.models)
+    }
+}
+
+/// The first model that may not run, by the key of its file.
+pub(crate) fn model_fault(config: &Config, models: &Models) -> Option<KeyError> {
+    let (off, why) = models.all().find_map(|own: &Own| Some((own, own.why_off()?)))?;
+    let own = config.written.model.own.iter().find(|own| own.name == off.name);
+    let key = own.map_or("model.file".into(), |own| format!("{}.file", own.key));
+    Some(KeyError::new(&key, why.to_owned()))
 }
 
 /// What wakes the agent.
@@ -60,6 +78,7 @@ enum Wake {
     Request(Request),
     Deadline,
     Reload,
+    Models(Box<Loaded>),
     Stop(&'static str),
 }
 
@@ -105,6 +124,7 @@ async fn run(start: Start) -> anyhow::Result<()> {
             _ = interrupt.recv() => Wake::Stop("interrupted"),
             _ = hangup.recv() => Wake::Reload,
             _ = interval.tick() => Wake::Tick,
+            Some(loaded) = agent.loading.loaded.recv() => Wake::Models(loaded),
             Some(news) = link.news.recv() => Wake::News(news),
             Some(request) = requests.recv() => Wake::Request(request),
             () = tokio::time::sleep(rest) => Wake::Deadline,
@@ -119,6 +139,7 @@ async fn run(start: Start) -> anyhow::Result<()> {
                 agent.reload();
                 supervisor.ready();
             }
+            Wake::Models(loaded) => agent.adopt_models(*loaded),
             Wake::Deadline => {}
             Wake::Stop(reason) => break reason,
         }

@@ -79,11 +79,32 @@ pub fn in_words(s: &Value) -> String {
     line(
         "model",
         if m.is_null() {
-            "off; the robust scorer judges alone".into()
+            let why = s["model_why_off"].as_str().map_or(String::new(), |why| format!(" ({why})"));
+            format!("off{why}; the robust scorer judges alone")
         } else {
             format!("{} ({})", text_of(&m["name"]), text_of(&m["id"]))
         },
     );
+    for own in s["models"].as_array().into_iter().flatten() {
+        let how = match own["why_off"].as_str() {
+            Some(why) => format!("OFF ({why}); the robust scorer judges alone"),
+            None => format!(
+                "{}, reads {} series ({})",
+                text_of(&own["contract"]),
+                own["series"],
+                text_of(&own["id"])
+            ),
+        };
+        line("model", format!("{}: {how}", text_of(&own["name"])));
+    }
+    let c = &s["capsules"];
+    if c["enabled"] == true {
+        let trouble = c["trouble"].as_str().map_or(String::new(), |t| format!(", {t}"));
+        line(
+            "capsules",
+            format!("{} kept, {} bytes, {} not kept{trouble}", c["count"], c["bytes"], c["skipped"]),
+        );
+    }
     line(
         "budget",
         format!(

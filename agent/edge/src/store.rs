@@ -64,6 +64,11 @@ impl Store {
         self.sizes.values().sum()
     }
 
+    /// Every file that is known.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.sizes.keys().map(String::as_str)
+    }
+
     /// Bytes of one file.
     pub(crate) fn size(&self, name: &str) -> u64 {
         self.sizes.get(name).copied().unwrap_or(0)

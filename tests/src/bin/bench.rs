@@ -1,4 +1,4 @@
-//! `bench append [DIRECTORY] | drain | endtoend [OPTIONS] | flash [DIRECTORY] | forecast [FILE…] | incidents [OPTIONS] |
+//! `bench append [DIRECTORY] | capsule [FILE.csv] | drain | endtoend [OPTIONS] | flash [DIRECTORY] | forecast [FILE…] | incidents [OPTIONS] |
 //! learnt [DIRECTORY] | replay-speed | seasons [OPTIONS]`: prints the figures of one benchmark.
 
 use std::io::Write;
@@ -11,6 +11,7 @@ fn main() -> ExitCode {
     let (name, rest) = args.split_first().map_or(("", &[][..]), |(name, rest)| (name.as_str(), rest));
     match name {
         "append" => bench::append::main(rest),
+        "capsule" => bench::capsule::main(rest),
         "drain" => bench::drain::main(),
         "endtoend" => bench::endtoend::main(rest),
         "flash" => bench::flash::main(rest),
@@ -22,7 +23,7 @@ fn main() -> ExitCode {
         other => {
             let _gone = writeln!(
                 std::io::stderr(),
-                "bench: `{other}` is not understood; usage: bench append|drain|endtoend|flash|forecast|incidents|learnt|replay-speed|seasons"
+                "bench: `{other}` is not understood; usage: bench append|capsule|drain|endtoend|flash|forecast|incidents|learnt|replay-speed|seasons"
             );
             return ExitCode::from(2);
         }

@@ -1,17 +1,16 @@
 //! The commands that need no running agent; those that do ask it through the socket.
 
-use std::borrow::Cow;
 use std::io::{Read, Write};
 use std::path::Path;
 
 use anyhow::Context;
 use fieldmouse_core::wire;
 
-use super::{Args, Failure, outbox, usage};
+use super::{Args, Failure, capsule, outbox, usage};
 use crate::config::{Config, SeriesTable};
 use crate::duration::Span;
 use crate::pipeline::Pipeline;
-use crate::scorer::Forecaster;
+use crate::scorer::{Forecaster, load};
 use crate::{clock, control, decode, drill, once, replay, run};
 
 pub(super) fn dispatch(args: &Args) -> Result<(), Failure> {
@@ -26,9 +25,17 @@ pub(super) fn dispatch(args: &Args) -> Result<(), Failure> {
             once::record(&args.config()?, Path::new(file), span).map_err(Failure::from)
         }
         ["replay", file] => replay(args, Path::new(file)),
+        ["replay"] => match &args.capsule {
+            Some(file) => capsule::replayed(args, file),
+            None => Err(Failure::Usage("replay: a recording or --capsule FILE is missing".into())),
+        },
+        ["capsule", "list"] => capsule::list(args),
+        ["capsule", "get", id] => capsule::get(args, id),
         ["decode", file] => decode_file(file),
         ["model", verb @ ("show" | "check")] => model(args, verb, None),
         ["model", verb @ ("show" | "check"), file] => model(args, verb, Some(Path::new(file))),
+        ["model", "try"] => model_try(None),
+        ["model", "try", contract] => model_try(Some(contract)),
         ["status"] => control::status(&socket(args)?, args.json).map_err(Failure::from),
         ["event", kind] => {
             let text = args.text.clone().ok_or_else(|| Failure::Usage("event: --text is missing".into()))?;
@@ -77,11 +84,16 @@ fn config_for_run(args: &Args) -> Result<run::Start, Failure> {
 
 fn check(args: &Args) -> Result<(), Failure> {
     let start = config_for_run(args)?;
+    if let Some(fault) = start.model_fault() {
+        return Err(crate::config::locate_here(args.config.as_deref(), fault).into());
+    }
     let text = toml::to_string(&start.config.written).context("the configuration cannot be printed")?;
     let Config { node, site, sources, .. } = &start.config;
     let names: Vec<_> = sources.iter().map(|s| s.kind.name).collect();
-    let model = start.forecaster.as_ref().map_or_else(|| "off".into(), Forecaster::name);
-    let head = format!("# node {node}, site {site}, sources {}, model {model}\n", names.join(", "));
+    let model = start.models.device().map_or_else(|| "off".into(), Forecaster::name);
+    let own: String =
+        start.models.own().iter().map(|own| format!("# model {}, {}\n", own.name, own.contract)).collect();
+    let head = format!("# node {node}, site {site}, sources {}, model {model}\n{own}", names.join(", "));
     print(&format!("{head}{}{text}", matched(&start.config)))
 }
 
@@ -104,8 +116,12 @@ fn matched(config: &Config) -> String {
 
 fn replay(args: &Args, input: &Path) -> Result<(), Failure> {
     let config = args.config()?;
-    let forecaster = forecaster(&config).map_err(|e| Failure::Config(format!("model.file: {e:#}")))?;
-    let pipeline = Pipeline::of(&config, forecaster, 1);
+    let models = load::models(&config.written.model);
+    if let Some(fault) = run::model_fault(&config, &models) {
+        return Err(Failure::Config(fault.to_string()));
+    }
+    let mut pipeline = Pipeline::of(&config, None, 1);
+    pipeline.set_models(models);
     let files = replay::Files {
         input: input.to_owned(),
         scores: args.scores.clone(),
@@ -124,100 +140,25 @@ fn replay(args: &Args, input: &Path) -> Result<(), Failure> {
     )?)
 }
 
-/// The configured model, loaded; none if it is off.
-pub(crate) fn forecaster(config: &Config) -> anyhow::Result<Option<Forecaster>> {
-    if !config.written.model.enabled {
-        return Ok(None);
-    }
-    #[cfg(feature = "onnx")]
-    {
-        let bytes = model_bytes(config.written.model.file.as_deref())?;
-        let place = config
-            .written
-            .model
-            .file
-            .as_deref()
-            .map_or("the shipped model".into(), |p| p.display().to_string());
-        Ok(Some(Forecaster::new(bytes).context(place)?))
-    }
-    #[cfg(not(feature = "onnx"))]
-    Ok(None)
-}
-
-#[cfg(feature = "onnx")]
-fn model_bytes(file: Option<&Path>) -> anyhow::Result<Cow<'static, [u8]>> {
-    match file {
-        None => Ok(Cow::Borrowed(crate::scorer::SHIPPED)),
-        Some(path) => Ok(Cow::Owned(
-            std::fs::read(path).with_context(|| format!("{}: cannot be read", path.display()))?,
-        )),
-    }
-}
-
 #[cfg(feature = "onnx")]
 fn model(args: &Args, verb: &str, file: Option<&Path>) -> Result<(), Failure> {
-    use std::fmt::Write as _;
+    super::model::run(args, verb, file)
+}
 
-    use crate::scorer::onnx::Model;
-    use fieldmouse_core::window::WINDOW;
-
-    let configured = args.config()?.written.model.file;
-    let file = file.or(configured.as_deref());
-    let place = file.map_or("the shipped model".into(), |p| p.display().to_string());
-    let bytes = model_bytes(file)?;
-    let info = Model::inspect(&bytes).map_err(|e| Failure::Config(format!("{place}: {e}")))?;
-    let mut text = String::new();
-    let mut line = |key: &str, value: String| {
-        // Writing to a string cannot fail.
-        let _ok = writeln!(text, "{key:<10} {value}");
-    };
-    line("model", place.clone());
-    line("name", format!("{} {}", info.name, info.version));
-    line("contract", info.contract.clone());
-    line("sha256", decode::hex(&info.sha256));
-    line("bytes", info.bytes.to_string());
-    line("opset", info.opset.to_string());
-    line("operators", info.ops.join(" "));
-    for (name, dims) in &info.inputs {
-        line("input", format!("{name} [{}]", dims.join(", ")));
-    }
-    for (name, dims) in &info.outputs {
-        line("output", format!("{name} [{}]", dims.join(", ")));
-    }
-    line("window", info.window.to_string());
-    line("quantiles", format!("{:?}", info.quantiles));
-    if verb == "check" {
-        const ROWS: usize = 200;
-        const RUNS: u32 = 200;
-        let mut model =
-            Forecaster::new(bytes.clone()).map_err(|e| Failure::Config(format!("{place}: {e:#}")))?;
-        model.make_room(ROWS)?;
-        model.run()?;
-        let start = clock::instant();
-        for _ in 0..RUNS {
-            model.run()?;
-        }
-        let us = clock::since(start).as_secs_f64() * 1e6 / f64::from(RUNS);
-        let rows = model.windows.len() / WINDOW;
-        line("cost", format!("{us:.1} us for {rows} series at once"));
-        if file.is_none() {
-            let worst = crate::scorer::check_golden(&bytes)?;
-            line("golden", format!("largest difference to the reference runtime {worst:.2e}"));
-            if worst > 1e-4 {
-                return Err(Failure::Config(format!(
-                    "{place}: differs from its golden vectors by {worst:e}; at most 1e-4"
-                )));
-            }
-        }
-        line("verdict", "keeps the contract".into());
-    }
-    print(&text)
+/// The process in which a model is tried; the agent starts it.
+#[cfg(feature = "onnx")]
+fn model_try(contract: Option<&str>) -> Result<(), Failure> {
+    Ok(crate::scorer::trial::child(contract)?)
 }
 
 #[cfg(not(feature = "onnx"))]
 fn model(_: &Args, _: &str, _: Option<&Path>) -> Result<(), Failure> {
-    let _: Option<Cow<'_, [u8]>> = None;
-    Err(Failure::Run(anyhow::anyhow!("this build has no ONNX runtime; build with the feature `onnx`")))
+    Err(Failure::Run(anyhow::anyhow!(load::NO_RUNTIME)))
+}
+
+#[cfg(not(feature = "onnx"))]
+fn model_try(_: Option<&str>) -> Result<(), Failure> {
+    Err(Failure::Run(anyhow::anyhow!(load::NO_RUNTIME)))
 }
 
 fn decode_file(file: &str) -> Result<(), Failure> {

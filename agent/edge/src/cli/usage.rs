@@ -17,6 +17,10 @@ usage: fieldmouse COMMAND [OPTIONS]
   replay FILE.csv             recorded telemetry through the same pipeline, faster than real time
       [--scores OUT.csv] [--events OUT.jsonl]
       [--state-in FILE] [--state-out FILE]
+  replay --capsule FILE       the scores of a capsule once more, and whether they are those of the device
+      [--scores OUT.csv] [--events OUT.jsonl]
+  capsule list [--json]       what was kept of the readings around episodes
+  capsule get ID --out FILE   a copy of one
   record FILE.csv --for 60s   write readings, one row a tick, for `replay`
   drill list | NAME           a labelled fault, and whether and when the running agent saw it
   event KIND --text TEXT      hand a fact to the running agent (deployments, jobs); returns when it is durable
@@ -25,7 +29,8 @@ usage: fieldmouse COMMAND [OPTIONS]
       [--match PATTERN]       from now on nothing alerts and nothing is learnt, of these series or of all
   maintenance end             it is over before its time
   model show [FILE]           what a model is: contract, shapes, operators
-  model check [FILE]          whether it keeps the contract, and what it costs
+  model check [FILE]          whether it keeps the contract, what it costs, and how it agrees with golden vectors beside it
+      [--contract score/1]    for a file that does not say which
   decode FILE                 a wire message in JSON (`-`: standard input)
   help, version
 

@@ -32,7 +32,14 @@ pub(super) fn around(file: Option<&Path>, socket: Option<&Path>) -> Seen {
     seen.socket = socket.display().to_string();
     seen.status = control::ask(socket, &Ask::Status).ok();
     match Start::new(config.clone(), file.map(Path::to_owned)) {
-        Ok(start) => seen.brokers = start.broker.brokers().iter().map(|b| (b.clone(), reach(b))).collect(),
+        Ok(start) => {
+            if let Some(fault) = start.model_fault() {
+                let place = config::locate_here(file, fault).to_string();
+                let cure = "mend the file or take the model out; until then the robust scorer judges alone";
+                seen.first.push(Finding::new("a model may not run", place, cure));
+            }
+            seen.brokers = start.broker.brokers().iter().map(|b| (b.clone(), reach(b))).collect();
+        }
         Err(e) => {
             let place = config::locate_here(file, e).to_string();
             let cure = "mend it; `fieldmouse check` tells the next mistake, if there is one";

@@ -5,11 +5,13 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use fieldmouse_core::metric::Group;
-use fieldmouse_core::series::{Millis, NoData, cut};
+use fieldmouse_core::series::Millis;
 use fieldmouse_core::wire::{self, Kind, phase};
 use tokio::sync::mpsc;
 
 use super::handed::Handed;
+use super::models::Loading;
+use super::recording::Recording;
 use super::{Start, report};
 use crate::clock::{self, Stamp};
 use crate::config::Config;
@@ -28,8 +30,6 @@ use crate::supervisor::Vitals;
 
 /// How often processes are counted, so that the one at fault can be told.
 const CULPRITS_MS: Millis = 10_000;
-/// A source's fault is told when it has lasted so many ticks, and so is its end.
-const TROUBLE_TICKS: u8 = 5;
 
 /// The state of a running agent.
 pub(super) struct Agent {
@@ -58,7 +58,7 @@ pub(super) struct Agent {
     next_culprits: Millis,
     pub(super) next_time: Millis,
     pub(super) floor: Arc<Floor>,
-    troubles: HashMap<&'static str, (u8, bool)>,
+    pub(super) troubles: HashMap<&'static str, (u8, bool)>,
     birth: Arc<Mutex<report::Hello>>,
     born_with: usize,
     publish: Vec<Command>,
@@ -67,6 +67,8 @@ pub(super) struct Agent {
     undated: Undated,
     pub(super) file: Option<PathBuf>,
     pub(super) handed: Handed,
+    pub(super) loading: Loading,
+    pub(super) recording: Recording,
 }
 
 /// What is known of the connection.
@@ -81,7 +83,7 @@ pub(super) struct LinkState {
 
 impl Agent {
     pub(super) fn new(start: Start) -> anyhow::Result<Self> {
-        let Start { config, forecaster, file, broker } = start;
+        let Start { config, models, file, broker } = start;
         let written = &config.written;
         let now = clock::mono_ms();
         let dir = written.agent.state_dir.join("outbox");
@@ -95,7 +97,8 @@ impl Agent {
         if outbox.is_memory_only() {
             log::warn!("outbox {}: cannot be written; events are kept in memory only", dir.display());
         }
-        let mut pipeline = Pipeline::of(&config, forecaster, outbox.next_seq());
+        let mut pipeline = Pipeline::of(&config, None, outbox.next_seq());
+        pipeline.set_models(models);
         let dir = written.agent.state_dir.join("learnt");
         let budget = Some(written.detect.flash_bytes_per_day);
         let (keeper, mut learnt) = Keeper::open(Box::new(Folder::new(&dir)), budget, now);
@@ -109,6 +112,7 @@ impl Agent {
         pipeline.restore(learnt, clock::stamp(), boot);
         let sampler =
             Sampler::new(&config.sources, &written.agent.root, config.deadline(), written.agent.tick.0)?;
+        let recording = Recording::new(&config);
         let floor = broker.floor().clone();
         floor.load(&written.agent.state_dir);
         let delivery = Delivery::new(&config.node, delivery::Options::new(written.broker.keep_alive.0));
@@ -145,6 +149,8 @@ impl Agent {
             undated: Undated::default(),
             file,
             handed: Handed::default(),
+            loading: Loading::new(),
+            recording,
         })
     }
 
@@ -158,15 +164,18 @@ impl Agent {
         self.ticks += 1;
         let readings = self.sampler.sample(now, &mut self.pipeline).await;
         let mut outputs = std::mem::take(&mut self.outputs);
-        let stamp = clock::stamp();
+        let stamp = Stamp { mono_ms: now, ..clock::stamp() };
         self.pipeline.set_wall(stamp.wall_ms);
+        self.recording.before(now, &self.pipeline);
         self.pipeline.follow_calendar(stamp, &mut outputs);
         self.pipeline.tick(now, readings, &mut outputs);
+        self.recording.after(stamp, readings, &self.pipeline, &outputs, &self.config);
         for output in outputs.drain(..) {
             self.tell(now, output);
         }
         self.outputs = outputs;
         self.tell_troubled_sources();
+        self.tell_failed_models();
         self.date(stamp);
         if now >= self.next_culprits {
             self.culprits.observe(now);
@@ -179,6 +188,7 @@ impl Agent {
             self.tell_restored();
         }
         self.keep(now).await;
+        self.recording.tend(now).await;
         self.keep_time(now);
         if now >= self.next_beat {
             self.next_beat = now + self.config.written.agent.beat.0;
@@ -248,35 +258,6 @@ impl Agent {
         open
     }
 
-    fn tell_troubled_sources(&mut self) {
-        let mut told = Vec::new();
-        for (name, health) in self.sampler.health() {
-            let (times, is_told) = self.troubles.entry(name).or_default();
-            let is_bad = *health != Health::Good;
-            *times = if is_bad == *is_told { 0 } else { times.saturating_add(1) };
-            if *times < TROUBLE_TICKS {
-                continue;
-            }
-            (*times, *is_told) = (0, is_bad);
-            let (why, text) = match health {
-                Health::Good => (0, "answers again".to_owned()),
-                Health::Hung => (NoData::Timeout as u8, "does not answer before its deadline".to_owned()),
-                Health::Failed(error) => (error.why as u8, error.to_string()),
-            };
-            told.push(wire::Trouble {
-                source: cut(name),
-                series: None,
-                verdict: u8::from(is_bad),
-                why,
-                text: cut(&text),
-            });
-        }
-        for trouble in told {
-            log::warn!("source {}: {}", trouble.source, trouble.text);
-            self.push(Kind::Trouble, if trouble.verdict == 0 { 9 } else { 13 }, &trouble);
-        }
-    }
-
     pub(super) fn push<T: serde::Serialize>(&mut self, kind: Kind, severity: u8, body: &T) -> u64 {
         let stamp = clock::stamp();
         self.date(stamp);
@@ -297,7 +278,7 @@ impl Agent {
         }
     }
 
-    fn be_born(&mut self) {
+    pub(super) fn be_born(&mut self) {
         self.born_with = self.pipeline.keys().len();
         let hello = report::hello(self);
         if self.link.up {

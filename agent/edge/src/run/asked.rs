@@ -22,10 +22,12 @@ impl Agent {
             }
             Ask::MaintenanceStart { text, span_ms, pattern } => {
                 self.pipeline.start_maintenance(now, text, span_ms, pattern);
+                self.recording.restart(&self.config);
                 let _gone = request.answer.send(json!({"span_ms": span_ms}));
             }
             Ask::MaintenanceEnd => {
                 let had = self.pipeline.end_maintenance();
+                self.recording.restart(&self.config);
                 let answer =
                     if had { json!({}) } else { json!({"error": "no maintenance was started by hand"}) };
                 let _gone = request.answer.send(answer);

@@ -63,6 +63,7 @@ impl Agent {
     pub(super) async fn close(&mut self) {
         self.outbox.close(clock::mono_ms());
         self.handed.answer(&self.outbox);
+        self.recording.close(&self.pipeline).await;
         self.keeper.settle().await;
         if self.keeper.has_room() {
             let bytes = self.pipeline.save(clock::stamp(), self.boot);

@@ -25,6 +25,7 @@ impl Agent {
         let written = &config.written;
         let sampler =
             Sampler::new(&config.sources, &written.agent.root, config.deadline(), written.agent.tick.0)?;
+        self.load_models(written.model.clone());
         let needs_restart = self.config.differs_beyond_reload(&config);
         self.pipeline.set_windows(config.windows.clone());
         self.pipeline.set_tables(written.series.clone());
@@ -38,10 +39,12 @@ impl Agent {
         self.config.written.forecast = config.written.forecast.clone();
         self.config.written.maintenance = config.written.maintenance.clone();
         self.config.written.series = config.written.series.clone();
+        self.config.written.capsule = config.written.capsule.clone();
+        self.recording.restart(&self.config);
         match needs_restart {
             Some(section) => {
                 anyhow::bail!(
-                    "sources, budget, horizon, decisions and maintenance are reloaded; changes in [{section}] need a restart"
+                    "sources, models, budget, horizon, decisions and maintenance are reloaded; changes in [{section}] need a restart"
                 )
             }
             None => Ok(()),

@@ -20,30 +20,35 @@ use ring::digest;
 use tract_core::internal::{IntoTValue, Tensor, TypedModel};
 use tract_core::model::{TypedSimplePlan, TypedSimpleState};
 
-pub use contract::CONTRACT;
+pub use super::{FORECAST, SCORE};
+pub use contract::RECONSTRUCTION;
 pub use error::ModelError;
 use error::{Result, at_most, engine};
 use proto::ModelProto;
 
 /// Bytes of one file: the weights and as much again for everything else.
-const MAX_FILE_BYTES: u64 = 10 << 20;
+pub const MAX_FILE_BYTES: u64 = 10 << 20;
 const MAX_BATCH: u64 = 16_384;
 /// Not 1: an axis of one window could be squeezed away, which no real batch would show.
 const INSPECT_BATCH: usize = 2;
 
 /// What a model says about itself, and what was found in it.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct ModelInfo {
-    /// The contract it keeps, `forecast/1`.
+    /// The contract it keeps: [`FORECAST`] or [`SCORE`].
     pub contract: String,
-    /// `fieldmouse.name`
+    /// `fieldmouse.name`; may be empty in a [`SCORE`].
     pub name: String,
-    /// `fieldmouse.version`
+    /// `fieldmouse.version`; may be empty in a [`SCORE`].
     pub version: String,
-    /// Values in one window.
+    /// Series that it reads together.
+    pub series: usize,
+    /// Values in one window of one series.
     pub window: usize,
-    /// Levels of the output's columns, ascending.
+    /// Levels of a forecast's columns, ascending; empty in a [`SCORE`].
     pub quantiles: Vec<f32>,
+    /// Shape of one row of the input, and of the output.
+    pub row: (Vec<usize>, Vec<usize>),
     /// Digest of the file.
     pub sha256: [u8; 32],
     /// Length of the file.
@@ -60,11 +65,32 @@ pub struct ModelInfo {
     pub work: u64,
 }
 
+impl ModelInfo {
+    /// Values in one row of the input, and of the output.
+    #[must_use]
+    pub fn values(&self) -> (usize, usize) {
+        (self.row.0.iter().product(), self.row.1.iter().product())
+    }
+
+    /// The output's name, which says what it means.
+    #[must_use]
+    pub fn output(&self) -> &str {
+        self.outputs.first().map_or("", |(name, _)| name)
+    }
+
+    fn shapes(&self, batch: usize) -> (Vec<usize>, Vec<usize>) {
+        let whole = |row: &[usize]| [&[batch], row].concat();
+        (whole(&self.row.0), whole(&self.row.1))
+    }
+}
+
 /// A model that is ready to run on a fixed number of windows.
 #[derive(Debug)]
 pub struct Model {
     info: ModelInfo,
     batch: usize,
+    /// Shape of the input of all rows.
+    shape: Vec<usize>,
     state: TypedSimpleState,
 }
 
@@ -74,10 +100,18 @@ impl Model {
     /// # Errors
     /// When the file does not keep the contract; the sentence says what, where, and what is allowed.
     pub fn inspect(bytes: &[u8]) -> Result<ModelInfo> {
+        Self::inspect_as(bytes, None)
+    }
+
+    /// As [`Model::inspect`], for a file that may say nothing of its contract.
+    ///
+    /// # Errors
+    /// Also when the file names another contract.
+    pub fn inspect_as(bytes: &[u8], contract: Option<&str>) -> Result<ModelInfo> {
         let proto = decode(bytes)?;
-        let fixed = contract::read(&proto)?.inputs;
+        let fixed = contract::read(&proto, contract)?.inputs;
         let batch = fixed.first().and_then(|(_, dims)| dims.first()?.parse().ok());
-        Ok(build(&proto, bytes, batch.unwrap_or(INSPECT_BATCH))?.0)
+        Ok(build(&proto, bytes, contract, batch.unwrap_or(INSPECT_BATCH))?.0)
     }
 
     /// Checks a file and prepares it for runs of `batch` windows.
@@ -85,17 +119,27 @@ impl Model {
     /// # Errors
     /// As [`Model::inspect`], and when the model's batch is fixed to another number.
     pub fn load(bytes: &[u8], batch: usize) -> Result<Self> {
+        Self::load_as(bytes, None, batch)
+    }
+
+    /// As [`Model::load`], for a file that may say nothing of its contract.
+    ///
+    /// # Errors
+    /// Also when the file names another contract.
+    pub fn load_as(bytes: &[u8], contract: Option<&str>, batch: usize) -> Result<Self> {
         let proto = decode(bytes)?;
-        let (info, model) = build(&proto, bytes, batch)?;
+        let (info, model) = build(&proto, bytes, contract, batch)?;
         drop(proto);
         let model = model.into_optimized().map_err(|error| engine("optimizing the graph", &error))?;
         let plan = TypedSimplePlan::new(model);
         let state = plan.and_then(|plan| TypedSimpleState::new(&plan));
         let state = state.map_err(|error| engine("planning the run", &error))?;
-        let mut model = Self { info, batch, state };
+        let shape = info.shapes(batch).0;
+        let mut model = Self { info, batch, shape, state };
         // The first run makes the engine's scratch buffers, and shows that there is a second one.
-        let windows = vec![0.0; batch.saturating_mul(model.info.window)];
-        let mut out = vec![0.0; batch.saturating_mul(model.info.quantiles.len())];
+        let (fed, given) = model.info.values();
+        let windows = vec![0.0; batch.saturating_mul(fed)];
+        let mut out = vec![0.0; batch.saturating_mul(given)];
         model.run(&windows, &mut out)?;
         Ok(model)
     }
@@ -113,9 +157,9 @@ impl Model {
     /// # Errors
     /// When a buffer has the wrong length.
     pub fn run(&mut self, windows: &[f32], out: &mut [f32]) -> Result<()> {
-        let (batch, window, levels) = (self.batch, self.info.window, self.info.quantiles.len());
-        fits("windows", windows.len(), batch, window)?;
-        fits("out", out.len(), batch, levels)?;
+        let (fed, given) = self.info.values();
+        fits("windows", windows.len(), self.batch, fed)?;
+        fits("out", out.len(), self.batch, given)?;
         let done = self.exec(windows, out);
         let reset = self.state.reset_turn();
         done.and(reset.map_err(|error| engine("after a run", &error)))
@@ -123,7 +167,7 @@ impl Model {
 
     fn exec(&mut self, windows: &[f32], out: &mut [f32]) -> Result<()> {
         let failed = |error| engine("running the model", &error);
-        let input = Tensor::from_shape(&[self.batch, self.info.window], windows);
+        let input = Tensor::from_shape(&self.shape, windows);
         let input = input.map_err(failed)?.into_tvalue();
         self.state.set_input(0, input).map_err(failed)?;
         self.state.exec().map_err(failed)?;
@@ -147,20 +191,24 @@ fn decode(bytes: &[u8]) -> Result<ModelProto> {
     ModelProto::decode(bytes).map_err(|error| ModelError::Malformed { what: error.to_string(), at: 0 })
 }
 
-fn build(proto: &ModelProto, bytes: &[u8], batch: usize) -> Result<(ModelInfo, TypedModel)> {
-    let mut info = contract::read(proto)?;
+fn build(
+    proto: &ModelProto,
+    bytes: &[u8],
+    contract: Option<&str>,
+    batch: usize,
+) -> Result<(ModelInfo, TypedModel)> {
+    let mut info = contract::read(proto, contract)?;
     at_most("the run", "batch", batch as u64, MAX_BATCH)?;
     contract::check_batch(&info, batch)?;
-    let input = (contract::INPUT, vec![batch, info.window]);
-    let output = (contract::OUTPUT, vec![batch, info.quantiles.len()]);
+    let (fed, given) = info.shapes(batch);
+    let input = (contract::INPUT, fed);
+    let output = (info.output().to_owned(), given);
     let graph = proto.graph.as_ref();
     let graph = graph.ok_or_else(|| error::refused("the model", "no graph", "one graph"))?;
-    let built = graph::build(graph, info.opset, &[input], &[output]);
+    let built = graph::build(graph, info.opset, std::slice::from_ref(&input), (&output.0, &output.1));
     #[cfg(feature = "full-onnx")]
     let built = match built {
-        Err(ModelError::Operator { .. }) => {
-            full::build(bytes, graph, [batch, info.window], [batch, info.quantiles.len()])
-        }
+        Err(ModelError::Operator { .. }) => full::build(bytes, graph, &input.1, (&output.0, &output.1)),
         built => built,
     };
     let built = built?;

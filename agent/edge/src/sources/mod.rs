@@ -145,6 +145,9 @@ sources![host, filesystem, process, hwmon, thermal, power_supply, flash, certifi
 #[cfg(test)]
 pub(crate) use process::parse as parse_stat;
 pub(crate) use process::{Scanner, Stat};
+#[cfg(feature = "onnx")]
+pub(crate) use text::label;
+pub(crate) use text::matches_any;
 
 pub mod machine;
 mod places;

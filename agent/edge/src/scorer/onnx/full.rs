@@ -15,8 +15,8 @@ use super::proto::GraphProto;
 pub(super) fn build(
     bytes: &[u8],
     graph: &GraphProto,
-    input: [usize; 2],
-    output: [usize; 2],
+    input: &[usize],
+    output: (&str, &[usize]),
 ) -> Result<Built> {
     let failed = |error| engine("reading the model with every operator", &error);
     let fact = InferenceFact::dt_shape(f32::datum_type(), input);
@@ -24,9 +24,9 @@ pub(super) fn build(
     let model = model.and_then(|model| model.with_input_fact(0, fact)).map_err(failed)?;
     let model: TypedModel = model.into_typed().map_err(failed)?;
     let found = model.output_fact(0).map_err(failed)?;
-    if found.shape.as_concrete() != Some(output.as_slice()) {
+    if found.shape.as_concrete() != Some(output.1) {
         let what = format!("the computed shape is {:?}", found.shape);
-        return Err(refused("output `quantiles`", what, format!("{output:?}")));
+        return Err(refused(format!("output `{}`", output.0), what, format!("{:?}", output.1)));
     }
     let mut ops: Vec<_> = graph.node.iter().map(|node| node.op_type.clone()).collect();
     ops.sort_unstable();

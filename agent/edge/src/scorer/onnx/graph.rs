@@ -48,7 +48,7 @@ pub(super) fn build(
     graph: &GraphProto,
     opset: i64,
     inputs: &[(&str, Vec<usize>)],
-    outputs: &[(&str, Vec<usize>)],
+    output: (&str, &[usize]),
 ) -> Result<Built> {
     at_most("the graph", "number of nodes", graph.node.len() as u64, MAX_NODES)?;
     let mut builder = Builder {
@@ -85,7 +85,7 @@ pub(super) fn build(
             names.push(proto.op_type.clone());
         }
     }
-    builder.select(outputs)?;
+    builder.select(output)?;
     names.sort_unstable();
     Ok(Built { model: builder.model, ops: names, work: builder.work })
 }
@@ -99,21 +99,18 @@ impl Builder {
         Ok(())
     }
 
-    fn select(&mut self, outputs: &[(&str, Vec<usize>)]) -> Result<()> {
-        let mut outlets = Vec::new();
-        for (name, shape) in outputs {
-            let place = format!("output `{name}`");
-            let Some(value) = self.values.get(*name).cloned() else {
-                return Err(refused(&place, "no node writes it", "an output that is computed"));
-            };
-            let found = self.shape(&value, &place)?;
-            if found != *shape {
-                let what = format!("the computed shape is {found:?}");
-                return Err(refused(&place, what, format!("{shape:?}")));
-            }
-            outlets.push(self.outlet(&value, &place)?);
+    fn select(&mut self, (name, shape): (&str, &[usize])) -> Result<()> {
+        let place = format!("output `{name}`");
+        let Some(value) = self.values.get(name).cloned() else {
+            return Err(refused(&place, "no node writes it", "an output that is computed"));
+        };
+        let found = self.shape(&value, &place)?;
+        if found != shape {
+            let what = format!("the computed shape is {found:?}");
+            return Err(refused(&place, what, format!("{shape:?}")));
         }
-        let selected = self.model.select_output_outlets(&outlets);
+        let outlet = self.outlet(&value, &place)?;
+        let selected = self.model.select_output_outlets(&[outlet]);
         selected.map_err(|error| engine("selecting the outputs", &error))
     }
 
