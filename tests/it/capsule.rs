@@ -36,7 +36,7 @@ fn the_readings_around_an_episode_outlive_the_agent_and_give_its_scores() {
         write(dir.path(), turn, far);
         pause(Duration::from_millis(50));
     };
-    while agent.status()["ticks"].as_u64() < Some(80) {
+    while agent.status()["ticks"].as_u64() < Some(300) {
         (0..10).for_each(|_| sensor(false));
     }
     assert_eq!(agent.status()["capsules"]["count"], 0);

@@ -147,7 +147,7 @@ impl Joint {
             return 1.0;
         }
         let dims = n.min(DIMS);
-        if self.dims != dims || self.ticks % REFRESH == 0 {
+        if self.dims != dims || self.ticks.is_multiple_of(REFRESH) {
             self.dims = dims;
             self.refresh();
         }

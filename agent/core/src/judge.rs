@@ -4,15 +4,17 @@
 //! series has been over the last minutes (the baseline), and is it far from what the model predicted from the last
 //! 64 readings? The rarer answer counts.
 
+mod appraisal;
+
 use serde::{Deserialize, Serialize};
 
+pub use appraisal::{SHORTEST_MS, Tick};
+
 use crate::baseline::Baseline;
-use crate::joint::Part;
 use crate::metric::{Metric, Role};
 use crate::novelty::Novelty;
 use crate::quality::{Checked, Quality, Verdict};
 use crate::rules::{Direction, Overrides};
-use crate::season::Hour;
 use crate::series::{Millis, Reading};
 use crate::surprise::{Evidence, Tail, Threshold};
 use crate::usual::Usual;
@@ -29,11 +31,6 @@ const HALF_CONFIDENT: f32 = 120.0;
 const ADOPT: u32 = 1800;
 /// The floor is so many robust scales wide: a deviation of the floor's size is notable, not yet alarming.
 const FLOOR_SCALES: f32 = 8.0;
-
-/// What has been novel for so long is not any more.
-const ADOPT_MS: Millis = 1_800_000;
-/// What lasts less is not looked at in a series that nobody described.
-pub const SHORTEST_MS: f32 = 5000.0;
 
 /// A series beyond its limit is at least so anomalous: half-way from the threshold to certainty.
 const LIMIT_SCORE: f32 = 0.75;
@@ -78,21 +75,6 @@ pub struct Series {
     beyond: Option<(Millis, f32)>,
     /// What is thought now.
     pub now: Judgement,
-}
-
-/// What is the same for all series at one tick.
-#[derive(Debug, Clone, Copy)]
-pub struct Tick {
-    /// The monotonic clock.
-    pub now: Millis,
-    /// The time of day, if a clock knows.
-    pub hour: Option<Hour>,
-    /// Since the last tick, in milliseconds.
-    pub passed: f32,
-    /// Milliseconds between ticks.
-    pub every: f32,
-    /// Novelty from which on a series that nobody described is held to be anomalous.
-    pub novel: f32,
 }
 
 /// What the model expects of the next reading, in measured units.
@@ -298,57 +280,6 @@ impl Series {
         self.from_model.forget();
         (self.hot_for, self.rising_since, self.beyond) = (0, None, None);
         self.now = Judgement::default();
-    }
-
-    /// Asks what the last reading means beside the long past, and judges by it what nobody described.
-    pub fn appraise(&mut self, metric: &Metric, rules: &Rules, tick: &Tick) {
-        let Some(x) = self.window.last().filter(|_| self.fresh) else { return };
-        let floor = rules.overrides.floor_at(metric, self.baseline.median);
-        let direction = rules.overrides.direction;
-        let least = floor / FLOOR_SCALES;
-        let worth = |difference, scale| deviation(metric, direction, difference, scale, floor);
-        self.usual.ask(x, tick.hour, least, self.foretold, worth);
-        if is_undescribed(metric, rules) {
-            self.judge_novelty(tick, [1.0, -1.0].map(|sign| direction.counts(metric, sign)));
-        }
-    }
-
-    fn judge_novelty(&mut self, tick: &Tick, counts: [bool; 2]) {
-        let (place, scale) = self.usual.place(tick.hour, 0.0);
-        let shortest = libm::ceilf(SHORTEST_MS / tick.every.max(1.0)) as usize;
-        let novelty = self.novelty.follow(&self.window, place, self.usual.floor(), shortest, counts);
-        let lasts = |since: &Millis| self.novelty.is_away && tick.now.saturating_sub(*since) < ADOPT_MS;
-        self.novel_since = self.novel_since.filter(lasts);
-        if novelty >= tick.novel {
-            self.novel_since.get_or_insert(tick.now);
-        }
-        let now = &mut self.now;
-        now.deviation = self.window.last().map_or(0.0, |x| (x - place) / scale);
-        now.score = now.score.max(novelty / (novelty + tick.novel));
-        if self.novel_since.is_some() {
-            (now.hot, now.warm) = (true, true);
-            now.since = now.since.or(self.novel_since);
-        }
-    }
-
-    /// Held to be anomalous since then, on the word of the whole device.
-    pub fn answer_for_device(&mut self, since: Millis) {
-        self.now.hot = true;
-        self.now.warm = true;
-        self.now.since = self.now.since.or(Some(since));
-    }
-
-    /// What the series says of the device.
-    #[must_use]
-    pub fn part(&self) -> Part {
-        Part { answers: self.usual.answers, is_switch: self.usual.is_switch() }
-    }
-
-    /// Learns the last reading in proportion to how plausible the whole device was.
-    pub fn settle(&mut self, tick: &Tick, plausible: f32) {
-        if core::mem::take(&mut self.fresh) {
-            self.usual.learn(plausible, tick.hour, tick.passed / 3_600_000.0);
-        }
     }
 
     /// Writes the model's input for the next reading. None before there is anything to go by.

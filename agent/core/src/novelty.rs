@@ -22,6 +22,8 @@ const MOST: f32 = 10.0;
 const HEIGHTS: usize = 12;
 /// Half of an excursion is forgotten after so many readings.
 const HALF_LIFE: f32 = 3000.0;
+/// One excursion, in the units in which they are kept.
+const ONE: u16 = 1024;
 /// Readings below, after which an excursion is over.
 const OVER: u8 = 6;
 /// It is told again when it has risen by this factor.
@@ -31,16 +33,16 @@ const WARM_UP: u32 = 100;
 const SETTLED: u32 = 60;
 /// What is learnt of a measure lies at most so many scales away.
 const DRAWN_IN: f32 = 5.0;
-/// Of so many readings only the most novel counts: the rest is the same event.
-const APART: u32 = 60;
+/// Of three times so many readings only the most novel counts: the rest is the same event.
+const APART: u32 = 20;
 /// Readings that count; older ones fade.
 const MEMORY: f32 = 2e5;
 
 /// One direction of one measure.
 #[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 struct Direction {
-    /// Sixteenths of excursions of each height.
-    past: [u8; HEIGHTS],
+    /// Excursions of each height, in units of [`ONE`].
+    past: [u16; HEIGHTS],
     /// Height of the excursion that goes on; zero if there is none.
     height: f32,
     told: f32,
@@ -54,9 +56,8 @@ pub struct Novelty {
     roughness: [f32; 2],
     directions: [[Direction; 2]; MEASURES],
     readings: u32,
-    /// The highest of the last readings, and how long ago.
-    peak: f32,
-    since_peak: u32,
+    /// The most novel of the last readings, twenty by twenty, the latest last.
+    peaks: [f32; 3],
     /// Whether it is away from its place.
     pub is_away: bool,
 }
@@ -65,7 +66,7 @@ impl Direction {
     /// How many excursions at least as high as this there were lately.
     fn known(&self, height: f32) -> f32 {
         let from = libm::ceilf(bin(height) - 0.5).max(0.0) as usize;
-        self.past[from.min(HEIGHTS)..].iter().map(|n| f32::from(*n)).sum::<f32>() / 16.0
+        self.past[from.min(HEIGHTS)..].iter().map(|n| f32::from(*n)).sum::<f32>() / f32::from(ONE)
     }
 
     /// Follows a deviation in this direction; returns what is new about it.
@@ -84,7 +85,7 @@ impl Direction {
             self.below += 1;
             if self.below >= OVER {
                 let i = (bin(self.height) + 0.5) as usize;
-                self.past[i.min(HEIGHTS - 1)] = self.past[i.min(HEIGHTS - 1)].saturating_add(16);
+                self.past[i.min(HEIGHTS - 1)] = self.past[i.min(HEIGHTS - 1)].saturating_add(ONE);
                 self.height = 0.0;
             }
         }
@@ -93,7 +94,7 @@ impl Direction {
 
     fn forget(&mut self, keep: f32) {
         for n in &mut self.past {
-            *n = (f32::from(*n) * keep + 0.5) as u8;
+            *n = (f32::from(*n) * keep) as u16;
         }
     }
 }
@@ -151,19 +152,19 @@ impl Novelty {
             self.variance[i] += rate * (near * near - self.variance[i]);
         }
         // Rounding would keep small counts for ever if they faded at every reading.
-        if self.readings % 128 == 0 {
+        if self.readings.is_multiple_of(128) {
             let keep = libm::exp2f(-128.0 / HALF_LIFE);
             self.directions.iter_mut().flatten().for_each(|d| d.forget(keep));
         }
         if self.readings <= WARM_UP {
             return 0.0;
         }
-        self.since_peak = self.since_peak.saturating_add(1);
-        if novelty > self.peak || (self.since_peak > APART && novelty > 0.0) {
-            (self.peak, self.since_peak) = (novelty, 0);
-            return novelty;
+        let highest = self.peaks.iter().copied().fold(0.0, f32::max);
+        if self.readings.is_multiple_of(APART) {
+            self.peaks = [self.peaks[1], self.peaks[2], 0.0];
         }
-        0.0
+        self.peaks[2] = self.peaks[2].max(novelty);
+        if novelty > highest { novelty } else { 0.0 }
     }
 }
 

@@ -99,6 +99,7 @@ impl Device {
             self.recorder.before(now, &self.pipeline);
             let stamp = Stamp { mono_ms: now, wall_ms: Some(1_700_000_000_000 + now), clock: 2 };
             self.pipeline.follow_calendar(stamp, &mut outputs);
+            self.pipeline.set_wall(stamp.wall_ms);
             self.pipeline.tick(now, &readings, &mut outputs);
             let here = Here { config: &self.config, stamp };
             match self.recorder.after(&readings, &self.pipeline, &outputs, &here) {

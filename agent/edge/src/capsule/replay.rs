@@ -85,6 +85,7 @@ pub fn run(
             }
             outputs.clear();
             pipeline.follow_calendar(Stamp { wall_ms: tick.wall_ms, ..recorder::at(tick.now) }, &mut outputs);
+            pipeline.set_wall(tick.wall_ms);
             pipeline.tick(tick.now, &tick.readings, &mut outputs);
             if compared.replayed == 0 {
                 let refused = pipeline.standing().refused;

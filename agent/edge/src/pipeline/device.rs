@@ -1,12 +1,13 @@
 //! The device as a whole: what its series say together, and what may be learnt from this tick.
 
 use fieldmouse_core::joint::{Joint, STRANGE};
-use fieldmouse_core::judge::{self, Tick};
+use fieldmouse_core::judge::{self, Rules, Series, Tick};
 use fieldmouse_core::metric::Role;
 use fieldmouse_core::season::Hour;
-use fieldmouse_core::series::Millis;
+use fieldmouse_core::series::{Millis, SeriesKey};
 
 use super::Pipeline;
+use crate::budget::Budget;
 
 /// Energy that counts for half, where only the order matters.
 const HALF: f32 = 30.0;
@@ -15,6 +16,11 @@ const HALF: f32 = 30.0;
 const NOVEL: f32 = 2.3;
 /// By which share of that it rises with the logarithm of the number of series, each of which may raise one.
 const CROWD: f32 = 0.7;
+
+/// How both thresholds follow another budget, for each e-fold of it; measured on recordings.
+const NOVEL_BY_BUDGET: f32 = 0.6;
+const LOUD_BY_BUDGET: f32 = 1.3;
+const WEEK_MS: f32 = 7.0 * 86_400e3;
 
 /// Surprise of all series together from which on an episode opens.
 const LOUD: f32 = 6.0;
@@ -66,29 +72,34 @@ impl Pipeline {
 
     /// Compares all series with their long past, together, and learns what is plausible.
     pub(super) fn appraise(&mut self, now: Millis, passed: Millis) {
+        self.device.voices = heard(&self.keys, &self.series, &self.rules).count();
         let tick = Tick {
             now,
             hour: self.device.hour,
             passed: passed as f32,
             every: self.tick_ms as f32,
-            novel: NOVEL * (1.0 + CROWD * (self.device.voices.max(1) as f32).ln()),
+            novel: (NOVEL - NOVEL_BY_BUDGET * self.generous()).max(1.0)
+                * (1.0 + CROWD * (self.device.voices.max(1) as f32).ln()),
         };
         for ((s, key), rules) in self.series.iter_mut().zip(&self.keys).zip(&self.rules) {
             s.appraise(key.metric(), rules, &tick);
         }
-        let Device { joint, voices, .. } = &mut self.device;
-        let all = self.keys.iter().zip(&self.series).zip(&self.rules);
-        let heard =
-            all.filter(|((key, _), rules)| key.metric().role == Role::Headline && !rules.overrides.quiet);
-        *voices = heard.clone().count();
-        let plausible = joint.step(tick.passed, heard.map(|((_, s), _)| s.part()));
+        let speaking = heard(&self.keys, &self.series, &self.rules);
+        let plausible = self.device.joint.step(tick.passed, speaking.map(|(_, s)| s.part()));
         self.series.iter_mut().for_each(|s| s.settle(&tick, plausible));
         self.answer_together(now);
+    }
+
+    /// By how much the budget is larger than one false alarm a week, as a logarithm.
+    fn generous(&self) -> f32 {
+        let Budget { alarms, period_ms } = self.budget;
+        (alarms * WEEK_MS / period_ms).max(1e-3).ln()
     }
 
     /// What all series say together is told as an anomaly of the one that is farthest off. Series that somebody
     /// described answer for themselves: of them it is known which changes matter.
     fn answer_together(&mut self, now: Millis) {
+        let loud = (LOUD - LOUD_BY_BUDGET * self.generous()).max(STRANGE);
         let Device { joint, voices, since, lead, .. } = &mut self.device;
         if *voices < 2 || joint.surprise < STRANGE {
             (*since, *lead) = (None, None);
@@ -96,17 +107,25 @@ impl Pipeline {
         }
         let onset = *since.get_or_insert(now);
         let lasted = now.saturating_sub(onset) + self.tick_ms;
-        if lead.is_none() && joint.surprise >= LOUD && lasted as f32 >= judge::SHORTEST_MS {
-            let off = |i: &usize| self.series[*i].part().answers.farthest();
-            let is_free = |i: &usize| {
-                let (metric, rules) = (self.keys[*i].metric(), &self.rules[*i]);
-                let is_heard = metric.role == Role::Headline && !rules.overrides.quiet;
-                is_heard && judge::is_undescribed(metric, rules)
-            };
-            *lead = (0..self.series.len()).filter(is_free).max_by(|a, b| off(a).total_cmp(&off(b)));
+        if lead.is_none() && joint.surprise >= loud && lasted as f32 >= judge::SHORTEST_MS {
+            let free = heard(&self.keys, &self.series, &self.rules)
+                .filter(|(i, _)| judge::is_undescribed(self.keys[*i].metric(), &self.rules[*i]));
+            let off = |s: &Series| s.part().answers.farthest();
+            let farthest = free.max_by(|(_, a), (_, b)| off(a).total_cmp(&off(b))).map(|(i, _)| i);
+            self.device.lead = farthest;
         }
-        if let Some(lead) = *lead {
+        if let Some(lead) = self.device.lead {
             self.series[lead].answer_for_device(onset);
         }
     }
+}
+
+/// The series that speak for the device, with their indices: headlines that somebody listens to.
+fn heard<'a>(
+    keys: &'a [SeriesKey],
+    series: &'a [Series],
+    rules: &'a [Rules],
+) -> impl Iterator<Item = (usize, &'a Series)> {
+    let is_heard = move |i: &usize| keys[*i].metric().role == Role::Headline && !rules[*i].overrides.quiet;
+    (0..series.len()).filter(is_heard).map(|i| (i, &series[i]))
 }

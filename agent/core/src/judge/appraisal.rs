@@ -1,0 +1,80 @@
+//! The second look at a series: beside its long past, and as a part of the device.
+
+use super::{FLOOR_SCALES, Rules, Series, deviation, is_undescribed};
+use crate::joint::Part;
+use crate::metric::Metric;
+use crate::season::Hour;
+use crate::series::Millis;
+
+/// What has been novel for so long is not any more.
+const ADOPT_MS: Millis = 1_800_000;
+/// What lasts less is not looked at in a series that nobody described.
+pub const SHORTEST_MS: f32 = 5000.0;
+
+/// What is the same for all series at one tick.
+#[derive(Debug, Clone, Copy)]
+pub struct Tick {
+    /// The monotonic clock.
+    pub now: Millis,
+    /// The time of day, if a clock knows.
+    pub hour: Option<Hour>,
+    /// Since the last tick, in milliseconds.
+    pub passed: f32,
+    /// Milliseconds between ticks.
+    pub every: f32,
+    /// Novelty from which on a series that nobody described is held to be anomalous.
+    pub novel: f32,
+}
+
+impl Series {
+    /// Asks what the last reading means beside the long past, and judges by it what nobody described.
+    pub fn appraise(&mut self, metric: &Metric, rules: &Rules, tick: &Tick) {
+        let Some(x) = self.window.last().filter(|_| self.fresh) else { return };
+        let floor = rules.overrides.floor_at(metric, self.baseline.median);
+        let direction = rules.overrides.direction;
+        let least = floor / FLOOR_SCALES;
+        let worth = |difference, scale| deviation(metric, direction, difference, scale, floor);
+        self.usual.ask(x, tick.hour, least, self.foretold, worth);
+        if is_undescribed(metric, rules) {
+            self.judge_novelty(tick, [1.0, -1.0].map(|sign| direction.counts(metric, sign)));
+        }
+    }
+
+    fn judge_novelty(&mut self, tick: &Tick, counts: [bool; 2]) {
+        let (place, scale) = self.usual.place(tick.hour, 0.0);
+        let shortest = libm::ceilf(SHORTEST_MS / tick.every.max(1.0)) as usize;
+        let novelty = self.novelty.follow(&self.window, place, self.usual.floor(), shortest, counts);
+        let lasts = |since: &Millis| self.novelty.is_away && tick.now.saturating_sub(*since) < ADOPT_MS;
+        self.novel_since = self.novel_since.filter(lasts);
+        if novelty >= tick.novel {
+            self.novel_since.get_or_insert(tick.now);
+        }
+        let now = &mut self.now;
+        now.deviation = self.window.last().map_or(0.0, |x| (x - place) / scale);
+        now.score = now.score.max(novelty / (novelty + tick.novel));
+        if self.novel_since.is_some() {
+            (now.hot, now.warm) = (true, true);
+            now.since = now.since.or(self.novel_since);
+        }
+    }
+
+    /// Held to be anomalous since then, on the word of the whole device.
+    pub fn answer_for_device(&mut self, since: Millis) {
+        self.now.hot = true;
+        self.now.warm = true;
+        self.now.since = self.now.since.or(Some(since));
+    }
+
+    /// What the series says of the device.
+    #[must_use]
+    pub fn part(&self) -> Part {
+        Part { answers: self.usual.answers, is_switch: self.usual.is_switch() }
+    }
+
+    /// Learns the last reading in proportion to how plausible the whole device was.
+    pub fn settle(&mut self, tick: &Tick, plausible: f32) {
+        if core::mem::take(&mut self.fresh) {
+            self.usual.learn(plausible, tick.hour, tick.passed / 3_600_000.0);
+        }
+    }
+}
