@@ -165,10 +165,14 @@ fn what_joint_models_said_stands_in_the_capsule() {
 }
 
 #[test]
-fn another_model_or_a_changed_reading_shows() {
+fn another_threshold_or_a_changed_reading_shows() {
     let file = check(shipped, NEVER, 350);
-    let (_, compared) = replayed(&file, Models::of(None));
-    assert!(!compared.is_identical(), "{compared:?}");
+    // Another threshold is another score, wherever there is evidence.
+    let often = Budget { alarms: 100.0, ..Budget::default() };
+    let mut pipeline = Pipeline::new(often, None, 1);
+    pipeline.set_models(shipped());
+    let compared = replay::run(&Capsule::read(&file).unwrap(), pipeline, &mut None, |_, _| Ok(())).unwrap();
+    assert!(!compared.is_identical() && compared.worst > 0.0, "{compared:?}");
     let mut capsule = Capsule::read(&file).unwrap();
     let from = capsule.state.0;
     let block = capsule.blocks.iter_mut().find(|b| b.first >= from).unwrap();
