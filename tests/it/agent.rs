@@ -45,6 +45,8 @@ fn it_comes_speaks_and_leaves() {
     assert!(series.iter().any(|s| s == "system.memory.utilization"), "{series:?}");
     let (_, beat) = early.wait(LIMIT, "beat", "a beat", |e| e["kind"] == "beat");
     assert!(beat["body"]["series"].as_u64().unwrap() > 0);
+    let alarms = &beat["body"]["alarms"];
+    assert_eq!((alarms["budget"].as_f64(), alarms["period_s"].as_u64()), (Some(1.0), Some(604_800)));
     assert_eq!(beat["epoch"], online["epoch"]);
 
     agent.event("deployment", "web 2.4.1 is out");

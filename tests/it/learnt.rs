@@ -6,12 +6,15 @@ use std::path::Path;
 use fieldmouse::budget::Budget;
 use fieldmouse::clock::Stamp;
 use fieldmouse::learnt::Learnt;
-use fieldmouse::pipeline::{Output, Pipeline};
+use fieldmouse::learnt::keeper::{File, Keeper};
+use fieldmouse::pipeline::{Output, Pipeline, Realised};
 use fieldmouse::scorer::{Forecaster, SHIPPED};
 use fieldmouse_core::metric;
 use fieldmouse_core::series::{NoData, Reading, SeriesKey};
 use fieldmouse_tests::free_port;
 use fieldmouse_tests::program::{Agent, fieldmouse};
+use fieldmouse_tests::sim::disk::{Fault, Files, Ram};
+use fieldmouse_tests::sim::rng::Rng;
 use rustix::process::Signal;
 
 const SECOND: u64 = 1000;
@@ -62,23 +65,26 @@ fn the_next_sample_gets_the_same_score() {
     let mut whole = pipeline();
     let (mut expected, mut kept) = (Vec::new(), Vec::new());
     for (from, to) in cuts.into_iter().zip(cuts.into_iter().skip(1).chain([800])) {
-        kept.push((from, whole.save(at(up(from) - SECOND, from.saturating_sub(1)), 7)));
+        let bytes = whole.save(at(up(from) - SECOND, from.saturating_sub(1)), 7);
+        kept.push((from, bytes, whole.realised()));
         expected.extend(run(&mut whole, up, from, to));
     }
-    let check = |cut: u64, bytes: &[u8], boot: u128, mono: &dyn Fn(u64) -> u64| {
-        let mut second = pipeline();
+    let check = |(cut, bytes, realised): &(u64, Vec<u8>, Realised), boot: u128, mono: &dyn Fn(u64) -> u64| {
+        let (mut second, cut) = (pipeline(), *cut);
         second.restore(Learnt::read(bytes), at(mono(cut), cut), boot);
+        assert_eq!(second.realised(), *realised);
         let got = run(&mut second, mono, cut, (cut + 80).min(800));
         for (t, got) in (cut..).zip(got) {
             assert_eq!(got, expected[t as usize], "cut at {cut}, boot {boot}");
         }
         assert_eq!(second.standing().restored, 3);
     };
-    for (cut, bytes) in kept.iter().skip(1) {
+    for kept in kept.iter().skip(1) {
         // By the boot's own clock, and by the wall clock in another boot.
-        check(*cut, bytes, 7, &up);
-        check(*cut, bytes, 8, &|t| SECOND * (3 + t - cut));
+        check(kept, 7, &up);
+        check(kept, 8, &|t| SECOND * (3 + t - kept.0));
     }
+    assert_eq!(whole.realised().opened, 1);
 }
 
 /// Runs 600 s, keeps, is away, and comes back to readings like those of before; returns the words told.
@@ -161,6 +167,113 @@ fn replay_goes_on_where_another_ended() {
     std::fs::write(dir.path().join("words"), "no state").unwrap();
     let ran = fieldmouse(dir.path(), &["replay", "second.csv", "--state-in", "words"]);
     assert_eq!((ran.code, ran.err.contains("words: no state of Fieldmouse")), (1, true), "{}", ran.err);
+}
+
+/// Seconds learnt by what stands on a disk; none if there is nothing. Damage is a failure.
+fn kept_on(files: Files) -> Option<u64> {
+    let (keeper, learnt) = Keeper::open(Box::new(Ram::of(files)), Some(1 << 20), 0);
+    assert_eq!((learnt.refused.damaged, keeper.state.trouble), (0, None));
+    learnt.moment.map(|m| m.at / SECOND)
+}
+
+fn block_on<T>(work: impl Future<Output = T>) -> T {
+    fieldmouse::once::runtime().unwrap().block_on(work)
+}
+
+async fn keep(keeper: &mut Keeper, pipeline: &Pipeline, second: u64, file: File) {
+    let stamp = Stamp { mono_ms: second * SECOND, wall_ms: None, clock: 0 };
+    let bytes = match file {
+        File::Series => pipeline.save(stamp, 7),
+        File::Device => pipeline.save_device(stamp, 7),
+    };
+    keeper.write(stamp.mono_ms, file, bytes, 0);
+    keeper.settle().await;
+}
+
+#[test]
+fn a_power_cut_leaves_the_old_or_the_new() {
+    const SEED: u64 = 20_261_122;
+    let mut pipeline = Pipeline::new(Budget::default(), None, 1);
+    run(&mut pipeline, |t| SECOND * t, 0, 100);
+    let (disk, mut rng) = (Ram::default(), Rng::new(SEED));
+    disk.record();
+    let mut durable = Vec::new();
+    let mut changes = Vec::new();
+    block_on(async {
+        let (mut keeper, _) = Keeper::open(Box::new(disk.clone()), Some(1 << 20), 0);
+        for (second, file) in
+            [(100, File::Series), (200, File::Device), (300, File::Series), (400, File::Series)]
+        {
+            keep(&mut keeper, &pipeline, second, file).await;
+            assert_eq!(keeper.state.trouble, None);
+            changes.extend(disk.changes());
+            durable.push((changes.len(), second));
+        }
+    });
+    let (mut files, mut cuts) = (Files::default(), 0);
+    for (done, change) in (1..).zip(&changes) {
+        files.apply(change);
+        let old = durable.iter().rfind(|(at, _)| *at <= done).map(|(_, second)| *second);
+        let new = durable.iter().find(|(at, _)| *at > done).map(|(_, second)| *second);
+        for _ in 0..50 {
+            let kept = kept_on(files.cut(&mut rng));
+            assert!(kept == old || kept == new, "{kept:?} after change {done}, seed {SEED}");
+            cuts += 1;
+        }
+    }
+    println!("learnt.power_cuts {cuts} cuts, seed {SEED}");
+}
+
+#[test]
+fn a_failing_disk_keeps_the_old_and_is_said() {
+    let mut pipeline = Pipeline::new(Budget::default(), None, 1);
+    run(&mut pipeline, |t| SECOND * t, 0, 100);
+    let (mut tried, mut said) = (0, 0);
+    for fault in [Fault::Eio, Fault::LostPages, Fault::ReadOnly, Fault::Full] {
+        for call in 0..4 {
+            let disk = Ram::default();
+            block_on(async {
+                let (mut keeper, _) = Keeper::open(Box::new(disk.clone()), Some(1 << 20), 0);
+                keep(&mut keeper, &pipeline, 100, File::Series).await;
+                disk.set(|faults, calls| faults.fail = Some((calls + 1 + call, 1, fault)));
+                keep(&mut keeper, &pipeline, 200, File::Series).await;
+                let kept = kept_on(disk.files());
+                match keeper.state.trouble.clone() {
+                    // Not every call meets every fault: what is not said was kept.
+                    None => assert_eq!(kept, Some(200), "{fault:?} at {call}"),
+                    Some(trouble) => {
+                        assert!(trouble.starts_with("series: cannot be written: "), "{trouble}");
+                        // Of the name alone nobody knows; the bytes behind either are whole.
+                        let whole = kept == Some(100) || (call == 3 && kept == Some(200));
+                        assert!(whole, "{fault:?} at {call}: {kept:?}");
+                        said += 1;
+                    }
+                }
+                keep(&mut keeper, &pipeline, 300, File::Series).await;
+                assert_eq!((keeper.state.trouble.clone(), kept_on(disk.files())), (None, Some(300)));
+                tried += 1;
+            });
+        }
+    }
+    assert!(said >= 12, "{said}");
+    println!("learnt.disk_faults {tried} faults, {said} said");
+}
+
+#[test]
+fn a_killed_agent_goes_on_from_memory_that_outlives_it() {
+    let dir = tempfile::tempdir_in("/dev/shm").unwrap();
+    assert!(fieldmouse::disk::is_memory(dir.path()), "/dev/shm is no tmpfs: mount -t tmpfs tmpfs /dev/shm");
+    let mut agent = start(dir.path());
+    agent.until("learning", |s| s["learnt"]["confident"].as_u64() > Some(20));
+    let file = dir.path().join("learnt/series");
+    let before = std::fs::read(&file).unwrap();
+    agent.until("what is learnt now to be kept", |_| std::fs::read(&file).unwrap() != before);
+    agent.run.signal(Signal::KILL);
+    assert_eq!(agent.run.ended().code(), None);
+    assert!(!dir.path().join("state/learnt/series").exists(), "nothing was worth a write of flash yet");
+    let s = start(dir.path()).status();
+    assert!(s["learnt"]["confident"].as_u64() > Some(20), "{}", s["learnt"]);
+    assert_eq!(s["learnt"]["restored"], s["learnt"]["series"], "{}", s["learnt"]);
 }
 
 fn start(dir: &Path) -> Agent {

@@ -7,8 +7,8 @@ use fieldmouse::decode;
 use fieldmouse_core::metric;
 use fieldmouse_core::series::{SeriesKey, cut};
 use fieldmouse_core::wire::{
-    self, Ack, AckFrom, Beat, Birth, ClockSet, Contributor, Culprit, Episode, Fact, Head, Item, Kind, Loss,
-    Spark, Status, Trouble, loss, phase, state,
+    self, Ack, AckFrom, Alarms, Beat, Birth, ClockSet, Contributor, Culprit, Episode, Fact, Head, Item, Kind,
+    Loss, Spark, Status, Trouble, loss, phase, state,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -77,6 +77,9 @@ fn birth() -> Birth {
         series: 2,
     }
 }
+
+const ALARMS: Alarms =
+    Alarms { budget: 1.0, period_s: 604_800, opened: 3, observed_s: 2_627_633, confident: 200 };
 
 fn beat() -> Beat {
     Beat {
@@ -203,6 +206,17 @@ fn a_birth_names_its_series() {
     assert_eq!(decode::hex(&body), decode::hex(&[bytes_of(&birth()), hex(golden)].concat()));
     let (read, named) = wire::read_birth(&body).unwrap();
     assert_eq!((read, named.collect::<Vec<_>>()), (birth(), series.to_vec()));
+}
+
+#[test]
+fn a_beat_of_revision_2_is_one_of_revision_1_and_more() {
+    check(&ALARMS, "0000803f80f52403b1b0a001c801");
+    let old = bytes_of(&beat());
+    let new = [old.clone(), bytes_of(&ALARMS)].concat();
+    assert_eq!(wire::read_beat(1, &old), Ok((beat(), None)));
+    assert_eq!(wire::read_beat(2, &new), Ok((beat(), Some(ALARMS))));
+    assert_eq!(wire::read_beat(2, &old), Err(wire::DecodeError::Body));
+    assert_eq!(wire::read_body::<Beat>(&new), Ok(beat()), "an old collector reads a new agent");
 }
 
 #[test]

@@ -15,7 +15,7 @@ use crate::metric::Group;
 use crate::series::{Millis, SeriesKey};
 use crate::wire::{self, phase};
 
-use open::{Open, bit, rank, severity};
+use open::{MEMBERS, Open, bit, rank, severity};
 
 /// Episodes open at once; a fifth cause joins the oldest.
 const OPEN: usize = 4;
@@ -163,14 +163,18 @@ impl Episodes {
     ) {
         let hot = |i: &usize| series[*i].now.hot && judge::may_open(keys[*i].metric(), &series[*i].now);
         let is_placed = |open: &[Open], i: usize| open.iter().any(|e| e.holds(i));
-        while let Some(lead) = (0..series.len().min(keys.len()))
-            .filter(hot)
-            .filter(|i| !is_placed(&self.open, *i))
-            .max_by(|a, b| {
-                rank(&keys[*a], series[*a].now.deviation)
-                    .total_cmp(&rank(&keys[*b], series[*b].now.deviation))
-            })
-        {
+        // What joins a full list takes another's place, who would join again: so there is an end to it.
+        for _ in 0..MEMBERS {
+            let Some(lead) = (0..series.len().min(keys.len()))
+                .filter(hot)
+                .filter(|i| !is_placed(&self.open, *i))
+                .max_by(|a, b| {
+                    rank(&keys[*a], series[*a].now.deviation)
+                        .total_cmp(&rank(&keys[*b], series[*b].now.deviation))
+                })
+            else {
+                break;
+            };
             let group = keys[lead].metric().group;
             let began = series[lead].now.since.unwrap_or(now);
             let near = self.times.near_ms;
@@ -337,6 +341,7 @@ mod tests {
     use super::*;
     use crate::judge::Rules;
     use crate::metric;
+    use crate::rules::Overrides;
     use crate::surprise::Threshold;
     use std::format;
     use std::string::String;
@@ -387,6 +392,25 @@ mod tests {
             _ => [0.05, 0.2, 0.01],
         };
         check(900, aftermath, "opened 1 Cpu; closed 1 Cpu");
+    }
+
+    #[test]
+    fn more_series_than_an_episode_holds_are_one_episode() {
+        let keys: vec::Vec<_> =
+            (0..60).map(|i| SeriesKey::new(metric::DISK_IO_TIME, &[&format!("sd{i}")])).collect();
+        let mut series = vec![Series::default(); keys.len()];
+        let threshold = Threshold::of_budget(1.0, 7.0 * 86_400e3, 60, 1000.0, 5000.0);
+        let rules = Rules { threshold, overrides: Overrides::default() };
+        let mut episodes = Episodes::new(Times::for_tick(1000), 1);
+        let mut opened = 0;
+        for t in 0..400 {
+            for (s, key) in series.iter_mut().zip(&keys) {
+                s.observe(key.metric(), &rules, 1000 * t, Ok(if t < 300 { 0.01 } else { 0.9 }));
+            }
+            episodes
+                .step(1000 * t, &keys, &series, &mut |n| opened += u32::from(n.body.phase == phase::OPENED));
+        }
+        assert_eq!(opened, 1);
     }
 
     #[test]

@@ -7,11 +7,15 @@
 use serde::{Deserialize, Serialize};
 
 use crate::baseline::Baseline;
+use crate::joint::Part;
 use crate::metric::{Metric, Role};
+use crate::novelty::Novelty;
 use crate::quality::{Checked, Quality, Verdict};
 use crate::rules::{Direction, Overrides};
+use crate::season::Hour;
 use crate::series::{Millis, Reading};
 use crate::surprise::{Evidence, Tail, Threshold};
+use crate::usual::Usual;
 use crate::window::{self, Norm, WINDOW, Window};
 
 /// Quantile levels a model must predict, as the contract `forecast/1` lists them.
@@ -25,6 +29,11 @@ const HALF_CONFIDENT: f32 = 120.0;
 const ADOPT: u32 = 1800;
 /// The floor is so many robust scales wide: a deviation of the floor's size is notable, not yet alarming.
 const FLOOR_SCALES: f32 = 8.0;
+
+/// What has been novel for so long is not any more.
+const ADOPT_MS: Millis = 1_800_000;
+/// What lasts less is not looked at in a series that nobody described.
+pub const SHORTEST_MS: f32 = 5000.0;
 
 /// A series beyond its limit is at least so anomalous: half-way from the threshold to certainty.
 const LIMIT_SCORE: f32 = 0.75;
@@ -57,10 +66,33 @@ pub struct Series {
     readings: u32,
     hot_for: u32,
     rising_since: Option<Millis>,
+    /// What was predicted of the last reading.
+    foretold: Option<f32>,
+    /// The last reading was good and is not learnt yet.
+    fresh: bool,
+    /// Since when it does what it hardly ever did.
+    novel_since: Option<Millis>,
+    usual: Usual,
+    novelty: Novelty,
     /// Since when it has been beyond which limit.
     beyond: Option<(Millis, f32)>,
     /// What is thought now.
     pub now: Judgement,
+}
+
+/// What is the same for all series at one tick.
+#[derive(Debug, Clone, Copy)]
+pub struct Tick {
+    /// The monotonic clock.
+    pub now: Millis,
+    /// The time of day, if a clock knows.
+    pub hour: Option<Hour>,
+    /// Since the last tick, in milliseconds.
+    pub passed: f32,
+    /// Milliseconds between ticks.
+    pub every: f32,
+    /// Novelty from which on a series that nobody described is held to be anomalous.
+    pub novel: f32,
 }
 
 /// What the model expects of the next reading, in measured units.
@@ -175,8 +207,10 @@ impl Series {
         let away = self.deviation_from_baseline(metric, direction, x, floor);
         let astray = self.predicted.map(|p| deviation(metric, direction, x - p.median, p.spread, floor));
         self.note_expected(metric);
+        self.foretold = self.predicted.map(|p| p.median);
+        self.fresh = true;
 
-        if self.readings >= WARM_UP {
+        if self.readings >= WARM_UP && !is_undescribed(metric, rules) {
             let mut probability = self.from_baseline.probability(away.abs());
             if let Some(astray) = astray {
                 // Two questions, so each answer counts double.
@@ -266,6 +300,57 @@ impl Series {
         self.now = Judgement::default();
     }
 
+    /// Asks what the last reading means beside the long past, and judges by it what nobody described.
+    pub fn appraise(&mut self, metric: &Metric, rules: &Rules, tick: &Tick) {
+        let Some(x) = self.window.last().filter(|_| self.fresh) else { return };
+        let floor = rules.overrides.floor_at(metric, self.baseline.median);
+        let direction = rules.overrides.direction;
+        let least = floor / FLOOR_SCALES;
+        let worth = |difference, scale| deviation(metric, direction, difference, scale, floor);
+        self.usual.ask(x, tick.hour, least, self.foretold, worth);
+        if is_undescribed(metric, rules) {
+            self.judge_novelty(tick);
+        }
+    }
+
+    fn judge_novelty(&mut self, tick: &Tick) {
+        let (place, scale) = self.usual.place(tick.hour, 0.0);
+        let shortest = libm::ceilf(SHORTEST_MS / tick.every.max(1.0)) as usize;
+        let novelty = self.novelty.follow(&self.window, place, self.usual.floor(), shortest);
+        let lasts = |since: &Millis| self.novelty.is_away && tick.now.saturating_sub(*since) < ADOPT_MS;
+        self.novel_since = self.novel_since.filter(lasts);
+        if novelty >= tick.novel {
+            self.novel_since.get_or_insert(tick.now);
+        }
+        let now = &mut self.now;
+        now.deviation = self.window.last().map_or(0.0, |x| (x - place) / scale);
+        now.score = now.score.max(novelty / (novelty + tick.novel));
+        if self.novel_since.is_some() {
+            (now.hot, now.warm) = (true, true);
+            now.since = now.since.or(self.novel_since);
+        }
+    }
+
+    /// Held to be anomalous since then, on the word of the whole device.
+    pub fn answer_for_device(&mut self, since: Millis) {
+        self.now.hot = true;
+        self.now.warm = true;
+        self.now.since = self.now.since.or(Some(since));
+    }
+
+    /// What the series says of the device.
+    #[must_use]
+    pub fn part(&self) -> Part {
+        Part { answers: self.usual.answers, is_switch: self.usual.is_switch() }
+    }
+
+    /// Learns the last reading in proportion to how plausible the whole device was.
+    pub fn settle(&mut self, tick: &Tick, plausible: f32) {
+        if core::mem::take(&mut self.fresh) {
+            self.usual.learn(plausible, tick.hour, tick.passed / 3_600_000.0);
+        }
+    }
+
     /// Writes the model's input for the next reading. None before there is anything to go by.
     pub fn ask(&self, metric: &Metric, out: &mut [f32]) -> Option<Norm> {
         if self.window.len() < 8 || out.len() != WINDOW {
@@ -309,6 +394,12 @@ fn deviation(metric: &Metric, direction: Direction, difference: f32, spread: f32
     scales * worth * worth * worth
 }
 
+/// Whether nobody said how large a change matters: it is learnt from the series alone.
+#[must_use]
+pub fn is_undescribed(metric: &Metric, rules: &Rules) -> bool {
+    metric.floor <= 0.0 && rules.overrides.floor.is_none()
+}
+
 /// Whether a series may open an episode: by its metric, or because it is beyond a limit that somebody set.
 #[must_use]
 pub fn may_open(metric: &Metric, now: &Judgement) -> bool {
@@ -331,16 +422,24 @@ mod tests {
         f64::from(i.wrapping_mul(2_654_435_761) >> 8) / f64::from(1u32 << 24) - 0.5
     }
 
+    fn observe(s: &mut Series, m: &Metric, second: u32, x: f64) {
+        let now = 1000 * u64::from(second);
+        let tick = Tick { now, hour: None, passed: 1000.0, every: 1000.0, novel: 2.5 };
+        s.observe(m, &rules(), now, Ok(x));
+        s.appraise(m, &rules(), &tick);
+        s.settle(&tick, if s.now.hot { 0.02 } else { 1.0 });
+    }
+
     /// Feeds `calm` then `strange` readings, one a second; returns after how many strange ones it was hot.
     fn check(code: u16, calm: impl Fn(u32) -> f64, strange: impl Fn(u32) -> f64) -> Option<u32> {
         let mut s = Series::default();
         let m = metric::by_code(code);
         for i in 0..600 {
-            s.observe(m, &rules(), 1000 * u64::from(i), Ok(calm(i)));
+            observe(&mut s, m, i, calm(i));
             assert!(!s.now.hot, "hot in the calm at {i}");
         }
         (0..120).find(|i| {
-            s.observe(m, &rules(), 1000 * u64::from(600 + i), Ok(strange(*i)));
+            observe(&mut s, m, 600 + i, strange(*i));
             s.now.hot
         })
     }
@@ -366,19 +465,23 @@ mod tests {
     #[test]
     fn bursts_that_always_were_there_are_not_news() {
         let bursty = |i: u32| if i % 40 < 4 { 9.0 } else { 1.0 + 0.1 * noise(i) };
-        assert_eq!(check(metric::CUSTOM, bursty, bursty), None);
+        assert_eq!(check(metric::TEMPERATURE, bursty, bursty), None);
         let longer = |i: u32| if i % 40 < 8 { 9.0 } else { 1.0 + 0.1 * noise(i) };
-        assert_eq!(check(metric::CUSTOM, bursty, longer), None, "a tenth of all readings were like this");
+        assert_eq!(
+            check(metric::TEMPERATURE, bursty, longer),
+            None,
+            "a tenth of all readings were like this"
+        );
     }
 
     #[test]
     fn what_lasts_becomes_the_usual() {
         let mut s = Series::default();
-        let m = metric::by_code(metric::CUSTOM);
+        let m = metric::by_code(metric::TEMPERATURE);
         let mut hot = 0;
         for i in 0..5000u32 {
             let level = if i < 600 { 10.0 } else { 50.0 };
-            s.observe(m, &rules(), 1000 * u64::from(i), Ok(level + noise(i)));
+            observe(&mut s, m, i, level + noise(i));
             hot += u32::from(s.now.hot);
         }
         assert!((1700..2100).contains(&hot), "hot for {hot} readings");
@@ -390,7 +493,7 @@ mod tests {
         let mut s = Series::default();
         let odd = [f64::NAN, f64::MAX, -f64::MAX, 0.0, -0.0, f64::MIN_POSITIVE, 1e38, f64::INFINITY];
         for i in 0..4000usize {
-            s.observe(metric::by_code(metric::CUSTOM), &rules(), i as u64, Ok(odd[i * 7 % odd.len()]));
+            s.observe(metric::by_code(metric::TEMPERATURE), &rules(), i as u64, Ok(odd[i * 7 % odd.len()]));
             let mut out = [0.0; WINDOW];
             if let Some(norm) = s.ask(metric::by_code(metric::CUSTOM), &mut out) {
                 s.answer(norm, &[0.0; 7]);

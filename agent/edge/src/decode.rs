@@ -51,7 +51,12 @@ fn body(kind: Kind, rev: u8, bytes: &[u8]) -> Result<Value, DecodeError> {
                 "series": series.map(|k| k.to_string()).collect::<Vec<_>>(),
             })
         }
-        Kind::Beat => serde_json::to_value(wire::read_body::<wire::Beat>(bytes)?).unwrap_or_default(),
+        Kind::Beat => {
+            let (beat, alarms) = wire::read_beat(rev, bytes)?;
+            let mut value = serde_json::to_value(beat).unwrap_or_default();
+            value["alarms"] = serde_json::to_value(alarms).unwrap_or_default();
+            value
+        }
         Kind::Ack => {
             let (a, from) = wire::read_ack(rev, bytes)?;
             json!({

@@ -80,6 +80,15 @@ impl Folder {
     }
 }
 
+/// Whether files at `path` stand in memory: nothing wears off there, and nothing outlives the machine.
+#[must_use]
+pub fn is_memory(path: &Path) -> bool {
+    const TMPFS: u64 = 0x0102_1994;
+    const RAMFS: u64 = 0x8584_58F6;
+    // The type of the field differs between machines; its lower half is what counts.
+    rustix::fs::statfs(path).is_ok_and(|s| [TMPFS, RAMFS].contains(&(s.f_type as u64 & 0xFFFF_FFFF)))
+}
+
 impl Disk for Folder {
     fn list(&mut self) -> io::Result<Vec<(String, u64)>> {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.path)?;

@@ -38,6 +38,8 @@ pub enum What {
     Device = 2,
     /// Maintenance: what was opened by hand, and what was told.
     Calendar = 3,
+    /// Episodes of the last days.
+    Account = 4,
 }
 
 /// When a file was written, by every clock there is.
@@ -161,6 +163,10 @@ impl Learnt {
             return None;
         }
         let record = self.records.remove(&(what as u8, key.clone()))?;
+        if self.records.is_empty() {
+            // What was taken leaves no empty places behind.
+            self.records = HashMap::new();
+        }
         let state = (record.layout == Layout::of::<T>().0)
             .then(|| postcard::from_bytes::<T>(&record.state).ok())
             .flatten();
@@ -205,10 +211,10 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// A file written now.
+    /// A file written now, of about so many bytes.
     #[must_use]
-    pub fn new(moment: &Moment) -> Self {
-        let mut writer = Self { bytes: Vec::new(), at: moment.at };
+    pub fn new(moment: &Moment, about: usize) -> Self {
+        let mut writer = Self { bytes: Vec::with_capacity(about), at: moment.at };
         writer.device(What::Moment, Layout::of::<Moment>(), moment);
         writer
     }
@@ -275,7 +281,7 @@ mod tests {
     const MOMENT: Moment = Moment { at: 5_000, mono_ms: 1_000, wall_ms: Some(9_000), boot: 7 };
 
     fn written() -> Vec<u8> {
-        let mut w = Writer::new(&MOMENT);
+        let mut w = Writer::new(&MOMENT, 0);
         for i in 0..4u8 {
             let state: State = (u32::from(i), [0.5; 3]);
             w.series(&SeriesKey::custom(&i.to_string()), Layout::of::<State>(), &state);
@@ -322,7 +328,7 @@ mod tests {
         assert_eq!(learnt.take::<(u32, [u32; 3])>(What::Series, &key), None);
         assert_eq!(learnt.refused, Refused { damaged: 0, foreign: 1 });
         let check = |later: Millis, known: usize| {
-            let mut w = Writer::new(&Moment { at: 5_000 + later, ..MOMENT });
+            let mut w = Writer::new(&Moment { at: 5_000 + later, ..MOMENT }, 0);
             w.carry(&learnt);
             assert_eq!(count(&mut Learnt::read(&w.done())), known);
         };

@@ -2,16 +2,19 @@
 //!
 //! It counts time on an axis of its own, which goes on over restarts, so that what was learnt keeps its dates.
 
+mod account;
 mod calendar;
 mod decide;
+mod device;
 mod keep;
 
 use std::collections::HashMap;
 
 use fieldmouse_core::episode::{Episodes, Times};
-use fieldmouse_core::judge::{self, Rules, Series};
+use fieldmouse_core::judge::{Rules, Series};
 use fieldmouse_core::quality::Verdict;
 use fieldmouse_core::series::{Millis, NoData, Reading, SeriesKey};
+use fieldmouse_core::shape::Shape;
 use fieldmouse_core::surprise::Threshold;
 use fieldmouse_core::{shape, wire};
 
@@ -19,7 +22,9 @@ use crate::budget::Budget;
 use crate::config::Config;
 use crate::scorer::Forecaster;
 use crate::scorer::models::Models;
+use device::Device;
 
+pub use account::Realised;
 pub use calendar::Maintenance;
 
 /// What a tick may bring to tell.
@@ -47,6 +52,9 @@ pub enum Output {
 /// A fault of data is told when it has lasted so many readings, and so is its end.
 const TROUBLE_READINGS: u8 = 5;
 
+/// What is longer is no tick.
+const GAP_TICKS: Millis = 10;
+
 /// Anomalies that last less than this are not told.
 const SUSTAIN_MS: f32 = 5000.0;
 
@@ -66,6 +74,7 @@ pub struct Pipeline {
     rules: Vec<Rules>,
     decided: decide::Decided,
     calendar: calendar::Calendar,
+    account: account::Account,
     every_ms: Vec<u32>,
     troubles: Vec<Trouble>,
     models: Models,
@@ -82,6 +91,7 @@ pub struct Pipeline {
     /// By how much the pipeline's own time is ahead of the caller's.
     ahead: i64,
     restored: keep::Restored,
+    device: Device,
 }
 
 impl Pipeline {
@@ -95,6 +105,7 @@ impl Pipeline {
             rules: Vec::new(),
             decided: decide::Decided::default(),
             calendar: calendar::Calendar::default(),
+            account: account::Account::default(),
             every_ms: Vec::new(),
             troubles: Vec::new(),
             model: forecaster.as_ref().map_or([0; 8], Forecaster::id),
@@ -109,6 +120,7 @@ impl Pipeline {
             since: Vec::new(),
             ahead: 0,
             restored: keep::Restored::default(),
+            device: Device::default(),
         }
     }
 
@@ -211,12 +223,10 @@ impl Pipeline {
         self.ruled_for = (0, self.tick_ms);
     }
 
-    /// 0..1 for the whole device: the highest score of a series that may open an episode; 0.5 is the threshold.
+    /// What the budget came to.
     #[must_use]
-    pub fn score(&self) -> f32 {
-        let headlines =
-            self.keys.iter().zip(&self.series).filter(|(k, s)| judge::may_open(k.metric(), &s.now));
-        headlines.map(|(_, s)| s.now.score).fold(0.0, f32::max)
+    pub fn realised(&self) -> Realised {
+        self.account.realised(self.budget)
     }
 
     /// What there is to say of every open episode now.
@@ -231,6 +241,7 @@ impl Pipeline {
     /// Takes one tick. `readings[i]` belongs to series `i`; `None`: it was not due.
     pub fn tick(&mut self, now: Millis, readings: &[Option<Reading>], out: &mut Vec<Output>) {
         let now = self.own(now);
+        let passed = self.last.map_or(0, |last| now.saturating_sub(last));
         self.note_tick(now);
         self.has_ticked = true;
         self.recall_episodes(now);
@@ -240,13 +251,17 @@ impl Pipeline {
             }
         }
         self.score_together(now, out);
+        self.appraise(now, passed);
         self.models.forecast(&self.keys, &mut self.series);
         self.model = self.models.device().map_or([0; 8], Forecaster::id);
-        let Self { keys, series, model, tick_ms, episodes, .. } = self;
+        let Self { keys, series, model, tick_ms, episodes, account, .. } = self;
         episodes.step(now, keys, series, &mut |notice| {
             let mut body = notice.body;
             body.model = *model;
             body.spark = spark(&body, keys, series, *tick_ms);
+            if body.phase == wire::phase::OPENED && body.shape != Shape::Limit as u8 {
+                account.note();
+            }
             out.push(Output::Episode { body, severity: notice.severity });
         });
     }
@@ -255,6 +270,9 @@ impl Pipeline {
         self.since[i].get_or_insert(now);
         let metric = self.keys[i].metric();
         let checked = self.series[i].observe(metric, &self.rules[i], now, reading);
+        if self.rules[i].overrides.quiet {
+            return;
+        }
         let verdict = if checked.why == Some(NoData::FirstReading) { Verdict::Ok } else { checked.verdict };
         if let Some(told) = self.troubles[i].note(verdict as u8) {
             let (key, why) = (self.keys[i].clone(), checked.why);
@@ -282,6 +300,10 @@ impl Pipeline {
     fn note_tick(&mut self, now: Millis) {
         let passed = self.last.map_or(0, |last| now.saturating_sub(last));
         self.last = Some(now);
+        // A gap was not observed, nor is what is only seen.
+        if passed < GAP_TICKS * self.tick_ms && self.rules.iter().any(|r| !r.overrides.quiet) {
+            self.account.observe(passed);
+        }
         // A tenth off is jitter; more is another rhythm. A gap is no rhythm at all.
         let is_new_rhythm = passed > 0 && (passed * 10 < self.tick_ms * 9 || passed * 10 > self.tick_ms * 11);
         if is_new_rhythm && self.ruled_for.1 == 0 {

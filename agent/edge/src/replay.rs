@@ -102,6 +102,7 @@ pub fn run(files: &Files, mut pipeline: Pipeline) -> anyhow::Result<Summary> {
             })?);
         }
         told.clear();
+        pipeline.set_wall(u64::try_from(wall).ok());
         pipeline.follow_calendar(at_row(now, wall), &mut told);
         pipeline.tick(now, &readings, &mut told);
         summary.rows += 1;

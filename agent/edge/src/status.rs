@@ -5,6 +5,13 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+/// What the budget came to.
+fn realised_in_words(r: &Value) -> String {
+    let observed = Duration::from_secs(r["observed_s"].as_u64().unwrap_or(0));
+    let rate = r["per_period"].as_f64().map_or(String::new(), |rate| format!(", {rate:.1} per period"));
+    format!("{} episodes opened in {} observed{rate}", r["opened"], humantime::format_duration(observed))
+}
+
 /// How far learning has come, and how it is kept.
 fn learnt_in_words(l: &Value) -> String {
     let span = |v: &Value| v.as_u64().map(|s| humantime::format_duration(Duration::from_secs(s)).to_string());
@@ -101,9 +108,9 @@ pub fn in_words(s: &Value) -> String {
     line(
         "budget",
         format!(
-            "{}; {} episodes opened, {} habits kept quiet",
+            "{}; {}; {} habits kept quiet",
             text_of(&s["false_alarms"]),
-            s["opened"],
+            realised_in_words(&s["realised"]),
             s["muted"]
         ),
     );

@@ -79,7 +79,7 @@ fn learn(seconds: u64) -> Pipeline {
 fn keep_a_day(device: &Device, pipeline: &Pipeline) -> (Keeper, [u64; 2]) {
     let runtime = fieldmouse::once::runtime().unwrap();
     runtime.block_on(async {
-        let (mut keeper, _) = Keeper::open(Box::new(Folder::new(&device.mount)), 2 << 20, 0);
+        let (mut keeper, _) = Keeper::open(Box::new(Folder::new(&device.mount)), Some(2 << 20), 0);
         let mut files = [0; 2];
         for now in (0..DAY).step_by(1000) {
             if now % CHANGE_EVERY == 0 {

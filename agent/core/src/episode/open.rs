@@ -10,7 +10,7 @@ use crate::shape::{self, Shape};
 use crate::wire::{self, phase};
 
 /// Series remembered per episode.
-const MEMBERS: usize = 24;
+pub(super) const MEMBERS: usize = 24;
 
 /// Another explanation must be so much better to take the place of the one that was told.
 const STEADY: f32 = 1.25;

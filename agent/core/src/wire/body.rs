@@ -94,6 +94,31 @@ pub struct Beat {
     pub late: u32,
 }
 
+/// `beat`, rev 2: a [`Beat`], then this: what the false-alarm budget came to, and how far learning has come.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Alarms {
+    /// How many alarms the budget allows …
+    pub budget: f32,
+    /// … in so many seconds.
+    pub period_s: u32,
+    /// Episodes opened.
+    pub opened: u16,
+    /// In so many seconds of observation.
+    pub observed_s: u32,
+    /// Series that are judged with confidence.
+    pub confident: u16,
+}
+
+/// Reads a beat of any revision.
+///
+/// # Errors
+/// [`DecodeError::Body`] if it is malformed.
+pub fn read_beat(rev: u8, body: &[u8]) -> Result<(Beat, Option<Alarms>), DecodeError> {
+    let (beat, rest) = postcard::take_from_bytes(body).map_err(|_| DecodeError::Body)?;
+    let alarms = (rev >= 2).then(|| super::read_body(rest)).transpose()?;
+    Ok((beat, alarms))
+}
+
 /// `ack`, rev 1: everything up to `seq` of `epoch` is in the collector's database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ack {

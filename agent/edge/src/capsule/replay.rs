@@ -84,6 +84,7 @@ pub fn run(
                 pipeline.index(key, *every_ms);
             }
             outputs.clear();
+            pipeline.set_wall(tick.wall_ms);
             pipeline.follow_calendar(Stamp { wall_ms: tick.wall_ms, ..recorder::at(tick.now) }, &mut outputs);
             pipeline.tick(tick.now, &tick.readings, &mut outputs);
             if compared.replayed == 0 {

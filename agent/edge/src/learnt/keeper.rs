@@ -3,7 +3,8 @@
 //!
 //! There are two files. `series` holds everything and is written when learning has doubled since the last time, and
 //! later as often as the bytes per day allow. `device` holds what belongs to the whole device, its episodes above all:
-//! it is small, and written whenever one opens or closes.
+//! it is small, and written whenever one opens or closes. Where files stand in memory and outlive the process, as in
+//! /run, both are written beside, every 45 s: a killed agent goes on from there.
 
 use std::io;
 
@@ -34,8 +35,11 @@ impl File {
 
 const TEMP: &str = "temp";
 const DAY_MS: Millis = 86_400_000;
-/// Nothing worth a write is learnt sooner.
+/// Nothing worth a write of flash is learnt sooner.
 const SOONEST_MS: Millis = 300_000;
+/// Memory does not wear: often enough that a killed agent goes on within what its windows hold.
+const MEMORY_MS: Millis = 45_000;
+const MEMORY_SOONEST_MS: Millis = 5_000;
 /// Device files are not written faster than this; over the budget, not faster than [`SOONEST_MS`].
 const DEVICE_MS: Millis = 5_000;
 
@@ -44,7 +48,8 @@ pub struct Keeper {
     /// None while another thread writes.
     store: Option<Store>,
     writing: Option<JoinHandle<Written>>,
-    bytes_per_day: u64,
+    /// What the flash allows; none if it is no flash.
+    bytes_per_day: Option<u64>,
     next_series: Millis,
     /// When the device file may be written next.
     next_device: Millis,
@@ -80,9 +85,10 @@ impl std::fmt::Debug for Keeper {
 }
 
 impl Keeper {
-    /// Opens the folder and reads what stands there. What cannot be read is as if it were not there, and is said.
+    /// Opens the folder and reads what stands there. What cannot be read is as if it were not there, and is said. So many
+    /// bytes may be written to it in 24 hours; none: it is memory, and as many as it takes.
     #[must_use]
-    pub fn open(disk: Box<dyn Disk>, bytes_per_day: u64, now: Millis) -> (Self, Learnt) {
+    pub fn open(disk: Box<dyn Disk>, bytes_per_day: Option<u64>, now: Millis) -> (Self, Learnt) {
         let mut store = Store::new(disk);
         let (mut learnt, mut state) = (Learnt::default(), State::default());
         for file in [File::Series, File::Device] {
@@ -96,7 +102,7 @@ impl Keeper {
             store: Some(store),
             writing: None,
             bytes_per_day,
-            next_series: now + SOONEST_MS,
+            next_series: now + soonest(bytes_per_day),
             next_device: now,
             changed: false,
             state,
@@ -106,7 +112,7 @@ impl Keeper {
 
     /// Allows so many bytes of flash in 24 hours from now on.
     pub fn set_budget(&mut self, bytes_per_day: u64) {
-        self.bytes_per_day = bytes_per_day;
+        self.bytes_per_day = Some(bytes_per_day);
     }
 
     /// An episode has opened or closed.
@@ -136,7 +142,7 @@ impl Keeper {
         self.next_device = now + if self.is_worn() { SOONEST_MS } else { DEVICE_MS };
         if file == File::Series {
             self.state.bytes = bytes.len() as u64;
-            self.next_series = now + self.period().min(learning.max(SOONEST_MS));
+            self.next_series = now + self.period().min(learning.max(soonest(self.bytes_per_day)));
         }
         self.writing = Some(tokio::task::spawn_blocking(move || {
             store.settle(now);
@@ -167,15 +173,20 @@ impl Keeper {
     }
 
     fn is_worn(&self) -> bool {
-        self.state.worn >= self.bytes_per_day
+        self.bytes_per_day.is_some_and(|budget| self.state.worn >= budget)
     }
 
     /// Time between files of series that keeps within the bytes per day.
     fn period(&self) -> Millis {
+        let Some(budget) = self.bytes_per_day else { return MEMORY_MS };
         // Whole pages, one for names and sizes, and a tenth for the files of the device.
         let cost = (self.state.bytes.div_ceil(4096) + 1) * 4096 * 11 / 10;
-        (cost * DAY_MS / self.bytes_per_day.max(1)).max(SOONEST_MS)
+        (cost * DAY_MS / budget.max(1)).max(SOONEST_MS)
     }
+}
+
+fn soonest(bytes_per_day: Option<u64>) -> Millis {
+    if bytes_per_day.is_some() { SOONEST_MS } else { MEMORY_SOONEST_MS }
 }
 
 fn read(store: &mut Store, file: File) -> io::Result<Vec<u8>> {

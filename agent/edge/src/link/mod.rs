@@ -207,6 +207,12 @@ impl Link {
 /// A message of one item that does not go through the outbox. Empty if it does not fit.
 #[must_use]
 pub fn message(head: &Head<'_>, stamp: Stamp, kind: Kind, body: &[u8]) -> Bytes {
+    message_of(head, stamp, kind, 1, body)
+}
+
+/// The same for a body of another revision.
+#[must_use]
+pub fn message_of(head: &Head<'_>, stamp: Stamp, kind: Kind, rev: u8, body: &[u8]) -> Bytes {
     let item = Item {
         seq: 0,
         mono_ms: stamp.mono_ms,
@@ -214,7 +220,7 @@ pub fn message(head: &Head<'_>, stamp: Stamp, kind: Kind, body: &[u8]) -> Bytes 
         clock: stamp.clock,
         severity: 9,
         kind: kind as u16,
-        rev: 1,
+        rev,
         body,
     };
     let mut to = vec![0; body.len() + 160];

@@ -1,18 +1,21 @@
 //! What a pipeline keeps over a restart, and how it goes on from there.
 
 use fieldmouse_core::episode::{Episodes, Times};
+use fieldmouse_core::joint::Joint;
 use fieldmouse_core::judge::Series;
 use fieldmouse_core::series::{Millis, SeriesKey};
 use fieldmouse_core::window::WINDOW;
 
+use super::account::Account;
 use super::{Pipeline, calendar};
 use crate::clock::Stamp;
 use crate::learnt::{Layout, Learnt, Moment, Refused, What, Writer};
 
 /// State of a series: itself, the verdict of quality that was told, when it was first read.
 type KeptSeries = (Series, u8, Option<Millis>);
-/// State of the device: when it last ticked, how long its ticks are, its episodes, and the series these speak of.
-type KeptDevice = (Option<Millis>, Millis, Episodes, Vec<(usize, SeriesKey)>);
+/// State of the device: when it last ticked, how long its ticks are, its episodes, the series these speak of, and what
+/// all series say together, and how many of them do.
+type KeptDevice = (Option<Millis>, Millis, Episodes, Vec<(usize, SeriesKey)>, Joint, usize);
 
 /// What came back from before the start.
 #[derive(Debug, Default)]
@@ -56,6 +59,9 @@ impl Pipeline {
         let mut restored = Restored { learnt, ..Restored::default() };
         restored.told.age_ms = ago;
         restored.same_boot = boot != 0 && moment.boot == boot;
+        if let Some(account) = restored.learnt.device(What::Account) {
+            self.account = account;
+        }
         if let Some(kept) = restored.learnt.device(What::Calendar) {
             self.calendar.restore(kept);
         }
@@ -77,7 +83,8 @@ impl Pipeline {
     /// Everything that was learnt, for [`Pipeline::restore`].
     #[must_use]
     pub fn save(&self, now: Stamp, boot: u128) -> Vec<u8> {
-        let mut file = self.file(now, boot);
+        // Untouched memory costs nothing; growing would.
+        let mut file = self.file(now, boot, self.keys.len() * 1024);
         let layout = Layout::of::<KeptSeries>();
         for (i, key) in self.keys.iter().enumerate() {
             file.series(key, layout, &(&self.series[i], self.troubles[i].told, self.since[i]));
@@ -89,18 +96,20 @@ impl Pipeline {
     /// The part of it that belongs to the whole device.
     #[must_use]
     pub fn save_device(&self, now: Stamp, boot: u128) -> Vec<u8> {
-        self.file(now, boot).done()
+        self.file(now, boot, 4096).done()
     }
 
-    fn file(&self, now: Stamp, boot: u128) -> Writer {
+    fn file(&self, now: Stamp, boot: u128, about: usize) -> Writer {
         let moment = Moment { at: self.own(now.mono_ms), mono_ms: now.mono_ms, wall_ms: now.wall_ms, boot };
-        let mut file = Writer::new(&moment);
+        let mut file = Writer::new(&moment, about);
         file.device(What::Calendar, Layout::of::<calendar::Kept>(), self.calendar.keep());
+        file.device(What::Account, Layout::of::<Account>(), &self.account);
         if self.restored.device.is_none() {
             let mut members: Vec<_> = self.episodes.members().map(|i| (i, self.keys[i].clone())).collect();
             members.sort_unstable();
             members.dedup();
-            let device = (self.last, self.tick_ms, &self.episodes, members);
+            let device =
+                (self.last, self.tick_ms, &self.episodes, members, self.device.joint(), self.device.voices());
             file.device(What::Device, Layout::of::<KeptDevice>(), &device);
         }
         file
@@ -145,7 +154,8 @@ impl Pipeline {
 
     /// Takes up the episodes from before the start, now that the series are known.
     pub(super) fn recall_episodes(&mut self, now: Millis) {
-        let Some((_, _, mut episodes, members)) = self.restored.device.take() else { return };
+        let Some((_, _, mut episodes, members, joint, voices)) = self.restored.device.take() else { return };
+        self.device.resume(joint, voices);
         episodes.resume(self.episodes.next_id(), |old| {
             let (_, key) = members.iter().find(|(i, _)| *i == old)?;
             self.by_key.get(key).copied()

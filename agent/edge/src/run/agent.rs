@@ -17,7 +17,7 @@ use crate::clock::{self, Stamp};
 use crate::config::Config;
 use crate::culprit::Culprits;
 use crate::dating::Undated;
-use crate::disk::Folder;
+use crate::disk::{self, Folder};
 use crate::floor::Floor;
 use crate::learnt::keeper::Keeper;
 use crate::link::delivery::{self, Delivery};
@@ -38,6 +38,8 @@ pub(super) struct Agent {
     pub(super) brokers: Vec<String>,
     pub(super) pipeline: Pipeline,
     pub(super) keeper: Keeper,
+    /// The same in memory that outlives this process, if there is any.
+    pub(super) beside: Option<Keeper>,
     pub(super) boot: u128,
     pub(super) sampler: Sampler,
     pub(super) outbox: Outbox,
@@ -98,8 +100,14 @@ impl Agent {
         let mut pipeline = Pipeline::of(&config, None, outbox.next_seq());
         pipeline.set_models(models);
         let dir = written.agent.state_dir.join("learnt");
-        let (keeper, learnt) =
-            Keeper::open(Box::new(Folder::new(&dir)), written.detect.flash_bytes_per_day, now);
+        let budget = Some(written.detect.flash_bytes_per_day);
+        let (keeper, mut learnt) = Keeper::open(Box::new(Folder::new(&dir)), budget, now);
+        let run = written.agent.socket.parent().filter(|dir| disk::is_memory(dir));
+        let beside = run.map(|run| {
+            let (keeper, newer) = Keeper::open(Box::new(Folder::new(&run.join("learnt"))), None, now);
+            learnt.merge(newer);
+            keeper
+        });
         let boot = clock::boot();
         pipeline.restore(learnt, clock::stamp(), boot);
         let sampler =
@@ -116,6 +124,7 @@ impl Agent {
             config,
             pipeline,
             keeper,
+            beside,
             boot,
             sampler,
             outbox,
@@ -157,6 +166,7 @@ impl Agent {
         let mut outputs = std::mem::take(&mut self.outputs);
         let stamp = Stamp { mono_ms: now, ..clock::stamp() };
         self.recording.before(now, &self.pipeline);
+        self.pipeline.set_wall(stamp.wall_ms);
         self.pipeline.follow_calendar(stamp, &mut outputs);
         self.pipeline.tick(now, readings, &mut outputs);
         self.recording.after(stamp, readings, &self.pipeline, &outputs, &self.config);
@@ -166,7 +176,7 @@ impl Agent {
         self.outputs = outputs;
         self.tell_troubled_sources();
         self.tell_failed_models();
-        self.date(clock::stamp());
+        self.date(stamp);
         if now >= self.next_culprits {
             self.culprits.observe(now);
             self.next_culprits = now + CULPRITS_MS;
@@ -191,7 +201,7 @@ impl Agent {
             Output::Episode { mut body, severity } => {
                 body.culprit = self.blame(now, &body);
                 if body.phase != phase::UPDATED {
-                    self.keeper.note_change();
+                    self.note_change();
                 }
                 log::info!("episode {}: {}", body.id, fieldmouse_core::explain::sentence(&body));
                 self.push(Kind::Episode, severity, &body);
@@ -204,7 +214,7 @@ impl Agent {
                 self.push(Kind::Fact, 9, &fact);
                 // Once it is kept that this was told, it must not be lost.
                 self.outbox.sync_now(now);
-                self.keeper.note_change();
+                self.note_change();
             }
             Output::Trouble { series, body } => {
                 // If its whole source is at fault, that is what is told.

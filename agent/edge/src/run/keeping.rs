@@ -5,7 +5,7 @@ use fieldmouse_core::wire::{self, Kind};
 
 use super::agent::Agent;
 use crate::clock;
-use crate::learnt::keeper::File;
+use crate::learnt::keeper::{File, Keeper};
 
 /// How often it is asked whether the clock was compared with others.
 const TIME_MS: Millis = 3_600_000;
@@ -27,14 +27,23 @@ impl Agent {
         self.push(Kind::Fact, 9, &wire::Fact { kind: cut("relearning"), text: cut(&text) });
     }
 
+    /// An episode or maintenance has begun or ended.
+    pub(super) fn note_change(&mut self) {
+        self.keeper.note_change();
+        self.beside.iter_mut().for_each(Keeper::note_change);
+    }
+
     /// Keeps what was learnt, if it is time.
     pub(super) async fn keep(&mut self, now: Millis) {
-        let Some(file) = self.keeper.due(now).await else { return };
-        let bytes = match file {
-            File::Series => self.pipeline.save(clock::stamp(), self.boot),
-            File::Device => self.pipeline.save_device(clock::stamp(), self.boot),
-        };
-        self.keeper.write(now, file, bytes, self.pipeline.standing().oldest_ms);
+        let learning = self.pipeline.standing().oldest_ms;
+        for keeper in std::iter::once(&mut self.keeper).chain(&mut self.beside) {
+            let Some(file) = keeper.due(now).await else { continue };
+            let bytes = match file {
+                File::Series => self.pipeline.save(clock::stamp(), self.boot),
+                File::Device => self.pipeline.save_device(clock::stamp(), self.boot),
+            };
+            keeper.write(now, file, bytes, learning);
+        }
     }
 
     /// Keeps what is known of the time, for a start with a clock that was not set.

@@ -92,10 +92,24 @@ pub(super) fn beat(agent: &mut Agent, now: Millis) -> Bytes {
         rss_kib,
         late: agent.late,
     };
-    let mut body = [0; 128];
+    let mut body = [0; 160];
     let len = wire::write_body(&beat, &mut body).unwrap_or(0);
+    let len = len + wire::write_body(&alarms(agent), &mut body[len..]).unwrap_or(0);
     let head = Head { node: &agent.config.node, epoch: agent.outbox.epoch() };
-    link::message(&head, clock::stamp(), Kind::Beat, &body[..len])
+    link::message_of(&head, clock::stamp(), Kind::Beat, 2, &body[..len])
+}
+
+/// What the false-alarm budget came to.
+fn alarms(agent: &Agent) -> wire::Alarms {
+    let budget = agent.config.written.detect.false_alarms;
+    let realised = agent.pipeline.realised();
+    wire::Alarms {
+        budget: budget.alarms,
+        period_s: (budget.period_ms / 1000.0) as u32,
+        opened: u16::try_from(realised.opened).unwrap_or(u16::MAX),
+        observed_s: u32::try_from(realised.observed_ms / 1000).unwrap_or(u32::MAX),
+        confident: u16::try_from(agent.pipeline.standing().confident).unwrap_or(u16::MAX),
+    }
 }
 
 /// Everything `status` shows.
@@ -134,6 +148,7 @@ pub(super) fn status(agent: &mut Agent, now: Millis, traffic: &Traffic) -> Value
         },
         "time": agent.floor.words(),
         "false_alarms": agent.config.written.detect.false_alarms.to_string(),
+        "realised": realised(agent),
         "opened": agent.pipeline.episodes().opened,
         "muted": agent.pipeline.episodes().muted,
         "maintenance": maintenance(agent, now),
@@ -180,6 +195,12 @@ pub(super) fn status(agent: &mut Agent, now: Millis, traffic: &Traffic) -> Value
         "sources": sources,
         "episodes": agent.open_episodes(now).iter().map(decode::episode).collect::<Vec<_>>(),
     })
+}
+
+/// What the false-alarm budget came to: `per_period` is null until a whole period of it was observed.
+fn realised(agent: &Agent) -> Value {
+    let r = agent.pipeline.realised();
+    json!({"opened": r.opened, "observed_s": r.observed_ms / 1000, "per_period": r.per_period})
 }
 
 /// What is done to the device now.

@@ -1,0 +1,233 @@
+//! Novelty: how little a series has ever done what it does now.
+//!
+//! Nine measures of the last 64 readings, on scales from one reading to all of them: where it is, how much it has
+//! changed, how rough it is. Each excursion of a measure, upwards or downwards, is remembered by its height; a new one
+//! is the less news the more often there was one at least as high, lately. So a spike is news once, and a job that
+//! comes every hour is none after a few repeats, while the first of its kind is, however small. That what is
+//! rare counts, and not what is large, is the common trait of the detectors that lead on streams: Ahmad et al.,
+//! *Unsupervised real-time anomaly detection for streaming data*, Neurocomputing 2017.
+
+use serde::{Deserialize, Serialize};
+
+use crate::window::{WINDOW, Window};
+
+/// Readings over which place is measured; change over all but the last, roughness over the last two.
+const SPANS: [usize; 4] = [1, 4, 16, WINDOW];
+const MEASURES: usize = 9;
+/// From so many scales on it is an excursion.
+const LEAST: f32 = 1.5;
+/// No excursion is higher.
+const MOST: f32 = 10.0;
+/// Heights remembered: quarter octaves from the least to the most.
+const HEIGHTS: usize = 12;
+/// Half of an excursion is forgotten after so many readings.
+const HALF_LIFE: f32 = 3000.0;
+/// Readings below, after which an excursion is over.
+const OVER: u8 = 6;
+/// It is told again when it has risen by this factor.
+const RISE: f32 = 1.05;
+/// Readings before anything is judged, and before the usual size is taken for known.
+const WARM_UP: u32 = 100;
+const SETTLED: u32 = 60;
+/// What is learnt of a measure lies at most so many scales away.
+const DRAWN_IN: f32 = 5.0;
+/// Of so many readings only the most novel counts: the rest is the same event.
+const APART: u32 = 60;
+/// Readings that count; older ones fade.
+const MEMORY: f32 = 2e5;
+
+/// One direction of one measure.
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+struct Direction {
+    /// Sixteenths of excursions of each height.
+    past: [u8; HEIGHTS],
+    /// Height of the excursion that goes on; zero if there is none.
+    height: f32,
+    told: f32,
+    below: u8,
+}
+
+/// What was learnt of a series' ways.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Novelty {
+    variance: [f32; MEASURES],
+    roughness: [f32; 2],
+    directions: [[Direction; 2]; MEASURES],
+    readings: u32,
+    /// The highest of the last readings, and how long ago.
+    peak: f32,
+    since_peak: u32,
+    /// Whether it is away from its place.
+    pub is_away: bool,
+}
+
+impl Direction {
+    /// How many excursions at least as high as this there were lately.
+    fn known(&self, height: f32) -> f32 {
+        let from = libm::ceilf(bin(height) - 0.5).max(0.0) as usize;
+        self.past[from.min(HEIGHTS)..].iter().map(|n| f32::from(*n)).sum::<f32>() / 16.0
+    }
+
+    /// Follows a deviation in this direction; returns what is new about it.
+    fn follow(&mut self, deviation: f32) -> f32 {
+        if deviation > LEAST {
+            if self.height == 0.0 {
+                self.told = 0.0;
+            }
+            self.below = 0;
+            self.height = self.height.max(deviation);
+            if deviation > self.told * RISE {
+                self.told = deviation;
+                return libm::logf(1.0 + deviation) / (1.0 + self.known(deviation));
+            }
+        } else if self.height > 0.0 {
+            self.below += 1;
+            if self.below >= OVER {
+                let i = (bin(self.height) + 0.5) as usize;
+                self.past[i.min(HEIGHTS - 1)] = self.past[i.min(HEIGHTS - 1)].saturating_add(16);
+                self.height = 0.0;
+            }
+        }
+        0.0
+    }
+
+    fn forget(&mut self, keep: f32) {
+        for n in &mut self.past {
+            *n = (f32::from(*n) * keep + 0.5) as u8;
+        }
+    }
+}
+
+/// Quarter octaves above the least excursion.
+fn bin(height: f32) -> f32 {
+    4.0 * libm::log2f(height / LEAST)
+}
+
+impl Novelty {
+    /// How novel the last reading of this window is, in nats or so; zero for most. `place`: where the series is
+    /// expected; `floor`: the smallest scale that is believed; `shortest`: spans below so many readings are not looked
+    /// at.
+    pub fn follow(&mut self, window: &Window, place: f32, floor: f32, shortest: usize) -> f32 {
+        self.readings = self.readings.saturating_add(1);
+        self.is_away = false;
+        if window.len() < 2 {
+            return 0.0;
+        }
+        let measures = measure(window, place, floor);
+        let rate = 1.0 / (self.readings as f32).min(MEMORY);
+        let mut novelty = 0.0;
+        for (i, x) in measures.into_iter().enumerate() {
+            let is_rough = i >= 7;
+            let (mut x, least) = (x, if is_rough { 0.1 } else { floor });
+            if is_rough {
+                let usual = &mut self.roughness[i - 7];
+                if self.readings < SETTLED {
+                    *usual = if *usual == 0.0 { x } else { *usual + 0.1 * (x - *usual) };
+                }
+                x -= *usual;
+                *usual += rate * x.clamp(-0.5, 0.5);
+            }
+            let scale = libm::sqrtf(self.variance[i]).max(least).max(f32::MIN_POSITIVE);
+            let z = x / scale;
+            if self.readings > SETTLED && span(i) >= shortest {
+                for (direction, z) in self.directions[i].iter_mut().zip([z, -z]) {
+                    novelty += direction.follow(z.min(MOST));
+                    self.is_away |= i < SPANS.len() && direction.height > 0.0;
+                }
+            }
+            let near = if self.readings > SETTLED { x.clamp(-DRAWN_IN * scale, DRAWN_IN * scale) } else { x };
+            self.variance[i] += rate * (near * near - self.variance[i]);
+        }
+        // Rounding would keep small counts for ever if they faded at every reading.
+        if self.readings % 128 == 0 {
+            let keep = libm::exp2f(-128.0 / HALF_LIFE);
+            self.directions.iter_mut().flatten().for_each(|d| d.forget(keep));
+        }
+        if self.readings <= WARM_UP {
+            return 0.0;
+        }
+        self.since_peak = self.since_peak.saturating_add(1);
+        if novelty > self.peak || (self.since_peak > APART && novelty > 0.0) {
+            (self.peak, self.since_peak) = (novelty, 0);
+            return novelty;
+        }
+        0.0
+    }
+}
+
+fn span(measure: usize) -> usize {
+    match measure {
+        0..4 => SPANS[measure],
+        4..7 => SPANS[measure - 4],
+        _ => SPANS[measure - 5],
+    }
+}
+
+/// Place over four spans, change over three, logarithm of the roughness over two.
+fn measure(window: &Window, place: f32, floor: f32) -> [f32; MEASURES] {
+    let mut newest_first = [0.0f32; WINDOW];
+    let first = window.iter().next().unwrap_or(0.0);
+    newest_first[window.len()..].fill(first);
+    for (to, x) in newest_first.iter_mut().zip(window.iter().rev()) {
+        *to = x;
+    }
+    let w = &newest_first;
+    let mean = |from: usize, n: usize| w[from..from + n].iter().sum::<f32>() / n as f32;
+    let rough = |n: usize| {
+        let n = n.min(WINDOW - 1);
+        let steps: f32 = w[..=n].windows(2).map(|pair| (pair[0] - pair[1]).abs()).sum();
+        libm::logf(steps / n as f32 + 0.1 * floor + 1e-12)
+    };
+    let [a, b, c, d] = SPANS.map(|n| mean(0, n));
+    [
+        a - place,
+        b - place,
+        c - place,
+        d - place,
+        a - mean(1, 1),
+        b - mean(4, 4),
+        c - mean(16, 16),
+        rough(16),
+        rough(WINDOW),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn noise(i: u32) -> f32 {
+        (i.wrapping_mul(2_654_435_761) >> 8) as f32 / (1u32 << 24) as f32 - 0.5
+    }
+
+    /// Feeds a series; returns the readings at which it was novel by more than `least`.
+    fn check(n: u32, least: f32, reading: impl Fn(u32) -> f32) -> std::vec::Vec<u32> {
+        let (mut novelty, mut window) = (Novelty::default(), Window::default());
+        (0..n)
+            .filter(|i| {
+                window.push(10.0 + reading(*i));
+                let x = novelty.follow(&window, 10.0, 0.05, 1);
+                assert!(x.is_finite() && x >= 0.0);
+                x > least
+            })
+            .collect()
+    }
+
+    #[test]
+    fn the_first_of_its_kind_is_news_and_the_fifth_is_none() {
+        assert!(check(4000, 3.0, noise).is_empty());
+        let once = check(2000, 3.0, |i| if i == 1500 { 8.0 } else { noise(i) });
+        assert_eq!(once, [1500]);
+        let job = |i: u32| if i >= 1000 && i % 300 < 10 { 8.0 } else { noise(i) };
+        let told = check(6000, 2.0, job);
+        assert!(!told.is_empty() && told.iter().all(|i| *i < 4000), "{told:?}");
+        let other = check(6000, 2.0, |i| if i == 5500 { -8.0 } else { job(i) });
+        assert!(other.contains(&5500), "another direction is another kind: {other:?}");
+    }
+
+    #[test]
+    fn quiet_is_news_where_there_never_was_any() {
+        let told = check(3000, 2.0, |i| if i > 2000 { 0.01 * noise(i) } else { noise(i) });
+        assert!(told.iter().any(|i| (2000..2100).contains(i)), "{told:?}");
+    }
+}

@@ -1,0 +1,118 @@
+//! The device as a whole: what its series say together, and what may be learnt from this tick.
+
+use fieldmouse_core::joint::{Joint, STRANGE};
+use fieldmouse_core::judge::{self, Tick};
+use fieldmouse_core::metric::Role;
+use fieldmouse_core::season::Hour;
+use fieldmouse_core::series::Millis;
+
+use super::Pipeline;
+
+/// Energy that counts for half, where only the order matters.
+const HALF: f32 = 30.0;
+
+/// Novelty from which on a device's only series is held to be anomalous, at one false alarm a week.
+const NOVEL: f32 = 2.3;
+/// By which share of that it rises with the logarithm of the number of series, each of which may raise one.
+const CROWD: f32 = 0.7;
+
+/// Surprise of all series together from which on an episode opens.
+const LOUD: f32 = 6.0;
+
+/// The state of the device as a whole.
+#[derive(Debug, Default)]
+pub(super) struct Device {
+    /// Boxed for its 16 KiB.
+    joint: Box<Joint>,
+    hour: Option<Hour>,
+    /// Series that speak for the device.
+    voices: usize,
+    /// Since when it has been strange.
+    since: Option<Millis>,
+    /// The series that answers for what all of them say together.
+    lead: Option<usize>,
+}
+
+impl Device {
+    /// What all series say together.
+    pub(super) fn joint(&self) -> &Joint {
+        &self.joint
+    }
+
+    /// How many series speak for the device.
+    pub(super) fn voices(&self) -> usize {
+        self.voices
+    }
+
+    /// Goes on from what was learnt before.
+    pub(super) fn resume(&mut self, joint: Joint, voices: usize) {
+        *self.joint = joint;
+        self.voices = voices;
+    }
+}
+
+impl Pipeline {
+    /// What the wall clock says from now on; none if nobody knows.
+    pub fn set_wall(&mut self, wall_ms: Option<u64>) {
+        self.device.hour = wall_ms.map(Hour::of);
+    }
+
+    /// 0..1 for the whole device; 0.5 is the threshold. A reading counts by the strangest series, or by what all of
+    /// them say together. What one series alone says over time is left to that series.
+    #[must_use]
+    pub fn score(&self) -> f32 {
+        let headlines =
+            self.keys.iter().zip(&self.series).filter(|(k, s)| judge::may_open(k.metric(), &s.now));
+        let one = headlines.map(|(_, s)| s.now.score).fold(0.0, f32::max);
+        let Device { joint, voices, .. } = &self.device;
+        let order = joint.energy / (joint.energy + HALF) / 2.0;
+        let is_strange = one >= 0.5 || (*voices > 1 && joint.surprise >= STRANGE);
+        if is_strange { 0.5 + order } else { order }
+    }
+
+    /// Compares all series with their long past, together, and learns what is plausible.
+    pub(super) fn appraise(&mut self, now: Millis, passed: Millis) {
+        let tick = Tick {
+            now,
+            hour: self.device.hour,
+            passed: passed as f32,
+            every: self.tick_ms as f32,
+            novel: NOVEL * (1.0 + CROWD * (self.device.voices.max(1) as f32).ln()),
+        };
+        for ((s, key), rules) in self.series.iter_mut().zip(&self.keys).zip(&self.rules) {
+            s.appraise(key.metric(), rules, &tick);
+        }
+        let Device { joint, voices, .. } = &mut self.device;
+        let all = self.keys.iter().zip(&self.series).zip(&self.rules);
+        let heard =
+            all.filter(|((key, _), rules)| key.metric().role == Role::Headline && !rules.overrides.quiet);
+        *voices = heard.clone().count();
+        let plausible = joint.step(tick.passed, heard.map(|((_, s), _)| s.part()));
+        self.series.iter_mut().for_each(|s| s.settle(&tick, plausible));
+        self.answer_together(now);
+    }
+
+    /// What all series say together is told as an anomaly of the one that is farthest off. Series that somebody
+    /// described answer for themselves: of them it is known which changes matter.
+    fn answer_together(&mut self, now: Millis) {
+        let Device { joint, voices, since, lead, .. } = &mut self.device;
+        if *voices < 2 || joint.surprise < STRANGE {
+            (*since, *lead) = (None, None);
+            return;
+        }
+        let onset = *since.get_or_insert(now);
+        let lasted = now.saturating_sub(onset) + self.tick_ms;
+        if lead.is_none() && joint.surprise >= LOUD && lasted as f32 >= judge::SHORTEST_MS {
+            let off = |i: &usize| self.series[*i].part().answers.farthest();
+            let is_free = |i: &usize| {
+                let (metric, rules) = (self.keys[*i].metric(), &self.rules[*i]);
+                let is_heard = metric.role == Role::Headline && !rules.overrides.quiet;
+                is_heard && judge::is_undescribed(metric, rules)
+            };
+            *lead = (0..self.series.len()).filter(is_free).max_by(|a, b| off(a).total_cmp(&off(b)));
+        }
+        if let Some(lead) = *lead {
+            self.series[lead].answer_for_device(onset);
+        }
+    }
+}
