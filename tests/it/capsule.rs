@@ -76,7 +76,7 @@ fn the_readings_around_an_episode_outlive_the_agent_and_give_its_scores() {
     let words: Vec<&str> = lines[1].split(' ').collect();
     let (replayed, same) = (words[2], words[8]);
     assert_eq!(replayed, same, "{}", ran.out);
-    assert!(replayed.parse::<u32>().unwrap() >= 60, "{}", ran.out);
+    assert!(replayed.parse::<u32>().unwrap() >= 20, "{}", ran.out);
     assert!(lines[1].ends_with("largest difference 0e0"), "{}", ran.out);
     let told: Vec<&str> = lines[2].split(' ').collect();
     assert_eq!(told[0], told[2], "{}", ran.out);

@@ -70,7 +70,7 @@ fn limits_are_told_whatever_is_usual() {
     check("slow growth alone is not told", "", 80, &[], &[]);
     let limit = "[[series]]\nmatch = \"system.filesystem.utilization{*mountpoint=/v*}\"\nlimit = { above = 0.9, for = \"2m\" }\n";
     let told = check("a limit", limit, 60, &[], &["52 opened filesystem"]);
-    let body = &told[0]["body"];
+    let body = &told.iter().find(|e| e["kind"] == "episode").unwrap()["body"];
     assert_eq!(body["shape"], "limit");
     let sentence = body["sentence"].as_str().unwrap();
     assert!(

@@ -31,6 +31,8 @@ const RISE: f32 = 1.05;
 /// Readings before anything is judged, and before the usual size is taken for known.
 const WARM_UP: u32 = 100;
 const SETTLED: u32 = 60;
+/// Readings after which half of what is new is news.
+const YOUNG: f32 = 150.0;
 /// What is learnt of a measure lies at most so many scales away.
 const DRAWN_IN: f32 = 5.0;
 /// Of three times so many readings only the most novel counts: the rest is the same event.
@@ -164,7 +166,9 @@ impl Novelty {
             self.peaks = [self.peaks[1], self.peaks[2], 0.0];
         }
         self.peaks[2] = self.peaks[2].max(novelty);
-        if novelty > highest { novelty } else { 0.0 }
+        // Where little was ever seen, much is new.
+        let known = self.readings as f32;
+        if novelty > highest { novelty * known / (known + YOUNG) } else { 0.0 }
     }
 }
 

@@ -13,7 +13,7 @@ use crate::budget::Budget;
 const HALF: f32 = 30.0;
 
 /// Novelty from which on a device's only series is held to be anomalous, at one false alarm a week.
-const NOVEL: f32 = 2.3;
+const NOVEL: f32 = 2.1;
 /// By which share of that it rises with the logarithm of the number of series, each of which may raise one.
 const CROWD: f32 = 0.7;
 
