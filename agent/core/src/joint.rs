@@ -237,3 +237,65 @@ impl Joint {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn noise(i: u32) -> f32 {
+        // A sum of four is bell-shaped enough.
+        let one = |i: u32| (i.wrapping_mul(2_654_435_761) >> 8) as f32 / (1u32 << 24) as f32 - 0.5;
+        (0..4).map(|k| one(i.wrapping_mul(4).wrapping_add(k))).sum::<f32>() * 1.7
+    }
+
+    /// Levels of so many series that share a common part; `strange` adds to them from tick 2000 on. Returns the ticks
+    /// after which the device was strange, and what was learnt of the last tick.
+    fn check(series: u32, common: f32, strange: impl Fn(u32) -> f32) -> (Option<u32>, f32) {
+        let mut joint = Joint::default();
+        let (mut first, mut plausible) = (None, 1.0);
+        for t in 0..2100 {
+            let parts = (0..series).map(|i| {
+                let level = noise(t * 101 + i) + common * noise(t.wrapping_mul(7919) + 13);
+                let level = level + if t >= 2000 { strange(i) } else { 0.0 };
+                let answers = Answers { level, step: noise(t * 211 + i), ..Answers::default() };
+                Part { answers, is_switch: false }
+            });
+            plausible = joint.step(1000.0, parts);
+            assert!((LEAST..=1.0).contains(&plausible) && joint.surprise.is_finite());
+            if t >= 2000 && joint.surprise >= STRANGE {
+                first = first.or(Some(t - 2000));
+            }
+        }
+        (first, plausible)
+    }
+
+    #[test]
+    fn many_a_little_are_as_plain_as_one_a_lot() {
+        assert_eq!(check(30, 0.0, |_| 0.0), (None, 1.0), "calm");
+        let (seen, learnt) = check(30, 0.0, |i| if i == 7 { 12.0 } else { 0.0 });
+        assert!(seen.is_some_and(|n| n < 5) && learnt < 0.2, "one a lot: {seen:?} {learnt}");
+        let (seen, learnt) = check(30, 0.0, |i| if i % 2 == 0 { 2.5 } else { -2.5 });
+        assert!(seen.is_some_and(|n| n < 5) && learnt < 0.2, "all a little: {seen:?} {learnt}");
+    }
+
+    #[test]
+    fn one_that_leaves_its_company_is_seen() {
+        let alone = check(20, 5.0, |i| if i == 3 { 10.0 } else { 0.0 }).0;
+        assert!(alone.is_some_and(|n| n < 20), "{alone:?}: within what all of them do, but alone");
+    }
+
+    #[test]
+    fn it_is_total() {
+        let mut joint = Joint::default();
+        assert_eq!(joint.step(1000.0, core::iter::empty()), 1.0);
+        for t in 0..500u32 {
+            let n = (t / 50) * 17 % 90;
+            let parts = (0..n).map(|i| {
+                let answers = Answers { level: if i % 3 == 0 { 12.0 } else { 0.0 }, ..Answers::default() };
+                Part { answers, is_switch: i % 2 == 0 }
+            });
+            let plausible = joint.step(if t % 7 == 0 { 0.0 } else { 1e9 }, parts);
+            assert!(plausible.is_finite() && joint.energy.is_finite() && joint.surprise.is_finite());
+        }
+    }
+}
