@@ -11,34 +11,42 @@ pub struct Calm {
     pub seconds: f64,
     /// Episodes that opened in it.
     pub episodes: u64,
+    /// How often one came back, which is no new one but is told as well.
+    pub returns: u64,
 }
 
 impl Calm {
-    /// What the events of a recording add. An episode belongs to an anomaly if it began or opened in it; one that comes
-    /// back is no new one.
+    /// What the events of a recording add. An episode belongs to an anomaly if it began or opened in it.
     #[must_use]
     pub fn of(recording: &Recording, truth: &Truth, events: &str) -> Self {
         let at = |row: usize| recording.seconds[row.min(recording.seconds.len() - 1)];
         let spans: Vec<(f64, f64)> = truth.spans.iter().map(|(a, b)| (at(*a), at(b + 1))).collect();
         let all = recording.seconds.last().copied().unwrap_or(0.0);
-        let is_false = |line: &&str| {
+        let told_in_calm = |line: &str| {
             let event: Value = serde_json::from_str(line).unwrap();
-            let opened = event["kind"] == "episode" && event["body"]["phase"] == "opened";
             let ms = |value: &Value| value.as_f64().unwrap_or(0.0) / 1000.0;
             let now = ms(&event["mono_ms"]);
             let began = now - ms(&event["body"]["since_ms"]);
-            opened && !spans.iter().any(|(a, b)| began <= *b && now >= *a)
+            let is_calm = event["kind"] == "episode" && !spans.iter().any(|(a, b)| began <= *b && now >= *a);
+            event["body"]["phase"].as_str().filter(|_| is_calm).map(str::to_owned)
         };
+        let phases: Vec<String> = events.lines().filter_map(told_in_calm).collect();
+        let count = |phase: &str| phases.iter().filter(|p| *p == phase).count() as u64;
         Self {
             seconds: all - spans.iter().map(|(a, b)| b - a).sum::<f64>(),
-            episodes: events.lines().filter(is_false).count() as u64,
+            episodes: count("opened"),
+            returns: count("reopened"),
         }
     }
 
     /// Both together.
     #[must_use]
     pub fn and(self, other: Self) -> Self {
-        Self { seconds: self.seconds + other.seconds, episodes: self.episodes + other.episodes }
+        Self {
+            seconds: self.seconds + other.seconds,
+            episodes: self.episodes + other.episodes,
+            returns: self.returns + other.returns,
+        }
     }
 
     /// How many are allowed at one in so many seconds.
@@ -77,7 +85,7 @@ mod tests {
             event(800, 0, "reopened"),
         ];
         let calm = Calm::of(&recording, &truth, &events.join("\n"));
-        assert_eq!(calm.episodes, 2);
+        assert_eq!((calm.episodes, calm.returns), (2, 1));
         assert!((calm.seconds - 890.0).abs() < 1e-9);
         assert!((calm.and(calm).allowed(89.0) - 20.0).abs() < 1e-9);
     }

@@ -185,38 +185,45 @@ fn pooled(set: &[Scored<'_>]) {
     }
 }
 
-/// From onset to alarm, the references at the agent's rate of false alarms in each set.
+/// Normal rows of 1,000 that all may tell where the agent's threshold is moved as well.
+const EQUAL: u64 = 5;
+
+/// From onset to alarm, the references at the agent's rate of false alarms in each set; then all at the same low rate.
 fn delays(sets: &[&[Scored<'_>]]) {
     let table = Table("delay");
-    let mut all = vec![Found::default(); detectors().len()];
-    let cell = |row: &str, detector: &str, found: &Found| {
-        let after = found.median().map_or_else(
-            || "never".into(),
-            |(seconds, rows)| format!("after {} ({rows} rows)", human(seconds)),
-        );
-        table.tell(row, detector, format!("{}/{}, {after}", found.after.len(), found.of), "");
-    };
+    let mut all = [vec![Found::default(); detectors().len()], vec![Found::default(); detectors().len()]];
     for set in sets {
-        let row = &set[0].done.file.set;
+        let name = &set[0].done.file.set;
         let counts = set.iter().map(|f| Counts::at(THRESHOLD, f.view(0).score, f.view(0).label));
         let counts = counts.fold(Counts::default(), Counts::and);
-        table.tell(row, "false alarms", format!("{} in {} rows", counts.fp, counts.fp + counts.tn), "");
-        for (i, detector) in detectors().iter().enumerate() {
-            let views: Vec<View<'_>> = set.iter().map(|f| f.view(i)).collect();
-            let found = if i == 0 {
-                Found::of(&views, |s| s >= THRESHOLD)
-            } else {
-                let limit = limit(&views, counts.fp);
-                Found::of(&views, |s| s > limit)
-            };
-            cell(row, detector, &found);
-            all[i] = std::mem::take(&mut all[i]).and(&found);
+        let normal = counts.fp + counts.tn;
+        let rows = [(name.clone(), counts.fp), (format!("{name}, {EQUAL} per 1,000"), normal * EQUAL / 1000)];
+        for (at, (row, allowed)) in rows.iter().enumerate() {
+            table.tell(row, "false alarms", format!("{allowed} in {normal} rows"), "");
+            for (i, detector) in detectors().iter().enumerate() {
+                let views: Vec<View<'_>> = set.iter().map(|f| f.view(i)).collect();
+                let found = if at == 0 && i == 0 {
+                    Found::of(&views, |s| s >= THRESHOLD)
+                } else {
+                    let limit = limit(&views, *allowed);
+                    Found::of(&views, |s| s > limit)
+                };
+                let after = found.median().map_or_else(
+                    || "never".into(),
+                    |(seconds, rows)| format!("after {} ({rows} rows)", human(seconds)),
+                );
+                table.tell(row, detector, format!("{}/{}, {after}", found.after.len(), found.of), "");
+                all[at][i] = std::mem::take(&mut all[at][i]).and(&found);
+            }
         }
     }
-    for (detector, found) in detectors().iter().zip(&all) {
-        // Sets differ in their rhythm, so only rows compare.
-        let rows = found.median().map_or_else(|| "never".into(), |(_, rows)| format!("after {rows} rows"));
-        table.tell("all", detector, format!("{}/{}, {rows}", found.after.len(), found.of), "");
+    for (row, all) in ["all".to_owned(), format!("all, {EQUAL} per 1,000")].iter().zip(&all) {
+        for (detector, found) in detectors().iter().zip(all) {
+            // Sets differ in their rhythm, so only rows compare.
+            let rows =
+                found.median().map_or_else(|| "never".into(), |(_, rows)| format!("after {rows} rows"));
+            table.tell(row, detector, format!("{}/{}, {rows}", found.after.len(), found.of), "");
+        }
     }
 }
 
@@ -225,7 +232,8 @@ fn budgets(sets: &[&[Scored<'_>]]) {
     let table = Table("budget");
     let cells = |row: &str, knob: &str, per: f64, calm: Calm| {
         table.tell(row, "calm days", format!("{:.1}", calm.seconds / DAY), "days");
-        table.tell(row, &format!("episodes at {knob}"), calm.episodes, "episodes");
+        table.tell(row, &format!("opened at {knob}"), calm.episodes, "episodes");
+        table.tell(row, &format!("came back at {knob}"), calm.returns, "times");
         let allowed = calm.allowed(per);
         table.tell(row, &format!("allowed at {knob}"), format!("{allowed:.1}"), "episodes");
         table.tell(
