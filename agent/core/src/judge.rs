@@ -70,7 +70,8 @@ pub struct Series {
     /// Since when it does what it hardly ever did.
     novel_since: Option<Millis>,
     usual: Usual,
-    novelty: Novelty,
+    /// Only of what nobody described.
+    novelty: Option<Novelty>,
     /// Since when it has been beyond which limit.
     beyond: Option<(Millis, f32)>,
     /// What is thought now.

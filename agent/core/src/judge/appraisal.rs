@@ -43,8 +43,10 @@ impl Series {
     fn judge_novelty(&mut self, tick: &Tick, counts: [bool; 2]) {
         let (place, scale) = self.usual.place(tick.hour, 0.0);
         let shortest = libm::ceilf(SHORTEST_MS / tick.every.max(1.0)) as usize;
-        let novelty = self.novelty.follow(&self.window, place, self.usual.floor(), shortest, counts);
-        let lasts = |since: &Millis| self.novelty.is_away && tick.now.saturating_sub(*since) < ADOPT_MS;
+        let ways = self.novelty.get_or_insert_default();
+        let novelty = ways.follow(&self.window, place, self.usual.floor(), shortest, counts);
+        let is_away = ways.is_away;
+        let lasts = |since: &Millis| is_away && tick.now.saturating_sub(*since) < ADOPT_MS;
         self.novel_since = self.novel_since.filter(lasts);
         if novelty >= tick.novel {
             self.novel_since.get_or_insert(tick.now);
