@@ -5,6 +5,7 @@
 //! same part of the device acts up again soon after, it is the same episode come back; and if it keeps coming back,
 //! it is a habit, which is told no more until it outgrows itself.
 
+mod clockwork;
 mod open;
 
 use heapless::Vec;
@@ -15,6 +16,7 @@ use crate::metric::Group;
 use crate::series::{Millis, SeriesKey};
 use crate::wire::{self, phase};
 
+use clockwork::Clockwork;
 use open::{Open, bit, rank, severity};
 
 /// Episodes open at once; a fifth cause joins the oldest.
@@ -81,6 +83,7 @@ pub struct Episodes {
     next_id: u64,
     open: Vec<Open, OPEN>,
     habits: Vec<Habit, HABITS>,
+    clockwork: Clockwork,
     /// Episodes that were told as opened.
     pub opened: u64,
     /// Returns of habits that were not told.
@@ -91,7 +94,15 @@ impl Episodes {
     /// None open; the next is numbered `first_id`.
     #[must_use]
     pub fn new(times: Times, first_id: u64) -> Self {
-        Self { times, next_id: first_id, open: Vec::new(), habits: Vec::new(), opened: 0, muted: 0 }
+        Self {
+            times,
+            next_id: first_id,
+            open: Vec::new(),
+            habits: Vec::new(),
+            clockwork: Clockwork::default(),
+            opened: 0,
+            muted: 0,
+        }
     }
 
     /// Follows ticks of another length from now on.
@@ -217,7 +228,13 @@ impl Episodes {
                 (self.next_id - 1, 0)
             }
         };
-        let muted = recurred >= HABITUAL;
+        // A limit is told whenever it is reached.
+        let by_clock = match series[lead].now.beyond {
+            None => self.clockwork.expected(bit(group), onset),
+            Some(_) => None,
+        };
+        let muted = recurred >= HABITUAL || by_clock.is_some();
+        let usual = by_clock.unwrap_or(0).max(habit.map_or(0, |h| h.longest));
         let mut episode = Open {
             id,
             onset,
@@ -229,6 +246,7 @@ impl Episodes {
             updates: u32::from(recurred > 0),
             recurred,
             muted,
+            usual,
             score: 0.0,
             members: Vec::new(),
             group,
@@ -275,11 +293,13 @@ impl Episodes {
             let lasted = now.saturating_sub(e.onset);
             if e.muted {
                 // A habit that lasts twice as long as it ever did is no habit.
-                let usual = self.habits.iter().find(|h| h.id == e.id).map_or(0, |h| h.longest);
-                if lasted > (2 * usual).max(self.times.update_ms) {
+                if lasted > (2 * e.usual).max(self.times.update_ms) {
+                    let is_new = e.recurred == 0;
+                    self.opened += u64::from(is_new);
                     self.open[at].muted = false;
                     self.open[at].told = now;
-                    let notice = notice(&self.open[at], phase::REOPENED, now, keys, series);
+                    let phase = if is_new { phase::OPENED } else { phase::REOPENED };
+                    let notice = notice(&self.open[at], phase, now, keys, series);
                     tell(notice);
                 }
                 continue;
@@ -313,6 +333,7 @@ impl Episodes {
                 tell(notice(&e, phase::CLOSED, now, keys, series));
             }
             let lasted = e.hot.saturating_sub(e.onset);
+            self.clockwork.note(e.groups(keys), e.onset, lasted);
             let old = self.habits.iter().position(|h| h.id == e.id).map(|i| self.habits.swap_remove(i));
             if self.habits.is_full() {
                 self.habits.remove(0);
@@ -322,7 +343,8 @@ impl Episodes {
                 groups: e.groups(keys) | old.map_or(0, |h| h.groups),
                 closed: now,
                 longest: lasted.max(old.map_or(0, |h| h.longest)),
-                times: old.map_or(0, |h| h.times).saturating_add(1),
+                // What was not told when it came is not told when it comes back either.
+                times: if e.muted { HABITUAL } else { 0 }.max(old.map_or(0, |h| h.times).saturating_add(1)),
             });
         }
     }

@@ -49,6 +49,8 @@ pub(super) struct Open {
     pub(super) updates: u32,
     pub(super) recurred: u16,
     pub(super) muted: bool,
+    /// How long what it repeats has ever lasted.
+    pub(super) usual: Millis,
     pub(super) score: f32,
     pub(super) members: Vec<Member, MEMBERS>,
     pub(super) group: Group,
