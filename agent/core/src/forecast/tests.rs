@@ -149,6 +149,20 @@ fn a_forecast_is_told_once_and_taken_back_once() {
 }
 
 #[test]
+fn what_is_reached_is_told_once() {
+    // Full within the hour in which it was foretold: as grave as before, and yet news.
+    let mut watch = Watch::new(Limit::Above(1.0));
+    let mut told = std::vec::Vec::new();
+    for second in (0..3 * 3600_u64).step_by(5) {
+        let value = (0.1 + second as f32 / 1500.0).min(1.0);
+        told.extend(watch.observe(second * 1000, value, 7 * DAY));
+    }
+    let reached: std::vec::Vec<_> = told.iter().filter(|c| c.outlook.expected == 0).collect();
+    assert_eq!((reached.len(), told.last().map(|c| c.outlook.expected)), (1, Some(0)), "{told:?}");
+    assert!(told.len() > 1 && told[0].outlook.expected > 0, "{told:?}");
+}
+
+#[test]
 fn memory_of_a_series_is_small() {
     assert!(size_of::<Watch>() <= 960, "{} bytes", size_of::<Watch>());
 }

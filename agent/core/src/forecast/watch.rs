@@ -124,12 +124,14 @@ impl Watch {
     }
 }
 
-/// Whether what is expected is quite another time than what was told, or graver.
+/// Whether what is expected is quite another time than what was told, or graver, or has come.
 fn is_other(now: Millis, o: &Outlook, told: &Told) -> bool {
     // Below a quarter of an hour nobody minds the difference.
     const FINE: Millis = 15 * MINUTE;
     let (left, expected) = (told.at.saturating_sub(now).max(FINE), o.expected.max(FINE));
-    severity(o.expected) > told.severity
+    let is_reached = o.expected == 0 && told.outlook.expected > 0;
+    is_reached
+        || severity(o.expected) > told.severity
         || expected > left.saturating_mul(2)
         || left > expected.saturating_mul(2)
 }
