@@ -280,6 +280,8 @@ impl Series {
         self.from_baseline.forget();
         self.from_model.forget();
         (self.hot_for, self.rising_since, self.beyond) = (0, None, None);
+        (self.novel_since, self.foretold, self.fresh) = (None, None, false);
+        self.usual.after_gap();
         self.now = Judgement::default();
     }
 
@@ -422,15 +424,32 @@ mod tests {
 
     #[test]
     fn nothing_that_arrives_breaks_it() {
-        let mut s = Series::default();
-        let odd = [f64::NAN, f64::MAX, -f64::MAX, 0.0, -0.0, f64::MIN_POSITIVE, 1e38, f64::INFINITY];
-        for i in 0..4000usize {
-            s.observe(metric::by_code(metric::TEMPERATURE), &rules(), i as u64, Ok(odd[i * 7 % odd.len()]));
-            let mut out = [0.0; WINDOW];
-            if let Some(norm) = s.ask(metric::by_code(metric::CUSTOM), &mut out) {
-                s.answer(norm, &[0.0; 7]);
+        let odd =
+            [f64::NAN, f64::MAX, -f64::MAX, 0.0, -0.0, f64::MIN_POSITIVE, 1e38, f64::INFINITY, 1e-40, -1e38];
+        for (code, step) in [metric::TEMPERATURE, metric::CUSTOM].into_iter().flat_map(|c| [(c, 1), (c, 7)]) {
+            let (mut s, m) = (Series::default(), metric::by_code(code));
+            for i in 0..4000usize {
+                observe(&mut s, m, i as u32, odd[i * step % odd.len()]);
+                let mut out = [0.0; WINDOW];
+                if let Some(norm) = s.ask(m, &mut out) {
+                    s.answer(norm, &[0.0; 7]);
+                }
+                assert!((0.0..=1.0).contains(&s.now.score), "{code} {i}: {:?}", s.now);
+                let far = s.part().answers.farthest();
+                assert!(far <= crate::usual::MOST, "{code} {i}: {:?}", s.part());
+                assert!([s.part().answers.level, s.part().answers.step].iter().all(|x| x.is_finite()));
             }
-            assert!((0.0..=1.0).contains(&s.now.score), "{:?}", s.now);
         }
+    }
+
+    #[test]
+    fn what_was_novel_before_a_gap_is_not_known_to_go_on() {
+        let (mut s, m) = (Series::default(), metric::by_code(metric::CUSTOM));
+        (0..600).for_each(|i| observe(&mut s, m, i, 10.0 + noise(i)));
+        (600..640).for_each(|i| observe(&mut s, m, i, 40.0));
+        assert!(s.now.hot);
+        s.after_gap();
+        (900..905).for_each(|i| observe(&mut s, m, i, 10.0 + noise(i)));
+        assert!(!s.now.hot, "{:?}", s.now);
     }
 }

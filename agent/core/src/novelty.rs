@@ -9,6 +9,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::usual::FAR;
 use crate::window::{WINDOW, Window};
 
 /// Readings over which place is measured; change over all but the last, roughness over the last two.
@@ -184,9 +185,9 @@ fn span(measure: usize) -> usize {
 fn measure(window: &Window, place: f32, floor: f32) -> [f32; MEASURES] {
     let mut newest_first = [0.0f32; WINDOW];
     let first = window.iter().next().unwrap_or(0.0);
-    newest_first[window.len()..].fill(first);
+    newest_first[window.len()..].fill(first.clamp(-FAR, FAR));
     for (to, x) in newest_first.iter_mut().zip(window.iter().rev()) {
-        *to = x;
+        *to = x.clamp(-FAR, FAR);
     }
     let w = &newest_first;
     let mean = |from: usize, n: usize| w[from..from + n].iter().sum::<f32>() / n as f32;
@@ -231,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_of_its_kind_is_news_and_the_fifth_is_none() {
+    fn the_first_of_its_kind_is_news_and_the_tenth_is_none() {
         assert!(check(4000, 3.0, noise).is_empty());
         let once = check(2000, 3.0, |i| if i == 1500 { 8.0 } else { noise(i) });
         assert_eq!(once, [1500]);

@@ -69,12 +69,12 @@ pub struct Usual {
 }
 
 /// Squares of what lies farther out could not be told from infinity.
-const FAR: f32 = 1e18;
+pub const FAR: f32 = 1e15;
 
-/// Draws a value in between these bounds. What is next to nothing is nothing: products of such numbers are denormal,
+/// Draws a value in between these bounds; what is no number says nothing. What is next to nothing is nothing: products of such numbers are denormal,
 /// which processors reckon a hundred times more slowly.
 fn within(x: f32, most: f32) -> f32 {
-    if x.abs() < 1e-9 { 0.0 } else { x.clamp(-most, most) }
+    if x.is_nan() || x.abs() < 1e-9 { 0.0 } else { x.clamp(-most, most) }
 }
 
 impl Usual {
@@ -117,7 +117,9 @@ impl Usual {
     ) -> Answers {
         let x = within(x, FAR);
         // Two forecasts that err in different ways err less together.
-        let expected = forecast.map_or(self.expected, |f| 0.5 * (f + self.expected));
+        let expected = forecast
+            .filter(|f| f.is_finite())
+            .map_or(self.expected, |f| 0.5 * (within(f, FAR) + self.expected));
         self.asked = Some((x, expected));
         if !self.distinct.is_full() && !self.distinct.contains(&x) {
             // There is room: it is not full.
@@ -140,6 +142,12 @@ impl Usual {
             ),
         };
         self.answers
+    }
+
+    /// Time has passed unseen: what was going on is not known to go on.
+    pub fn after_gap(&mut self) {
+        (self.drift, self.roughness) = (0.0, self.usual_roughness);
+        (self.expected, self.asked, self.answers) = (self.mean, None, Answers::default());
     }
 
     /// Learns the reading that was asked about, in proportion to its plausibility. `share`: of an hour that it stands
