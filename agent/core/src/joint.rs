@@ -19,8 +19,15 @@ pub const DIMS: usize = 64;
 const ENERGIES: usize = 5;
 /// By which they add up: what is out of company, and what was not expected, says more than what is merely far.
 const SHARES: [f32; ENERGIES] = [1.0, 2.0, 2.0, 1.0, 1.0];
-/// Readings over which an energy is averaged.
+/// Ticks over which an energy is averaged.
 const TRAIL: usize = 5;
+/// Of more than one series also over so many, by this share: what lasts says more than what flares up.
+const SLOW: f32 = 30.0;
+const SLOW_SHARE: f32 = 0.3;
+/// What is strange at most depends on the device's own past; by this share it is the same for all devices, so that a
+/// rather calm one is not held to be strange for little, nor a wild one calm.
+const COMMON: f32 = 0.25;
+const COMMON_ENERGY: f32 = 30.0;
 /// Added to the variance of every direction: nothing is known so well.
 const RIDGE: f32 = 0.3;
 /// Ticks between two new whitenings.
@@ -33,6 +40,8 @@ pub const STRANGE: f32 = 3.0;
 const LEAST: f32 = 0.02;
 /// What lasts so long is the new usual.
 const ADOPT_MS: f32 = 1_800_000.0;
+/// The logarithm of the energies spreads at least so much.
+const LEAST_SPREAD: f32 = 0.1;
 /// Ticks before anything is said.
 const WARM_UP: f32 = 50.0;
 /// Ticks that count; older ones fade.
@@ -88,6 +97,7 @@ pub struct Joint {
     guards: [Log; 2],
     sum: Log,
     strange_ms: f32,
+    slow: f32,
     /// The sum of the energies now.
     pub energy: f32,
     /// Standard deviations above what is usual of it.
@@ -106,6 +116,7 @@ impl Default for Joint {
             guards: [Log::default(); 2],
             sum: Log::default(),
             strange_ms: 0.0,
+            slow: 0.0,
             energy: 0.0,
             surprise: 0.0,
         };
@@ -159,6 +170,14 @@ impl Joint {
         plausible
     }
 
+    /// Whether all series together are farther off than they usually are.
+    #[must_use]
+    pub fn is_strange(&self) -> bool {
+        let own = self.sum.mean + STRANGE * libm::sqrtf(self.sum.variance).max(LEAST_SPREAD);
+        let edge = own + COMMON * (libm::logf(COMMON_ENERGY) - own);
+        self.learnt > WARM_UP && Log::of(self.energy) >= edge
+    }
+
     fn judge(&mut self, passed: f32) -> f32 {
         let mut mean = [0.0; ENERGIES];
         for row in &self.trail {
@@ -167,10 +186,14 @@ impl Joint {
             }
         }
         self.energy = mean.iter().zip(SHARES).map(|(e, share)| e * share).sum();
+        if self.dims > 1 {
+            self.slow += (self.energy - self.slow) / SLOW;
+            self.energy += SLOW_SHARE * (self.slow - self.energy);
+        }
         let is_warm = self.learnt > WARM_UP;
         let above = |log: &Log, energy| if is_warm { log.above(energy, 0.3) } else { 0.0 };
         let guard = above(&self.guards[0], mean[0]).max(above(&self.guards[1], mean[1]));
-        self.surprise = if is_warm { self.sum.above(self.energy, 0.1).max(0.0) } else { 0.0 };
+        self.surprise = if is_warm { self.sum.above(self.energy, LEAST_SPREAD).max(0.0) } else { 0.0 };
         let plausible = if guard > STRANGE {
             self.strange_ms += passed;
             let lasted = (self.strange_ms / ADOPT_MS).min(1.0);

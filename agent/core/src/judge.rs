@@ -67,6 +67,9 @@ pub struct Series {
     foretold: Option<f32>,
     /// The last reading was good and is not learnt yet.
     fresh: bool,
+    /// When that was, and how many milliseconds after the one before.
+    read_at: Option<Millis>,
+    lasted: f32,
     /// Since when it does what it hardly ever did.
     novel_since: Option<Millis>,
     usual: Usual,
@@ -280,7 +283,7 @@ impl Series {
         self.from_baseline.forget();
         self.from_model.forget();
         (self.hot_for, self.rising_since, self.beyond) = (0, None, None);
-        (self.novel_since, self.foretold, self.fresh) = (None, None, false);
+        (self.novel_since, self.foretold, self.fresh, self.read_at) = (None, None, false, None);
         self.usual.after_gap();
         self.now = Judgement::default();
     }
@@ -358,7 +361,7 @@ mod tests {
 
     fn observe(s: &mut Series, m: &Metric, second: u32, x: f64) {
         let now = 1000 * u64::from(second);
-        let tick = Tick { now, hour: None, passed: 1000.0, every: 1000.0, novel: 2.5 };
+        let tick = Tick { now, time: None, every: 1000.0, novel: 2.5 };
         s.observe(m, &rules(), now, Ok(x));
         s.appraise(m, &rules(), &tick);
         s.settle(&tick, if s.now.hot { 0.02 } else { 1.0 });

@@ -105,7 +105,7 @@ mod tests {
         let rules = Rules { threshold, overrides };
         let observe = |s: &mut Series, i: u32, x| {
             let now = 1000 * u64::from(i);
-            let tick = Tick { now, hour: None, passed: 1000.0, every: 1000.0, novel: 2.5 };
+            let tick = Tick { now, time: None, every: 1000.0, novel: 2.5 };
             s.observe(m, &rules, now, Ok(x));
             s.appraise(m, &rules, &tick);
             s.settle(&tick, 1.0);

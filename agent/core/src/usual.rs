@@ -7,7 +7,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::season::{Hour, Season};
+use crate::season::{Season, TimeOfDay};
 
 /// Readings before which there is no usual.
 pub const WARM_UP: f32 = 30.0;
@@ -80,9 +80,9 @@ fn within(x: f32, most: f32) -> f32 {
 impl Usual {
     /// Where the series is expected at this hour, and how far it usually strays. `least`: nothing smaller is resolved.
     #[must_use]
-    pub fn place(&self, hour: Option<Hour>, least: f32) -> (f32, f32) {
+    pub fn place(&self, time: Option<TimeOfDay>, least: f32) -> (f32, f32) {
         let floor = self.floor().max(least);
-        let (season, narrower) = hour.map_or((0.0, 1.0), |h| self.season.at(h));
+        let (season, narrower) = time.map_or((0.0, 1.0), |h| self.season.at(h));
         let scale = libm::sqrtf(self.variance).max(floor);
         (self.mean + season, (scale * narrower).max(floor))
     }
@@ -105,12 +105,18 @@ impl Usual {
         self.distinct.len() == 2
     }
 
+    /// Whether it takes so few values that one of them returning means nothing.
+    #[must_use]
+    pub fn is_coarse(&self) -> bool {
+        !self.distinct.is_full()
+    }
+
     /// Asks the questions of a reading. `forecast`: what a model predicted; without one, the built-in expectation
     /// stands in. `worth` turns a difference and its scale into scales, as the metric wants.
     pub fn ask(
         &mut self,
         x: f32,
-        hour: Option<Hour>,
+        time: Option<TimeOfDay>,
         least: f32,
         forecast: Option<f32>,
         worth: impl Fn(f32, f32) -> f32,
@@ -129,7 +135,7 @@ impl Usual {
             self.answers = Answers::default();
             return self.answers;
         }
-        let (place, scale) = self.place(hour, least);
+        let (place, scale) = self.place(time, least);
         let error =
             libm::sqrtf(self.error).max(0.1 * libm::sqrtf(self.variance).max(self.floor())).max(least);
         self.answers = Answers {
@@ -150,9 +156,9 @@ impl Usual {
         (self.expected, self.asked, self.answers) = (self.mean, None, Answers::default());
     }
 
-    /// Learns the reading that was asked about, in proportion to its plausibility. `share`: of an hour that it stands
+    /// Learns the reading that was asked about, in proportion to its plausibility. `lasted`: milliseconds that it stands
     /// for.
-    pub fn learn(&mut self, plausible: f32, hour: Option<Hour>, share: f32) {
+    pub fn learn(&mut self, plausible: f32, time: Option<TimeOfDay>, lasted: f32) {
         let Some((x, expected)) = self.asked.take() else { return };
         if self.readings == 0.0 {
             (self.low, self.high, self.expected) = (x, x, x);
@@ -165,8 +171,8 @@ impl Usual {
         let mut away = x - self.mean;
         if is_warm {
             away = within(away, DRAWN_IN * spread.max(LEAST_SHARE * (self.high - self.low)) + 1e-12);
-            if let Some(hour) = hour {
-                self.season.learn(hour, away, share * weight);
+            if let Some(time) = time {
+                self.season.learn(time, away, lasted * weight);
             }
         }
         self.mean += rate * away;

@@ -1,9 +1,9 @@
 //! The second look at a series: beside its long past, and as a part of the device.
 
 use super::{FLOOR_SCALES, Rules, Series, deviation, is_undescribed};
-use crate::joint::Part;
+use crate::joint::{Part, STRANGE};
 use crate::metric::Metric;
-use crate::season::Hour;
+use crate::season::TimeOfDay;
 use crate::series::Millis;
 
 /// What has been novel for so long is not any more.
@@ -17,9 +17,7 @@ pub struct Tick {
     /// The monotonic clock.
     pub now: Millis,
     /// The time of day, if a clock knows.
-    pub hour: Option<Hour>,
-    /// Since the last tick, in milliseconds.
-    pub passed: f32,
+    pub time: Option<TimeOfDay>,
     /// Milliseconds between ticks.
     pub every: f32,
     /// Novelty from which on a series that nobody described is held to be anomalous.
@@ -30,21 +28,25 @@ impl Series {
     /// Asks what the last reading means beside the long past, and judges by it what nobody described.
     pub fn appraise(&mut self, metric: &Metric, rules: &Rules, tick: &Tick) {
         let Some(x) = self.window.last().filter(|_| self.fresh) else { return };
+        // A source may be slower than the device.
+        self.lasted = self.read_at.map_or(tick.every, |at| tick.now.saturating_sub(at) as f32).max(1.0);
+        self.read_at = Some(tick.now);
         let floor = rules.overrides.floor_at(metric, self.baseline.median);
         let direction = rules.overrides.direction;
         let least = floor / FLOOR_SCALES;
         let worth = |difference, scale| deviation(metric, direction, difference, scale, floor);
-        self.usual.ask(x, tick.hour, least, self.foretold, worth);
+        self.usual.ask(x, tick.time, least, self.foretold, worth);
         if is_undescribed(metric, rules) {
             self.judge_novelty(tick, [1.0, -1.0].map(|sign| direction.counts(metric, sign)));
         }
     }
 
     fn judge_novelty(&mut self, tick: &Tick, counts: [bool; 2]) {
-        let (place, scale) = self.usual.place(tick.hour, 0.0);
-        let shortest = libm::ceilf(SHORTEST_MS / tick.every.max(1.0)) as usize;
+        let (place, scale) = self.usual.place(tick.time, 0.0);
+        let shortest = libm::ceilf(SHORTEST_MS / self.lasted) as usize;
         let ways = self.novelty.get_or_insert_default();
-        let novelty = ways.follow(&self.window, place, self.usual.floor(), shortest, counts);
+        let novelty =
+            ways.follow(&self.window, place, self.usual.floor(), shortest, counts, self.usual.is_coarse());
         let is_away = ways.is_away;
         let lasts = |since: &Millis| is_away && tick.now.saturating_sub(*since) < ADOPT_MS;
         self.novel_since = self.novel_since.filter(lasts);
@@ -60,10 +62,11 @@ impl Series {
         }
     }
 
-    /// Held to be anomalous since then, on the word of the whole device.
-    pub fn answer_for_device(&mut self, since: Millis) {
+    /// Held to be anomalous since then, on the word of the whole device, which is so surprised.
+    pub fn answer_for_device(&mut self, since: Millis, surprise: f32) {
         self.now.hot = true;
         self.now.warm = true;
+        self.now.score = self.now.score.max(surprise / (surprise + STRANGE)).max(0.5);
         self.now.since = self.now.since.or(Some(since));
     }
 
@@ -76,7 +79,7 @@ impl Series {
     /// Learns the last reading in proportion to how plausible the whole device was.
     pub fn settle(&mut self, tick: &Tick, plausible: f32) {
         if core::mem::take(&mut self.fresh) {
-            self.usual.learn(plausible, tick.hour, tick.passed / 3_600_000.0);
+            self.usual.learn(plausible, tick.time, self.lasted);
         }
     }
 }

@@ -3,7 +3,7 @@
 use fieldmouse_core::joint::{Joint, STRANGE};
 use fieldmouse_core::judge::{self, Rules, Series, Tick};
 use fieldmouse_core::metric::Role;
-use fieldmouse_core::season::Hour;
+use fieldmouse_core::season::TimeOfDay;
 use fieldmouse_core::series::{Millis, SeriesKey};
 
 use super::Pipeline;
@@ -13,9 +13,9 @@ use crate::budget::Budget;
 const HALF: f32 = 30.0;
 
 /// Novelty from which on a device's only series is held to be anomalous, at one false alarm a week.
-const NOVEL: f32 = 2.1;
+const NOVEL: f32 = 2.0;
 /// By which share of that it rises with the logarithm of the number of series, each of which may raise one.
-const CROWD: f32 = 0.7;
+const CROWD: f32 = 2.5;
 
 /// How both thresholds follow another budget, for each e-fold of it; measured on recordings.
 const NOVEL_BY_BUDGET: f32 = 0.6;
@@ -23,14 +23,14 @@ const LOUD_BY_BUDGET: f32 = 1.3;
 const WEEK_MS: f32 = 7.0 * 86_400e3;
 
 /// Surprise of all series together from which on an episode opens.
-const LOUD: f32 = 6.0;
+const LOUD: f32 = 4.8;
 
 /// The state of the device as a whole.
 #[derive(Debug, Default)]
 pub(super) struct Device {
     /// Boxed for its 16 KiB.
     joint: Box<Joint>,
-    hour: Option<Hour>,
+    time: Option<TimeOfDay>,
     /// Series that speak for the device.
     voices: usize,
     /// Since when it has been strange.
@@ -54,38 +54,47 @@ impl Device {
 impl Pipeline {
     /// What the wall clock says from now on; none if nobody knows.
     pub fn set_wall(&mut self, wall_ms: Option<u64>) {
-        self.device.hour = wall_ms.map(Hour::of);
+        self.device.time = wall_ms.map(TimeOfDay::of);
     }
 
     /// 0..1 for the whole device; 0.5 is the threshold. A reading counts by the strangest series, or by what all of
     /// them say together. What one series alone says over time is left to that series.
     #[must_use]
     pub fn score(&self) -> f32 {
-        let headlines =
-            self.keys.iter().zip(&self.series).filter(|(k, s)| judge::may_open(k.metric(), &s.now));
-        let one = headlines.map(|(_, s)| s.now.score).fold(0.0, f32::max);
         let Device { joint, voices, .. } = &self.device;
+        // In company, what nobody described is judged by what all say.
+        let counts = |(k, s, r): &(&SeriesKey, &Series, &Rules)| {
+            judge::may_open(k.metric(), &s.now)
+                && (*voices < 2 || s.now.beyond.is_some() || !judge::is_undescribed(k.metric(), r))
+        };
+        let all = self.keys.iter().zip(&self.series).zip(&self.rules).map(|((k, s), r)| (k, s, r));
+        let one = all.filter(counts).map(|(_, s, _)| s.now.score).fold(0.0, f32::max);
         let order = joint.energy / (joint.energy + HALF) / 2.0;
-        let is_strange = one >= 0.5 || (*voices > 1 && joint.surprise >= STRANGE);
-        if is_strange { 0.5 + order } else { order }
+        match *voices {
+            0 | 1 if one >= 0.5 => one,
+            0 | 1 => order,
+            _ if one >= 0.5 || joint.is_strange() => 0.5 + order,
+            _ => order,
+        }
     }
 
     /// Compares all series with their long past, together, and learns what is plausible.
     pub(super) fn appraise(&mut self, now: Millis, passed: Millis) {
         self.device.voices = heard(&self.keys, &self.series, &self.rules).count();
+        let free = |(i, _): &(usize, &Series)| judge::is_undescribed(self.keys[*i].metric(), &self.rules[*i]);
+        let strangers = heard(&self.keys, &self.series, &self.rules).filter(free).count();
         let tick = Tick {
             now,
-            hour: self.device.hour,
-            passed: passed as f32,
+            time: self.device.time,
             every: self.tick_ms as f32,
             novel: (NOVEL - NOVEL_BY_BUDGET * self.generous()).max(1.0)
-                * (1.0 + CROWD * (self.device.voices.max(1) as f32).ln()),
+                * (1.0 + CROWD * (strangers.max(1) as f32).ln()),
         };
         for ((s, key), rules) in self.series.iter_mut().zip(&self.keys).zip(&self.rules) {
             s.appraise(key.metric(), rules, &tick);
         }
         let speaking = heard(&self.keys, &self.series, &self.rules);
-        let plausible = self.device.joint.step(tick.passed, speaking.map(|(_, s)| s.part()));
+        let plausible = self.device.joint.step(passed as f32, speaking.map(|(_, s)| s.part()));
         self.series.iter_mut().for_each(|s| s.settle(&tick, plausible));
         self.answer_together(now);
     }
@@ -101,7 +110,7 @@ impl Pipeline {
     fn answer_together(&mut self, now: Millis) {
         let loud = (LOUD - LOUD_BY_BUDGET * self.generous()).max(STRANGE);
         let Device { joint, voices, since, lead, .. } = &mut self.device;
-        if *voices < 2 || joint.surprise < STRANGE {
+        if *voices < 2 || !joint.is_strange() {
             (*since, *lead) = (None, None);
             return;
         }
@@ -115,7 +124,8 @@ impl Pipeline {
             self.device.lead = farthest;
         }
         if let Some(lead) = self.device.lead {
-            self.series[lead].answer_for_device(onset);
+            let surprise = self.device.joint.surprise;
+            self.series[lead].answer_for_device(onset, surprise);
         }
     }
 }
