@@ -29,6 +29,8 @@ const WARM_UP: u32 = 30;
 const HALF_CONFIDENT: f32 = 120.0;
 /// What is hot for so many readings is the new usual (half an hour at one a second).
 const ADOPT: u32 = 1800;
+/// Probability, at least, of what it has often been in its long past.
+const ORDINARY: f32 = 0.5;
 /// The floor is so many robust scales wide: a deviation of the floor's size is notable, not yet alarming.
 const FLOOR_SCALES: f32 = 8.0;
 
@@ -207,6 +209,9 @@ impl Series {
             if let Some(astray) = astray {
                 // Two questions, so each answer counts double.
                 probability = (2.0 * probability.min(self.from_model.probability(astray.abs()))).min(1.0);
+            }
+            if !self.usual.is_beyond(x) {
+                probability = probability.max(ORDINARY);
             }
             self.evidence.add(probability, rules.threshold);
         }

@@ -20,6 +20,9 @@ const DRAWN_IN: f32 = 3.0;
 const LEAST_SHARE: f32 = 0.04;
 /// Readings that count; older ones fade.
 const MEMORY: f32 = 2e5;
+/// Within so many scales of its usual place a series is often, once its past is this long.
+const OFTEN: f32 = 2.5;
+const LONG: f32 = 2000.0;
 /// Readings over which "for a while" is averaged.
 const WHILE: f32 = 60.0;
 /// The built-in expectation follows by this share of every error.
@@ -88,6 +91,15 @@ impl Usual {
         let (season, narrower) = time.map_or((0.0, 1.0), |h| self.season.at(h));
         let scale = libm::sqrtf(self.variance).max(floor);
         (self.mean + season, (scale * narrower).max(floor))
+    }
+
+    /// Whether a reading lies beyond where the series has often been. The longer its past, the more that has to be: of
+    /// a series that wanders, the last hour says little.
+    #[must_use]
+    pub fn is_beyond(&self, x: f32) -> bool {
+        let (place, scale) = self.place(None, 0.0);
+        let often = OFTEN * self.readings / (self.readings + LONG);
+        (x - place).abs() >= often * scale
     }
 
     /// The smallest scale that is believed.
