@@ -4,7 +4,7 @@
 //! but one word stay apart until so many words were seen in that place that they must be names: what varies is
 //! counted, not guessed. A word that is known to be a name needs no further count in another place.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 
 use fieldmouse_core::logs::line::{Line, MAX_WORDS, Word};
 use serde::{Deserialize, Serialize};
@@ -79,6 +79,16 @@ pub struct Miner {
     changes: Vec<Change>,
     bytes: usize,
     lines: u64,
+}
+
+/// What came of looking at a template.
+enum Look {
+    /// It is a statement of its own.
+    Apart,
+    /// These are of the same.
+    Kin(Vec<u16>),
+    /// In this place of it and of these stand names.
+    Names(usize, Vec<u16>),
 }
 
 /// What outlives a restart.
@@ -224,16 +234,16 @@ impl Miner {
     fn settle(&mut self, looks: usize) {
         for _ in 0..looks {
             let Some(slot) = self.doubtful.pop_front() else { return };
-            let kin = self.kin_of(slot);
-            if !kin.is_empty() {
-                self.merge(slot, &kin);
+            match self.look(slot) {
+                Look::Apart => {}
+                Look::Kin(kin) => self.merge(slot, &kin),
+                Look::Names(at, peers) => self.forget(at, peers.into_iter().chain([slot])),
             }
         }
     }
 
-    /// The templates of the same statement as this.
-    fn kin_of(&self, slot: u16) -> Vec<u16> {
-        let Some(template) = self.at(slot) else { return Vec::new() };
+    fn look(&self, slot: u16) -> Look {
+        let Some(template) = self.at(slot) else { return Look::Apart };
         let words = template.words();
         let (mut kin, mut siblings) = (Vec::new(), Vec::new());
         for peer in self.by_length[words.len()].iter().copied().filter(|peer| *peer != slot) {
@@ -241,22 +251,30 @@ impl Miner {
             let Some(d) = difference(words, other.words()) else { continue };
             if self.is_kin(template, other, d) {
                 kin.push(peer);
-            } else if d.words == 1 && d.values == 0 {
-                siblings.push((usize::from(d.places[0]), peer));
+            } else if d.values == 0 && (d.words == 1 || d.is_all(|at| template.is_attribute(at))) {
+                siblings.push((d, peer));
             }
         }
-        if kin.is_empty() {
-            let around = words.iter().filter(|w| !w.is_value()).count().saturating_sub(1);
-            let is_many = |at: usize| {
-                let needed = if at == 0 { FIRST_NAMES } else { NAMES[around.min(NAMES.len() - 1)] };
-                let needed = if template.is_attribute(at) { needed.max(ATTRIBUTES) } else { needed };
-                siblings.iter().filter(|(place, _)| *place == at).count() + 1 >= needed
-            };
-            if let Some(at) = (0..words.len()).find(|at| is_many(*at)) {
-                kin = siblings.iter().filter(|(place, _)| *place == at).map(|(_, peer)| *peer).collect();
+        if !kin.is_empty() {
+            return Look::Kin(kin);
+        }
+        let around = words.iter().filter(|w| !w.is_value()).count().saturating_sub(1);
+        for at in 0..words.len() {
+            let there: Vec<u16> =
+                siblings.iter().filter(|(d, _)| d.is_at(at)).map(|(_, peer)| *peer).collect();
+            let needed = if at == 0 { FIRST_NAMES } else { NAMES[around.min(NAMES.len() - 1)] };
+            let needed = if template.is_attribute(at) { needed.max(ATTRIBUTES) } else { needed };
+            if there.len() + 1 >= needed && self.distinct(at, &there) + 1 >= needed {
+                return Look::Names(at, there);
             }
         }
-        kin
+        Look::Apart
+    }
+
+    /// How many words stand in one place of these.
+    fn distinct(&self, at: usize, slots: &[u16]) -> usize {
+        let words: HashSet<u32> = slots.iter().filter_map(|s| Some(self.at(*s)?.words()[at].hash)).collect();
+        words.len()
     }
 
     /// Whether two are of one statement, whatever others say: one has values where the other has words, or they
@@ -270,6 +288,20 @@ impl Miner {
         let enough =
             d.alike > 0 && d.alike >= 2 * (d.values + d.words) || d.alike >= 2 && d.words + d.values == 1;
         enough && d.places[..d.words].iter().all(is_name)
+    }
+
+    /// Makes a value of one place of all of these; those alike then are merged when they are looked at.
+    fn forget(&mut self, at: usize, slots: impl Iterator<Item = u16>) {
+        let mut fresh = Vec::new();
+        for slot in slots {
+            let Some(template) = self.slots[usize::from(slot)].as_mut() else { continue };
+            fresh.extend(Some(template.words()[at].hash).filter(|word| self.names.add(*word)));
+            self.bytes -= template.bytes();
+            template.forget_word(at);
+            self.bytes += template.bytes();
+            self.doubt(slot);
+        }
+        self.doubt_those_with(&fresh);
     }
 
     /// Makes one of them all: the one with most lines, and of those the oldest, keeps its id.

@@ -83,9 +83,21 @@ pub(super) struct Difference {
     pub(super) alike: usize,
     /// Places where one has a value and the other a word.
     pub(super) values: usize,
-    /// Places where words differ: how many, and the first of them.
+    /// Places where words differ: how many, and which.
     pub(super) words: usize,
     pub(super) places: [u8; MAX_PLACES],
+}
+
+impl Difference {
+    /// Whether words differ in this place.
+    pub(super) fn is_at(&self, at: usize) -> bool {
+        self.places[..self.words].contains(&(at as u8))
+    }
+
+    /// Whether all places in which words differ are such.
+    pub(super) fn is_all(&self, such: impl Fn(usize) -> bool) -> bool {
+        self.places[..self.words].iter().all(|at| such(usize::from(*at)))
+    }
 }
 
 /// `None`: they differ in more places than anybody asks for.

@@ -86,6 +86,21 @@ fn who_is_a_name_here_is_one_there() {
 }
 
 #[test]
+fn cases_stay_apart_and_names_behind_equals_do_not_multiply() {
+    check(&["link state=up", "link state=down"], &["link state=up", "link state=down"]);
+    let names = ["anna", "bert", "carl", "dora", "emil", "fred", "gina", "hugo", "ines", "jens"];
+    let mut dice = Dice(5);
+    let lines: Vec<String> = (0..2000)
+        .map(|_| {
+            let [user, host, service] = [(); 3].map(|()| names[dice.below(names.len())]);
+            format!("request done user={user} host={host} service={service}")
+        })
+        .collect();
+    let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+    check(&lines, &["request done user=<*> host=<*> service=<*>"]);
+}
+
+#[test]
 fn a_value_and_a_word_in_one_place() {
     check(&["listening on port 80 now", "listening on port http now"], &["listening on port <*> now"]);
     check(&["restart", "12"], &["restart", "<*>"]);
