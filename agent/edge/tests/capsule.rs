@@ -24,7 +24,7 @@ fn noise(t: u64, salt: u64) -> f64 {
 }
 
 fn shipped() -> Models {
-    Models::of(Some(Forecaster::new(SHIPPED.into()).unwrap()))
+    Models::of(Some(Forecaster::new(SHIPPED).unwrap()))
 }
 
 fn with_joint() -> Models {
@@ -32,7 +32,7 @@ fn with_joint() -> Models {
     let model = Model::load(&std::fs::read(path).unwrap(), 1).unwrap();
     let joint = Engine::Joint(Box::new(Joint::new(model, 0)));
     let own = Own::new("pump", PathBuf::new(), SCORE, vec!["pump.*".into()], joint);
-    Models::new(Engine::forecast(Forecaster::new(SHIPPED.into()).unwrap()), vec![own])
+    Models::new(Engine::forecast(Forecaster::new(SHIPPED).unwrap()), vec![own])
 }
 
 const SERIES: usize = 40;
