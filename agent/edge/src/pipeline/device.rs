@@ -42,9 +42,14 @@ pub(super) struct Device {
 }
 
 impl Device {
-    /// What all series say together, and which series that knows apart.
-    pub(super) fn joint(&self) -> (&Joint, &[Option<usize>]) {
-        (&self.joint, &self.seats)
+    /// What all series say together.
+    pub(super) fn joint(&self) -> &Joint {
+        &self.joint
+    }
+
+    /// The series that it knows apart, by place.
+    pub(super) fn seats(&self) -> &[Option<usize>] {
+        &self.seats
     }
 
     /// Goes on from what was learnt before.

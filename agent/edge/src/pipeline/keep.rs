@@ -114,9 +114,9 @@ impl Pipeline {
             let mut members: Vec<_> = self.episodes.members().map(|i| (i, self.keys[i].clone())).collect();
             members.sort_unstable();
             members.dedup();
-            let (joint, seats) = self.device.joint();
-            let seats: Vec<_> = seats.iter().map(|i| i.and_then(|i| self.keys.get(i))).collect();
-            let device = (self.last, self.tick_ms, &self.episodes, members, joint, seats);
+            let seats = self.device.seats().iter().map(|i| i.and_then(|i| self.keys.get(i)));
+            let seats: Vec<_> = seats.collect();
+            let device = (self.last, self.tick_ms, &self.episodes, members, self.device.joint(), seats);
             file.device(What::Device, Layout::of::<KeptDevice>(), &device);
         }
         file
