@@ -66,6 +66,7 @@ pub async fn run_and_tell(
     let intake = Intake::start(&remote, &names, Arc::clone(&store), Arc::clone(&counters))?;
     let retention = tokio::spawn(forget(Arc::clone(&store), config.store.retention));
     let state = State {
+        asker: intake.asker(),
         store,
         counters,
         id: config.id.clone(),

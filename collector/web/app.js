@@ -255,6 +255,24 @@ function sparkFigure(spark) {
   return figure;
 }
 
+// What the device read around an episode is fetched when somebody wants it.
+function capsule(url) {
+  const told = el("p", { class: "count" }, "What the device read around it, for “fieldmouse replay --capsule”.");
+  const link = el("a", { href: url }, "Fetch it from the device");
+  link.addEventListener("click", async (event) => {
+    event.preventDefault();
+    const answer = await fetch(url).catch(() => null);
+    if (answer?.status === 200) return location.assign(url);
+    const body = await answer?.json().catch(() => null);
+    const under = answer?.status === 202;
+    told.textContent = !body ? "The collector does not answer."
+      : !under ? `${start(body.error)}.`
+      : body.of ? `${quantity(body.have, "By")} of ${quantity(body.of, "By")} are here.` : "The device was asked.";
+    if (under) setTimeout(() => link.isConnected && link.click(), EVERY_MS);
+  });
+  return panel("Capsule", told, link);
+}
+
 async function episode(parts) {
   const path = parts.map((p) => encodeURIComponent(decodeURIComponent(p))).join("/");
   const [status, e] = await Promise.all([ask("/api/v1/status"), ask(`/api/v1/episodes/${path}`)]);
@@ -279,7 +297,8 @@ async function episode(parts) {
         panel("How it was judged", pairs("facts",
           ["Shape", e.shape], ["Part", e.group], ["Surprise", `${e.score.toFixed(2)} (0.50 is the threshold)`], ["Confidence", `${e.confidence} %`],
           ["Series moved", String(e.moved)], e.recurred ? ["Came back", plural(e.recurred, "time")] : null,
-          ["Model", e.model ? el("span", { class: "mono" }, e.model) : "robust scorer"]))))
+          ["Model", e.model ? el("span", { class: "mono" }, e.model) : "robust scorer"])),
+        capsule(`/api/v1/episodes/${path}/capsule`)))
   )];
   return { status, key: [steady, e], draw, title: `${e.node}: ${e.sentence}` };
 }

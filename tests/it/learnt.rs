@@ -40,7 +40,7 @@ fn readings(t: u64) -> [Reading; 3] {
 }
 
 fn pipeline() -> Pipeline {
-    Pipeline::new(Budget::default(), Some(Forecaster::new(SHIPPED.into()).unwrap()), 1)
+    Pipeline::new(Budget::default(), Some(Forecaster::new(SHIPPED).unwrap()), 1)
 }
 
 /// Takes seconds `from..to`, and returns every score and every word.
@@ -117,6 +117,42 @@ fn away(name: &str, gone: u64, wall: impl Fn(u64) -> Option<u64>, busy: bool) ->
             Output::Forecast { body, .. } => fieldmouse_core::explain::expected(body).to_string(),
         })
         .collect()
+}
+
+/// Eight sensors, of which four go together, found in this order. Returns the device's scores.
+fn company(pipeline: &mut Pipeline, order: [u64; 8], from: u64, to: u64) -> Vec<f32> {
+    let key = |i: &u64| SeriesKey::new(metric::TEMPERATURE, &["chip", &i.to_string()]);
+    let index = order.each_ref().map(|i| pipeline.index(&key(i), 0));
+    let noise = |t: u64, salt: u64| (t * 2_654_435_761 + salt * 40_503) / 64 % 1009;
+    let mut told = Vec::new();
+    let score = |t: u64| {
+        let mut row = [None; 8];
+        for (i, at) in order.iter().zip(index) {
+            let together = if *i < 4 { noise(t * 31, 99) as f64 / 100.0 } else { 0.0 };
+            row[at] = Some(Ok(40.0 + together + noise(t * 17, *i) as f64 / 1009.0));
+        }
+        pipeline.tick(SECOND * t, &row, &mut told);
+        pipeline.score()
+    };
+    (from..to).map(score).collect()
+}
+
+#[test]
+fn series_that_are_found_in_another_order_keep_their_company() {
+    let order = [0, 1, 2, 3, 4, 5, 6, 7];
+    let mut whole = Pipeline::new(Budget::default(), None, 1);
+    company(&mut whole, order, 0, 1200);
+    let stamp = Stamp { mono_ms: 1199 * SECOND, wall_ms: None, clock: 0 };
+    let bytes = whole.save(stamp, 7);
+    let expected = company(&mut whole, order, 1200, 1260);
+    for order in [order, [7, 3, 5, 1, 6, 2, 4, 0]] {
+        let mut after = Pipeline::new(Budget::default(), None, 1);
+        after.restore(Learnt::read(&bytes), stamp, 7);
+        let got = company(&mut after, order, 1200, 1260);
+        let apart = got.iter().zip(&expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        // Sums of the same in another order differ by rounding.
+        assert!(apart < 1e-4, "{order:?}: scores differ by {apart}");
+    }
 }
 
 #[test]

@@ -23,6 +23,8 @@ mod hostile;
 mod invariants;
 /// What outlives a restart.
 mod learnt;
+/// Capsules for collectors that ask.
+mod lending;
 /// Models of the user's own in a running agent.
 mod models;
 /// Unit files, users and code name the same paths.

@@ -10,7 +10,7 @@ use fieldmouse_core::metric;
 use fieldmouse_core::series::{NoData, Reading, SeriesKey};
 
 fn pipeline() -> Pipeline {
-    let forecaster = Forecaster::new(SHIPPED.into()).unwrap();
+    let forecaster = Forecaster::new(SHIPPED).unwrap();
     Pipeline::new(Budget::default(), Some(forecaster), 1)
 }
 

@@ -30,7 +30,7 @@ fn readings(awake_ms: u64) -> [Option<Reading>; 5] {
 /// Pauses: after so long awake, for so long. Nothing may be told of them.
 #[track_caller]
 fn check(name: &str, pauses: &[(u64, u64)]) {
-    let mut pipeline = Pipeline::new(Budget::default(), Some(Forecaster::new(SHIPPED.into()).unwrap()), 1);
+    let mut pipeline = Pipeline::new(Budget::default(), Some(Forecaster::new(SHIPPED).unwrap()), 1);
     for (code, labels) in [
         (metric::CPU_BUSY, &[][..]),
         (metric::MEMORY_USED, &[]),

@@ -7,8 +7,8 @@ use fieldmouse::decode;
 use fieldmouse_core::metric;
 use fieldmouse_core::series::{SeriesKey, cut};
 use fieldmouse_core::wire::{
-    self, Ack, AckFrom, Alarms, Beat, Birth, ClockSet, Contributor, Culprit, Episode, Fact, Forecast, Head,
-    Item, Kind, Loss, Spark, Status, Trouble, Without, loss, omitted, phase, state,
+    self, Ack, AckFrom, Alarms, Ask, Beat, Birth, ClockSet, Contributor, Culprit, Episode, Fact, Forecast,
+    Head, Item, Kind, Loss, Piece, Spark, Status, Trouble, Without, loss, omitted, phase, piece, state,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -143,6 +143,19 @@ fn episode_2(with_spark: bool) -> Episode {
     Episode { without: Some(without), ..episode(with_spark) }
 }
 
+fn ask() -> Ask {
+    Ask { episode: 300, at: 16_384, by: cut("hall") }
+}
+
+const PIECE: Piece<'_> = Piece {
+    episode: 300,
+    why: piece::HERE,
+    retry_s: 0,
+    whole: (40_000, 0xDEAD_BEEF),
+    at: 16_384,
+    bytes: &[1, 2, 3],
+};
+
 fn fact() -> Fact {
     Fact { kind: cut("deployment"), text: cut("web 2.4.1 is out") }
 }
@@ -202,6 +215,10 @@ fn bodies_revision_1() {
     let from = AckFrom { ack: Ack { epoch: 1, seq: 2 }, collector: cut("hall") };
     check(&from, "01020468616c6c");
     check(&CLOCK_SET, "0301ac0280bcd9f29e34");
+    check(&ask(), "ac0280800104 68616c6c");
+    let golden = "ac0200 00 c0b802 effdb6f50d 808001 03010203";
+    assert_eq!(decode::hex(&bytes_of(&PIECE)), decode::hex(&hex(golden)));
+    assert_eq!(wire::read_body::<Piece<'_>>(&hex(golden)), Ok(PIECE));
 }
 
 /// Of an episode, in the order of its fields, but for what revision 2 appended.
@@ -268,6 +285,8 @@ fn all() -> Vec<Vec<u8>> {
         (Kind::Birth, named),
         (Kind::Beat, bytes_of(&beat())),
         (Kind::Ack, bytes_of(&Ack { epoch: 1, seq: 2 })),
+        (Kind::Ask, bytes_of(&ask())),
+        (Kind::Piece, bytes_of(&PIECE)),
         (Kind::ClockSet, bytes_of(&CLOCK_SET)),
         (Kind::Episode, bytes_of(&episode_2(true))),
         (Kind::Fact, bytes_of(&fact())),

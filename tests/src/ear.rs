@@ -66,6 +66,11 @@ impl Ear {
         Self { client, heard }
     }
 
+    /// Says something.
+    pub fn publish(&self, topic: &str, payload: &[u8]) {
+        self.client.publish(topic, QoS::AtLeastOnce, false, payload.to_vec()).unwrap();
+    }
+
     /// Everything heard so far.
     #[must_use]
     pub fn all(&self) -> Vec<Heard> {

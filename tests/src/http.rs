@@ -14,6 +14,23 @@ pub fn get(at: &str, path: &str) -> std::io::Result<Value> {
     Ok(serde_json::from_str(&text(at, path)?)?)
 }
 
+/// The status and the bytes at a path.
+///
+/// # Errors
+/// If nobody answers, or not with HTTP.
+pub fn bytes(at: &str, path: &str) -> std::io::Result<(u16, Vec<u8>)> {
+    let mut stream = TcpStream::connect(at)?;
+    stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+    write!(stream, "GET {path} HTTP/1.0\r\nHost: {at}\r\n\r\n")?;
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer)?;
+    let end =
+        answer.windows(4).position(|four| four == b"\r\n\r\n").ok_or(std::io::ErrorKind::InvalidData)?;
+    let head = String::from_utf8_lossy(&answer[..end]).into_owned();
+    let status = head.split(' ').nth(1).and_then(|word| word.parse().ok());
+    Ok((status.ok_or(std::io::ErrorKind::InvalidData)?, answer.split_off(end + 4)))
+}
+
 /// The text at a path.
 ///
 /// # Errors

@@ -200,6 +200,22 @@ fn sum_of(energies: &[f32; ENERGIES]) -> f32 {
 }
 
 impl Joint {
+    /// The same for series in another order: `was` says where the series at a place stood before, if it was there.
+    pub fn rearrange(&mut self, was: impl Fn(usize) -> Option<usize>) {
+        let old = self.covariance;
+        for i in 0..DIMS {
+            for j in 0..=i {
+                self.covariance[at(i, j)] = match (was(i), was(j)) {
+                    (Some(a), Some(b)) if a.max(b) < DIMS => old[at(a.max(b), a.min(b))],
+                    _ if i == j => 1.0,
+                    _ => 0.0,
+                };
+            }
+        }
+        // So the next tick makes a new whitening.
+        self.dims = 0;
+    }
+
     /// Takes the answers of all series at one tick, `passed` milliseconds after the last. Returns how plausible it is,
     /// 0..1: the share in which it may be learnt.
     pub fn step(&mut self, passed: f32, parts: impl Iterator<Item = Part>) -> f32 {
@@ -428,6 +444,27 @@ mod tests {
     fn one_that_leaves_its_company_is_seen() {
         let alone = check(20, 5.0, |i| if i == 3 { 10.0 } else { 0.0 }).0;
         assert!(alone.is_some_and(|n| n < 20), "{alone:?}: within what all of them do, but alone");
+    }
+
+    #[test]
+    fn series_take_along_what_was_learnt_of_them() {
+        let mut joint = Joint::default();
+        let step = |joint: &mut Joint, t: u32, order: [u32; 4]| {
+            // Two that go together, and two that do not.
+            let level = |i: u32| noise(t * 101 + i) + if i < 2 { 3.0 * noise(t * 7919) } else { 0.0 };
+            let answers = |i: &u32| Answers { level: level(*i), ..Answers::default() };
+            joint.step(1000.0, order.iter().map(|i| Part { answers: answers(i), is_switch: false }));
+        };
+        (0..2000).for_each(|t| step(&mut joint, t, [0, 1, 2, 3]));
+        let mut other = joint.clone();
+        other.rearrange(|place| [3, 1, 0, 2].get(place).copied());
+        for t in 2000..2003 {
+            step(&mut joint, t, [0, 1, 2, 3]);
+            step(&mut other, t, [3, 1, 0, 2]);
+            assert!((joint.energy - other.energy).abs() < 1e-3, "{} {}", joint.energy, other.energy);
+        }
+        other.rearrange(|_| None);
+        assert_eq!(other.covariance, Joint::default().covariance);
     }
 
     #[test]

@@ -6,11 +6,13 @@
 //! Golden bytes of every revision are kept in the tests.
 
 mod body;
+mod capsule;
 
 use heapless::String;
 use serde::{Deserialize, Serialize};
 
 pub use body::*;
+pub use capsule::*;
 
 /// First byte of every message. Not `{`, so JSON is told apart.
 pub const MAGIC: u8 = 0xFD;
@@ -35,6 +37,10 @@ pub enum Kind {
     Beat = 3,
     /// [`Ack`]: from the collector, after its commit.
     Ack = 4,
+    /// [`Ask`]: from a collector, for a piece of a capsule.
+    Ask = 5,
+    /// [`Piece`]: the answer.
+    Piece = 6,
     /// [`Episode`]: an anomaly opened, changed, closed or came back.
     Episode = 10,
     /// [`Fact`]: something happened.
@@ -67,6 +73,8 @@ impl Kind {
             Self::Birth,
             Self::Beat,
             Self::Ack,
+            Self::Ask,
+            Self::Piece,
             Self::Episode,
             Self::Fact,
             Self::Trouble,
@@ -91,7 +99,7 @@ pub struct Head<'a> {
 /// One thing said, with the time it speaks of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Item<'a> {
-    /// Gap-free within the epoch, from 1; 0 for what does not go through the outbox (status, birth, beat, ack).
+    /// Gap-free within the epoch, from 1; 0 for what does not go through the outbox (status, birth, beat, ack, ask, piece).
     pub seq: u64,
     /// Monotonic milliseconds since the device's boot.
     pub mono_ms: u64,

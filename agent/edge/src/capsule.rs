@@ -6,6 +6,7 @@
 //! `kind u8 | length u32 | crc u32`, little endian, and the body. It grows at its end only, so a capsule that was cut by
 //! a power cut says the rest.
 
+mod lending;
 mod recorder;
 pub mod replay;
 pub mod ring;
@@ -18,6 +19,7 @@ use fieldmouse_core::wire;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+pub use lending::{Lending, refusal};
 pub use recorder::{Here, Recorder, Usage};
 pub use ring::{Block, Tick};
 pub use shelf::{Job, Shelf, State, number};

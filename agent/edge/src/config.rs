@@ -160,11 +160,13 @@ pub struct CapsuleKeys {
     pub max_bytes: u64,
     /// Bytes of flash that capsules may write in 24 hours.
     pub flash_bytes_per_day: u64,
+    /// Bytes of capsules that are sent in 24 hours to collectors that ask.
+    pub bytes_per_day: u64,
 }
 
 impl Default for CapsuleKeys {
     fn default() -> Self {
-        Self { enabled: true, max_bytes: 4 << 20, flash_bytes_per_day: 4 << 20 }
+        Self { enabled: true, max_bytes: 4 << 20, flash_bytes_per_day: 4 << 20, bytes_per_day: 1 << 20 }
     }
 }
 

@@ -64,6 +64,17 @@ fn body(kind: Kind, rev: u8, bytes: &[u8]) -> Result<Value, DecodeError> {
                 "collector": from.as_deref(),
             })
         }
+        Kind::Ask => {
+            let a: wire::Ask = wire::read_body(bytes)?;
+            json!({"episode": a.episode, "at": a.at, "by": a.by.as_str()})
+        }
+        Kind::Piece => {
+            let p: wire::Piece<'_> = wire::read_body(bytes)?;
+            json!({
+                "episode": p.episode, "why": wire::piece::word(p.why), "retry_s": p.retry_s, "of": p.whole.0,
+                "sum": p.whole.1, "at": p.at, "bytes": p.bytes.len(),
+            })
+        }
         Kind::Episode => episode(&wire::read_body(bytes)?),
         Kind::Forecast => forecast(&wire::read_body(bytes)?),
         Kind::Fact => {

@@ -1,11 +1,12 @@
 //! What was learnt, in a form that survives a restart: a file of records that vouch for themselves.
 //!
 //! A record is `magic 2 | length u32 | crc u32`, little endian, then postcard: what it is, of which series, when it was
-//! written, and the layout of its state, then the state. Damage costs the records it hits. State of another layout, as
-//! an older or newer version wrote it, is not read: learning begins anew there, which is said.
+//! written, and the layout of its state, then the state, packed. Damage costs the records it hits. State of another
+//! layout, as an older or newer version wrote it, is not read: learning begins anew there, which is said.
 
 pub mod keeper;
 mod layout;
+mod packed;
 
 use std::collections::HashMap;
 
@@ -16,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use crate::clock::Stamp;
 
 pub use layout::Layout;
+use packed::Packer;
 
 const MAGIC: [u8; 2] = [0xF1, 0x1E];
 const FRAME: usize = 10;
@@ -81,6 +83,7 @@ struct Label {
 struct Record {
     at: Millis,
     layout: u32,
+    /// Packed.
     state: Vec<u8>,
 }
 
@@ -175,7 +178,7 @@ impl Learnt {
             self.records = HashMap::new();
         }
         let state = (record.layout == Layout::of::<T>().0)
-            .then(|| postcard::from_bytes::<T>(&record.state).ok())
+            .then(|| postcard::from_bytes::<T>(&packed::unpack(&record.state, LONGEST)).ok())
             .flatten();
         self.refused.foreign += usize::from(state.is_none());
         state
@@ -243,7 +246,9 @@ impl Writer {
 
     fn put<T: Serialize>(&mut self, what: What, key: SeriesKey, layout: Layout, state: &T) {
         let label = Label { what: what as u8, key, at: self.at, layout: layout.0 };
-        self.frame(|to| postcard::to_extend(state, postcard::to_extend(&label, to)?));
+        self.frame(
+            |to| Ok(postcard::to_extend(state, Packer::new(postcard::to_extend(&label, to)?))?.done()),
+        );
     }
 
     /// Adds the states of series that were read and have not come back yet, unless that was long ago.

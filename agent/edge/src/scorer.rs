@@ -55,18 +55,15 @@ pub fn fits_agent(info: &onnx::ModelInfo) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Rows are added so many at a time, because a graph is prepared for a fixed number of rows.
-#[cfg(feature = "onnx")]
-const ROWS: usize = 32;
+/// Series that are asked about at once: a graph is prepared for a fixed number of rows, and its buffers grow with it.
+pub const ROWS: usize = 32;
 
 /// A model and its buffers.
 #[derive(Debug)]
 pub struct Forecaster {
     #[cfg(feature = "onnx")]
-    bytes: std::borrow::Cow<'static, [u8]>,
-    #[cfg(feature = "onnx")]
     model: onnx::Model,
-    /// Normalised windows, one row a series.
+    /// Normalised windows of [`ROWS`] series, row after row.
     pub windows: Vec<f32>,
     quantiles: Vec<f32>,
 }
@@ -77,16 +74,11 @@ impl Forecaster {
     /// # Errors
     /// If it is not a model of the contract `forecast/1` with this agent's window and levels.
     #[cfg(feature = "onnx")]
-    pub fn new(bytes: std::borrow::Cow<'static, [u8]>) -> anyhow::Result<Self> {
-        let info = onnx::Model::inspect(&bytes)?;
+    pub fn new(bytes: &[u8]) -> anyhow::Result<Self> {
+        let info = onnx::Model::inspect(bytes)?;
         fits_agent(&info)?;
-        let model = onnx::Model::load(&bytes, ROWS)?;
-        Ok(Self {
-            bytes,
-            model,
-            windows: vec![0.0; ROWS * WINDOW],
-            quantiles: vec![0.0; ROWS * LEVELS.len()],
-        })
+        let model = onnx::Model::load(bytes, ROWS)?;
+        Ok(Self { model, windows: vec![0.0; ROWS * WINDOW], quantiles: vec![0.0; ROWS * LEVELS.len()] })
     }
 
     /// First bytes of the model's SHA-256.
@@ -105,22 +97,6 @@ impl Forecaster {
         return format!("{} {}", self.model.info().name, self.model.info().version);
         #[cfg(not(feature = "onnx"))]
         return String::new();
-    }
-
-    /// Makes room for so many series.
-    ///
-    /// # Errors
-    /// If the model cannot be prepared for that many rows.
-    pub fn make_room(&mut self, series: usize) -> anyhow::Result<()> {
-        #[cfg(feature = "onnx")]
-        if series * WINDOW > self.windows.len() {
-            let rows = series.next_multiple_of(ROWS);
-            self.model = onnx::Model::load(&self.bytes, rows)?;
-            self.windows.resize(rows * WINDOW, 0.0);
-            self.quantiles.resize(rows * LEVELS.len(), 0.0);
-        }
-        let _ = series;
-        Ok(())
     }
 
     /// Runs the model over all rows of `windows`.
@@ -155,17 +131,17 @@ mod tests {
     }
 
     #[test]
-    fn rows_do_not_depend_on_how_many_there_are() {
-        let run = |rows: usize| {
-            let mut f = Forecaster::new(SHIPPED.into()).unwrap();
-            f.make_room(rows).unwrap();
-            for (i, x) in f.windows.iter_mut().take(WINDOW).enumerate() {
+    fn rows_do_not_depend_on_their_place_or_on_others() {
+        let run = |place: usize, others: f32| {
+            let mut f = Forecaster::new(SHIPPED).unwrap();
+            f.windows.fill(others);
+            for (i, x) in f.windows[place * WINDOW..].iter_mut().take(WINDOW).enumerate() {
                 *x = (i as f32).sin();
             }
             f.run().unwrap();
-            f.row(0).to_vec()
+            f.row(place).to_vec()
         };
-        assert_eq!(run(1), run(200));
-        assert_eq!(run(33), run(512));
+        assert_eq!(run(0, 0.0), run(ROWS - 1, 3.0));
+        assert_eq!(run(0, 0.0), run(7, f32::NAN));
     }
 }

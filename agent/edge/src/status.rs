@@ -102,7 +102,10 @@ pub fn in_words(s: &Value) -> String {
         let trouble = c["trouble"].as_str().map_or(String::new(), |t| format!(", {t}"));
         line(
             "capsules",
-            format!("{} kept, {} bytes, {} not kept{trouble}", c["count"], c["bytes"], c["skipped"]),
+            format!(
+                "{} kept, {} bytes, {} not kept; {} bytes sent in 24 h{trouble}",
+                c["count"], c["bytes"], c["skipped"], c["sent_bytes_day"]
+            ),
         );
     }
     line(

@@ -14,17 +14,16 @@ pub(crate) const FILL: u8 = 0xFF;
 const PAGE: u64 = 4096;
 const HOUR_MS: Millis = 3_600_000;
 
-/// Bytes of flash written in each of the last hours. Pages are counted whole, and one more for the names and sizes that
-/// a file system writes with them.
+/// Bytes of each of the last hours.
 #[derive(Debug, Default)]
-struct Wear {
+pub(crate) struct Day {
     hours: [u64; 24],
     hour: u64,
 }
 
-impl Wear {
+impl Day {
     /// Goes on to the hour of `now`.
-    fn settle(&mut self, now: Millis) {
+    pub(crate) fn settle(&mut self, now: Millis) {
         let hour = now / HOUR_MS;
         for gone in (self.hour + 1..=hour).take(24) {
             self.hours[usize::try_from(gone % 24).unwrap_or(0)] = 0;
@@ -32,10 +31,21 @@ impl Wear {
         self.hour = self.hour.max(hour);
     }
 
-    fn add(&mut self, from: u64, to: u64) {
-        let pages = to.div_ceil(PAGE) - from / PAGE;
-        self.hours[usize::try_from(self.hour % 24).unwrap_or(0)] += (pages + 1) * PAGE;
+    /// Counts bytes of now.
+    pub(crate) fn add(&mut self, bytes: u64) {
+        self.hours[usize::try_from(self.hour % 24).unwrap_or(0)] += bytes;
     }
+
+    /// Bytes of the last 24 hours.
+    pub(crate) fn sum(&self) -> u64 {
+        self.hours.iter().sum()
+    }
+}
+
+/// What writing these bytes of a file wears off: pages are counted whole, and one more for the names and sizes that a
+/// file system writes with them.
+fn wear(from: u64, to: u64) -> u64 {
+    (to.div_ceil(PAGE) - from / PAGE + 1) * PAGE
 }
 
 /// A [`Disk`] that is kept account of.
@@ -43,13 +53,13 @@ pub(crate) struct Store {
     disk: Box<dyn Disk>,
     sizes: BTreeMap<String, u64>,
     written: u64,
-    wear: Wear,
+    worn: Day,
 }
 
 impl Store {
     /// Takes over a disk; [`Store::list`] comes first.
     pub(crate) fn new(disk: Box<dyn Disk>) -> Self {
-        Self { disk, sizes: BTreeMap::new(), written: 0, wear: Wear::default() }
+        Self { disk, sizes: BTreeMap::new(), written: 0, worn: Day::default() }
     }
 
     /// Every file and its size.
@@ -81,12 +91,12 @@ impl Store {
 
     /// What time it is for the account of the flash.
     pub(crate) fn settle(&mut self, now: Millis) {
-        self.wear.settle(now);
+        self.worn.settle(now);
     }
 
     /// Bytes of flash written in the last 24 hours.
     pub(crate) fn worn(&self) -> u64 {
-        self.wear.hours.iter().sum()
+        self.worn.sum()
     }
 
     /// Part of a file.
@@ -122,7 +132,7 @@ impl Store {
         match size {
             Some(size) => {
                 self.written += len as u64;
-                self.wear.add(at, end);
+                self.worn.add(wear(at, end));
                 self.sizes.insert(name.to_owned(), size);
             }
             None => {

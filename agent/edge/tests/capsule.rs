@@ -24,7 +24,7 @@ fn noise(t: u64, salt: u64) -> f64 {
 }
 
 fn shipped() -> Models {
-    Models::of(Some(Forecaster::new(SHIPPED.into()).unwrap()))
+    Models::of(Some(Forecaster::new(SHIPPED).unwrap()))
 }
 
 fn with_joint() -> Models {
@@ -32,7 +32,7 @@ fn with_joint() -> Models {
     let model = Model::load(&std::fs::read(path).unwrap(), 1).unwrap();
     let joint = Engine::Joint(Box::new(Joint::new(model, 0)));
     let own = Own::new("pump", PathBuf::new(), SCORE, vec!["pump.*".into()], joint);
-    Models::new(Engine::forecast(Forecaster::new(SHIPPED.into()).unwrap()), vec![own])
+    Models::new(Engine::forecast(Forecaster::new(SHIPPED).unwrap()), vec![own])
 }
 
 const SERIES: usize = 40;
@@ -76,8 +76,8 @@ impl Device {
             _ if i.is_multiple_of(7) && n < 0.02 => return Some(Err(NoData::Timeout)),
             _ if i.is_multiple_of(11) && n < 0.01 => return Some(Ok(f64::NAN)),
             _ if i.is_multiple_of(3) => (20.0 * n).round(),
-            // Heavy tails, so that evidence comes and goes in the calm, too.
-            _ => 10.0 + 1.0 / (n + 0.02),
+            // Lopsided, so that evidence comes and goes in the calm, too.
+            _ => 10.0 + 1.0 / (n + 0.2),
         };
         let strange = fault && [0, 1, 8, 9, 13].contains(&i);
         Some(Ok(if strange { usual * 3.0 + 0.5 } else { usual }))

@@ -50,7 +50,7 @@ fn joint(bytes: &[u8], series: &[&str]) -> Own {
 /// A pipeline with these models over four sensors.
 fn pipeline(own: Vec<Own>) -> Pipeline {
     let mut pipeline = Pipeline::new(Budget::default(), None, 1);
-    let device = Engine::forecast(Forecaster::new(SHIPPED.into()).unwrap());
+    let device = Engine::forecast(Forecaster::new(SHIPPED).unwrap());
     pipeline.set_models(Models::new(device, own));
     for name in SENSORS {
         pipeline.index(&SeriesKey::custom(name), 0);
@@ -136,7 +136,7 @@ fn a_model_whose_scores_are_no_numbers_is_off() {
 fn forecaster(change: impl FnOnce(&mut ModelProto)) -> Engine {
     let mut proto = ModelProto::decode(SHIPPED).unwrap();
     change(&mut proto);
-    Engine::forecast(Forecaster::new(proto.encode_to_vec().into()).unwrap())
+    Engine::forecast(Forecaster::new(&proto.encode_to_vec()).unwrap())
 }
 
 #[test]

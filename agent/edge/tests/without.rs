@@ -17,7 +17,7 @@ fn noise(t: u64, salt: u64) -> f64 {
 
 /// Runs so many seconds of these series; returns the pipeline as it is at the first event after `from`, and that event.
 fn first_told(keys: &[SeriesKey], from: u64, reading: impl Fn(u64, usize) -> f64) -> (Pipeline, Episode) {
-    let forecaster = Forecaster::new(SHIPPED.into()).unwrap();
+    let forecaster = Forecaster::new(SHIPPED).unwrap();
     let mut pipeline = Pipeline::new(Budget::default(), Some(forecaster), 1);
     for key in keys {
         pipeline.index(key, 0);
@@ -96,7 +96,7 @@ fn a_sensor_is_not_named_for_what_the_processor_does() {
         0 => 40.0 + noise(t, 7),
         _ => 0.02 + 0.01 * noise(t, i as u64) + if t >= 1500 { 0.3 } else { 0.0 },
     };
-    let forecaster = Forecaster::new(SHIPPED.into()).unwrap();
+    let forecaster = Forecaster::new(SHIPPED).unwrap();
     let mut pipeline = Pipeline::new(Budget::default(), Some(forecaster), 1);
     keys.iter().for_each(|key| _ = pipeline.index(key, 0));
     let (mut told, mut strangest) = (Vec::new(), 0.0f32);

@@ -1,5 +1,7 @@
-//! The page, the API, the metrics: everything that can be asked over HTTP. Nothing here changes anything.
+//! The page, the API, the metrics: everything that can be asked over HTTP. Nothing here changes anything, but what is
+//! asked for and not here yet is fetched from its device.
 
+mod capsule;
 mod forecast;
 mod json;
 mod metrics;
@@ -24,6 +26,7 @@ use tokio::sync::oneshot;
 
 use crate::clock;
 use crate::counters::Counters;
+use crate::intake::Asker;
 use crate::store::{OpenFilter, Store, StoreError};
 
 /// What answers are made of.
@@ -32,6 +35,8 @@ use crate::store::{OpenFilter, Store, StoreError};
 pub struct State {
     /// The store.
     pub store: Arc<dyn Store>,
+    /// Who asks devices for capsules.
+    pub asker: Asker,
     /// What the process did.
     pub counters: Arc<Counters>,
     /// Name of this collector.
@@ -86,6 +91,7 @@ fn routes() -> Vec<(&'static str, MethodRouter<State>)> {
         ("/api/v1/devices/{site}/{node}", get(device)),
         ("/api/v1/episodes", get(episodes)),
         ("/api/v1/episodes/{site}/{node}/{epoch}/{id}", get(episode)),
+        ("/api/v1/episodes/{site}/{node}/{epoch}/{id}/capsule", get(capsule::capsule)),
         ("/api/v1/facts", get(facts)),
         ("/api/v1/troubles", get(troubles)),
         ("/api/v1/forecasts", get(forecasts)),

@@ -45,11 +45,13 @@ pub enum Leaf {
     Beat,
     /// Events of the outbox.
     Event,
+    /// Pieces of capsules, as they were asked for.
+    Capsule,
 }
 
 impl Leaf {
     /// All that the collector listens to.
-    pub const ALL: [Self; 4] = [Self::Status, Self::Birth, Self::Beat, Self::Event];
+    pub const ALL: [Self; 5] = [Self::Status, Self::Birth, Self::Beat, Self::Event, Self::Capsule];
 
     /// As it stands in the topic.
     #[must_use]
@@ -59,6 +61,7 @@ impl Leaf {
             Self::Birth => "birth",
             Self::Beat => "beat",
             Self::Event => "event",
+            Self::Capsule => "capsule",
         }
     }
 
@@ -67,7 +70,11 @@ impl Leaf {
             (Self::Status, k) => k == Some(Kind::Status),
             (Self::Birth, k) => k == Some(Kind::Birth),
             (Self::Beat, k) => k == Some(Kind::Beat),
-            (Self::Event, Some(Kind::Status | Kind::Birth | Kind::Beat | Kind::Ack)) => false,
+            (Self::Capsule, k) => k == Some(Kind::Piece),
+            (
+                Self::Event,
+                Some(Kind::Status | Kind::Birth | Kind::Beat | Kind::Ack | Kind::Ask | Kind::Piece),
+            ) => false,
             // Kinds of newer agents are kept as they are.
             (Self::Event, _) => true,
         }
@@ -118,10 +125,24 @@ pub enum Body {
     Forecast(wire::Forecast),
     /// When earlier events happened.
     ClockSet(wire::ClockSet),
+    /// Part of a capsule.
+    Piece(Piece),
     /// A kind from the future: kept raw.
     Unknown,
     /// Not what its kind says: kept raw. Its number is accounted for, because sending it again would not help.
     Malformed,
+}
+
+/// A [`wire::Piece`] of its own.
+#[derive(Debug, Clone)]
+#[expect(missing_docs, reason = "the names are those of wire::Piece")]
+pub struct Piece {
+    pub episode: u64,
+    pub why: u8,
+    pub retry_s: u32,
+    pub whole: (u32, u32),
+    pub at: u32,
+    pub bytes: Vec<u8>,
 }
 
 /// What could not be understood.
@@ -233,7 +254,12 @@ fn body(item: &wire::Item<'_>) -> Result<Body, DecodeError> {
         Some(Kind::Loss) => Body::Loss(wire::read_body(bytes)?),
         Some(Kind::Forecast) => Body::Forecast(wire::read_body(bytes)?),
         Some(Kind::ClockSet) => Body::ClockSet(wire::read_body(bytes)?),
-        Some(Kind::Ack) | None => Body::Unknown,
+        Some(Kind::Piece) => {
+            let p: wire::Piece<'_> = wire::read_body(bytes)?;
+            let (whole, bytes) = (p.whole, p.bytes.to_vec());
+            Body::Piece(Piece { episode: p.episode, why: p.why, retry_s: p.retry_s, whole, at: p.at, bytes })
+        }
+        Some(Kind::Ack | Kind::Ask) | None => Body::Unknown,
     })
 }
 

@@ -29,7 +29,7 @@ use crate::broker::MAX_PACKET;
 use crate::clock;
 use crate::config::Remote;
 use crate::counters::{Counters, add};
-use crate::store::Acknowledged;
+use crate::store::{Acknowledged, Wanted};
 
 /// Messages under way from the broker at once.
 const RECEIVE_MAX: u16 = 256;
@@ -98,24 +98,16 @@ impl Link {
 
     /// Tells an agent what is safe.
     pub(super) fn acknowledge(&self, ack: &Acknowledged) {
-        let topic = format!("{}/1/{}/{}/ack", self.names.root, ack.site, ack.node);
+        // An older acknowledgement is worthless: the agent asks again by sending again.
         let payload = presence::ack(&self.names.id, ack);
-        let sent = self.client.try_publish_with_properties(
-            topic,
-            QoS::AtLeastOnce,
-            false,
-            payload,
-            PublishProperties {
-                content_type: Some(wire::CONTENT_TYPE.to_owned()),
-                // An older acknowledgement is worthless: the agent asks again by sending again.
-                message_expiry_interval: Some(60),
-                ..PublishProperties::default()
-            },
-        );
-        match sent {
-            Ok(()) => add(&self.counters.acks, 1),
-            Err(_) => add(&self.counters.acks_dropped, 1),
-        }
+        let is_said = say(&self.client, &self.names, (&ack.site, &ack.node, "ack"), payload);
+        add(if is_said { &self.counters.acks } else { &self.counters.acks_dropped }, 1);
+    }
+
+    /// Who asks devices for capsules.
+    #[must_use]
+    pub fn asker(&self) -> Asker {
+        Asker { client: self.client.clone(), names: self.names.clone() }
     }
 
     /// Says goodbye, and waits for it to be on its way.
@@ -139,6 +131,39 @@ impl Link {
             task.abort();
         }
     }
+}
+
+/// Asks devices for pieces of capsules.
+#[derive(Debug, Clone)]
+pub struct Asker {
+    client: AsyncClient,
+    names: Names,
+}
+
+impl Asker {
+    /// Asks for a piece. A question that is lost is asked again by whoever still wants it.
+    pub fn ask(&self, w: &Wanted) {
+        let payload = presence::ask(&self.names.id, w);
+        if !say(&self.client, &self.names, (&w.site, &w.node, "ask"), payload) {
+            log::debug!("{}/{}: not asked for a capsule: too much is on its way", w.site, w.node);
+        }
+    }
+}
+
+/// Says something to one device that is worthless a minute later. False if there is no room.
+fn say(
+    client: &AsyncClient,
+    names: &Names,
+    (site, node, leaf): (&str, &str, &str),
+    payload: Vec<u8>,
+) -> bool {
+    let topic = format!("{}/1/{site}/{node}/{leaf}", names.root);
+    let properties = PublishProperties {
+        content_type: Some(wire::CONTENT_TYPE.to_owned()),
+        message_expiry_interval: Some(60),
+        ..PublishProperties::default()
+    };
+    client.try_publish_with_properties(topic, QoS::AtLeastOnce, false, payload, properties).is_ok()
 }
 
 struct Pump {

@@ -21,7 +21,7 @@ use crate::counters::{Counters, add};
 use crate::store::{Committed, Store};
 use decode::Arrival;
 use link::Inbound;
-pub use link::{Link, Names};
+pub use link::{Asker, Link, Names};
 
 /// Messages of one transaction.
 const BATCH: usize = 256;
@@ -50,6 +50,12 @@ impl Intake {
         Ok(Self { link, task })
     }
 
+    /// Who asks devices for capsules.
+    #[must_use]
+    pub fn asker(&self) -> Asker {
+        self.link.asker()
+    }
+
     /// Stops taking in and says goodbye. What is not committed stays with the agents.
     pub async fn stop(self) {
         self.task.abort();
@@ -69,6 +75,7 @@ async fn take(
     counters: Arc<Counters>,
 ) {
     let mut inbound = Vec::with_capacity(BATCH);
+    let asker = link.asker();
     // What came while the last commit ran makes up the next: the busier, the larger, and never a wait for its own sake.
     while from.recv_many(&mut inbound, BATCH).await > 0 {
         add(&counters.messages, inbound.len() as u64);
@@ -77,6 +84,7 @@ async fn take(
         for ack in &done.acks {
             link.acknowledge(ack);
         }
+        done.wanted.iter().for_each(|wanted| asker.ask(wanted));
         inbound.clear();
     }
 }

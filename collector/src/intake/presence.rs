@@ -5,7 +5,7 @@ use fieldmouse_core::wire::{self, Clock, Kind};
 use serde::Serialize;
 
 use crate::clock;
-use crate::store::Acknowledged;
+use crate::store::{Acknowledged, Wanted};
 
 /// `status` of this collector.
 #[must_use]
@@ -20,6 +20,13 @@ pub fn ack(id: &str, ack: &Acknowledged) -> Vec<u8> {
     let said = wire::Ack { epoch: ack.epoch, seq: ack.seq };
     let body = wire::AckFrom { ack: said, collector: cut(id) };
     message(&wire::Head { node: &ack.node, epoch: ack.epoch }, (Kind::Ack, 2), None, &body)
+}
+
+/// `ask` for a piece of a capsule.
+#[must_use]
+pub fn ask(id: &str, w: &Wanted) -> Vec<u8> {
+    let body = wire::Ask { episode: w.episode, at: w.at, by: cut(id) };
+    message(&wire::Head { node: &w.node, epoch: w.epoch }, (Kind::Ask, 1), None, &body)
 }
 
 fn message<T: Serialize>(

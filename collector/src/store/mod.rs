@@ -2,6 +2,7 @@
 //!
 //! What is *not* here: what bytes mean (`intake::decode`) and how answers look (`api`).
 
+mod capsules;
 mod dating;
 mod forecasts;
 mod read;
@@ -15,6 +16,7 @@ use fieldmouse_core::wire;
 use crate::intake::decode::Arrival;
 #[cfg(test)]
 use crate::words;
+pub(crate) use capsules::word as put_off_word;
 pub use sqlite::Sqlite;
 
 /// Why the store could not do it.
@@ -74,6 +76,44 @@ pub trait Store: Send + Sync {
     fn totals(&self) -> Result<Totals, StoreError>;
     /// Forgets what arrived before `before_ms`, a bounded piece at a time; returns how many rows went. Zero: done.
     fn expire(&self, before_ms: u64) -> Result<usize, StoreError>;
+    /// Somebody wants a capsule: how far it is, and what is now to be asked of the device, if anything.
+    fn ask_capsule(&self, wanted: Wanted, now_ms: u64) -> Result<(Capsule, Option<Wanted>), StoreError>;
+}
+
+/// A piece of a capsule that a device has and we want.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wanted {
+    /// Site.
+    pub site: String,
+    /// Node.
+    pub node: String,
+    /// Epoch of the episode.
+    pub epoch: u64,
+    /// The episode's number.
+    pub episode: u64,
+    /// The first byte that is not here.
+    pub at: u32,
+}
+
+/// How far a capsule is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Capsule {
+    /// It is here, as the device wrote it.
+    Whole(Vec<u8>),
+    /// So many bytes are; zero of zero: nothing was heard yet.
+    UnderWay {
+        /// Bytes that are here.
+        have: u32,
+        /// Bytes of the whole.
+        of: u32,
+    },
+    /// The device has it not, or not now.
+    PutOff {
+        /// See [`fieldmouse_core::wire::piece`].
+        why: u8,
+        /// Seconds after which it may be asked for again.
+        retry_s: u64,
+    },
 }
 
 /// What a commit did.
@@ -95,6 +135,8 @@ pub struct Committed {
     pub stale: u64,
     /// Reason of every message or body that could not be read.
     pub malformed: Vec<&'static str>,
+    /// Pieces of capsules to ask for now.
+    pub wanted: Vec<Wanted>,
 }
 
 /// Everything up to `seq` of the epoch is kept.

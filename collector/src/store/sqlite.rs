@@ -6,14 +6,18 @@ use std::sync::{Mutex, MutexGuard};
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
 use super::{
-    Committed, DeadLetter, Device, Episode, EpisodeEvent, Fact, Forecast, Gap, Loss, OpenFilter, Store,
-    StoreError, Totals, Trouble, forecasts, read, write,
+    Capsule, Committed, DeadLetter, Device, Episode, EpisodeEvent, Fact, Forecast, Gap, Loss, OpenFilter,
+    Store, StoreError, Totals, Trouble, Wanted, capsules, forecasts, read, write,
 };
 use crate::intake::decode::Arrival;
 
 /// Each step brings the schema from its index to the next version. Never edit one that was released: append.
-const MIGRATIONS: &[&str] =
-    &[include_str!("schema.sql"), include_str!("schema-2.sql"), include_str!("schema-3.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("schema.sql"),
+    include_str!("schema-2.sql"),
+    include_str!("schema-3.sql"),
+    include_str!("schema-4.sql"),
+];
 
 /// A database file, or memory.
 #[derive(Debug)]
@@ -140,10 +144,18 @@ impl Store for Sqlite {
         Ok(read::totals(&*self.reader()?)?)
     }
 
+    fn ask_capsule(&self, wanted: Wanted, now_ms: u64) -> Result<(Capsule, Option<Wanted>), StoreError> {
+        let mut db = self.writer()?;
+        let tx = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let found = capsules::ask(&tx, wanted, now_ms)?;
+        tx.commit()?;
+        Ok(found)
+    }
+
     fn expire(&self, before_ms: u64) -> Result<usize, StoreError> {
         let mut db = self.writer()?;
         let tx = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let gone = write::expire(&tx, before_ms)?;
+        let gone = write::expire(&tx, before_ms)? + capsules::expire(&tx, before_ms)?;
         tx.commit()?;
         Ok(gone)
     }

@@ -6,7 +6,7 @@ use std::collections::btree_map::Entry as Slot;
 use fieldmouse_core::wire::{self, DecodeError, phase, state};
 use rusqlite::{OptionalExtension, Result, Transaction, params};
 
-use super::{Acknowledged, Closing, Committed, dating, forecasts};
+use super::{Acknowledged, Closing, Committed, capsules, dating, forecasts};
 use crate::intake::decode::{self, Arrival, Body, Entry, Leaf, Message};
 use crate::numbers::{MAX_GAPS, Numbers, Seen};
 use crate::words;
@@ -14,7 +14,7 @@ use crate::words;
 /// Dead letters kept; the oldest go first.
 const DEAD_LETTERS: i64 = 1000;
 /// Rows removed per table and call, so that intake never waits long for the retention.
-const EXPIRE_ROWS: i64 = 2000;
+pub(super) const EXPIRE_ROWS: i64 = 2000;
 
 /// Identities are kept bit for bit.
 pub(super) fn id(number: u64) -> i64 {
@@ -31,6 +31,7 @@ pub(super) fn batch(tx: &Transaction<'_>, arrivals: &[Arrival]) -> Result<Commit
     let mut batch = Batch { tx, epochs: BTreeMap::new(), done: Committed::default() };
     for arrival in arrivals {
         match arrival {
+            Arrival::Message(m) if m.leaf == Leaf::Capsule => capsules::arrived(tx, m, &mut batch.done)?,
             Arrival::Message(message) => batch.message(message)?,
             Arrival::Refused(letter) => batch.dead_letter(letter)?,
         }
@@ -132,7 +133,9 @@ impl Batch<'_> {
         for entry in &m.items {
             match m.leaf {
                 Leaf::Event => self.event(origin, entry, m)?,
-                Leaf::Status | Leaf::Birth | Leaf::Beat => self.about(origin, entry, m.retained)?,
+                Leaf::Status | Leaf::Birth | Leaf::Beat | Leaf::Capsule => {
+                    self.about(origin, entry, m.retained)?
+                }
             }
         }
         Ok(())

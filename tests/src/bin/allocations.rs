@@ -121,7 +121,7 @@ fn main() {
     assert!(per_line == 0.0, "a line of a known template asked for memory");
     let core = core();
     let (edge, series) = edge(None);
-    let (all, _) = self::edge(Some(Forecaster::new(SHIPPED.into()).expect("the shipped model")));
+    let (all, _) = self::edge(Some(Forecaster::new(SHIPPED).expect("the shipped model")));
     println!("series {series} count");
     println!("allocations_core_per_tick {core} count");
     println!("allocations_edge_per_tick {edge} count");

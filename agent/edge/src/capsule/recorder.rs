@@ -221,6 +221,7 @@ fn text_of(config: &Config) -> String {
         broker: Default::default(),
         outbox: Default::default(),
         source: Default::default(),
+        logs: Default::default(),
         ..config.written.clone()
     };
     toml::to_string(&written).unwrap_or_default()

@@ -92,6 +92,12 @@ impl Shelf {
         (self.max_bytes, self.flash_bytes_per_day) = (max_bytes, flash_bytes_per_day);
     }
 
+    /// The capsule that more is to be added to.
+    #[must_use]
+    pub fn unfinished(&self) -> Option<&str> {
+        self.name.as_deref()
+    }
+
     /// Takes what is to be written.
     pub fn put(&mut self, job: Job) {
         self.waiting.push_back(job);
@@ -186,6 +192,12 @@ pub fn number(name: &str) -> Option<u64> {
     name.strip_suffix(SUFFIX)?.split_once("-e")?.0.parse().ok()
 }
 
+/// The number of the episode that a capsule's file is of.
+#[must_use]
+pub(super) fn episode(name: &str) -> Option<u64> {
+    name.strip_suffix(SUFFIX)?.split_once("-e")?.1.parse().ok()
+}
+
 /// Takes the oldest out until so many bytes have room beside them. What is no capsule is left alone.
 fn make_room(store: &mut Store, most: u64, len: u64, but: &str) -> io::Result<()> {
     let mut capsules: Vec<String> =
@@ -248,5 +260,6 @@ mod tests {
             (number("notes"), number("00000041-e7.capsule"), number("x-e7.capsule")),
             (None, Some(41), None)
         );
+        assert_eq!((episode("notes"), episode("00000041-e7.capsule")), (None, Some(7)));
     }
 }

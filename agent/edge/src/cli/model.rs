@@ -7,11 +7,9 @@ use std::path::Path;
 use super::{Args, Failure, commands};
 use crate::scorer::load::{self, AGREEMENT};
 use crate::scorer::onnx::{FORECAST, Model, ModelInfo};
-use crate::scorer::{Forecaster, GOLDEN, SHIPPED, trial};
+use crate::scorer::{Forecaster, GOLDEN, ROWS, SHIPPED, trial};
 use crate::{clock, decode};
 
-/// Series in the measurement of a forecaster's cost.
-const ROWS: usize = 200;
 const RUNS: u32 = 200;
 
 pub(super) fn run(args: &Args, verb: &str, file: Option<&Path>) -> Result<(), Failure> {
@@ -34,7 +32,7 @@ pub(super) fn run(args: &Args, verb: &str, file: Option<&Path>) -> Result<(), Fa
     if verb == "check" {
         let tried = tried.map_err(refused)?;
         let us = cost(&bytes, &info, contract).map_err(refused)?;
-        let rows = if info.contract == FORECAST { ROWS.next_multiple_of(32) } else { 1 };
+        let rows = if info.contract == FORECAST { ROWS } else { 1 };
         let what =
             if info.contract == FORECAST { format!("{rows} series at once") } else { "one run".into() };
         line(&mut text, "cost", &format!("{us:.1} us for {what}, {:.2} us a series", us / rows as f64));
@@ -102,8 +100,7 @@ fn described(place: &str, info: &ModelInfo) -> String {
 /// Microseconds of a run in this process: of [`ROWS`] series for a forecaster, of one window for a score.
 fn cost(bytes: &[u8], info: &ModelInfo, contract: Option<&str>) -> anyhow::Result<f64> {
     if info.contract == FORECAST {
-        let mut model = Forecaster::new(bytes.to_vec().into())?;
-        model.make_room(ROWS)?;
+        let mut model = Forecaster::new(bytes)?;
         return time(|| model.run());
     }
     let mut model = Model::load_as(bytes, contract, 1)?;

@@ -7,8 +7,8 @@ use serde::de::{
     DeserializeOwned, DeserializeSeed, EnumAccess, MapAccess, SeqAccess, VariantAccess, Visitor,
 };
 
-/// Raised when states change their meaning without changing their layout.
-const MEANING: u32 = 1;
+/// Raised when states change their meaning, or how they are packed, without changing their layout.
+const MEANING: u32 = 2;
 
 /// The layout of a type that is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

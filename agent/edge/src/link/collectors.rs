@@ -55,6 +55,12 @@ impl Collectors {
         came
     }
 
+    /// Whether the one of this name is there, as far as is known.
+    #[must_use]
+    pub(super) fn is_online(&self, name: &str) -> bool {
+        self.0.iter().any(|p| p.online && p.name == name)
+    }
+
     /// Whether one is there, as far as is known.
     #[must_use]
     pub(super) fn online(&self) -> Option<bool> {

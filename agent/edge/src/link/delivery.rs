@@ -173,7 +173,7 @@ impl Delivery {
                     self.settle();
                 }
             }
-            News::Sent { .. } | News::Warning(_) => {}
+            News::Sent { .. } | News::Asked { .. } | News::Warning(_) => {}
         }
     }
 
@@ -227,6 +227,18 @@ impl Delivery {
         for f in &self.flights {
             outbox.skip_to(f.epoch, f.last);
         }
+    }
+
+    /// Whether a collector of this name is there, as far as is known.
+    #[must_use]
+    pub fn knows(&self, collector: &str) -> bool {
+        self.collectors.is_online(collector)
+    }
+
+    /// The largest payload of this connection.
+    #[must_use]
+    pub fn max_payload(&self) -> usize {
+        self.max_payload
     }
 
     /// What the link should do now. To be asked until it answers none.

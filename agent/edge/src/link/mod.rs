@@ -40,6 +40,8 @@ pub enum Leaf {
     Beat,
     /// Batches from the outbox.
     Event,
+    /// Pieces of capsules.
+    Capsule,
 }
 
 impl Leaf {
@@ -51,6 +53,7 @@ impl Leaf {
             Self::Birth => "birth",
             Self::Beat => "beat",
             Self::Event => "event",
+            Self::Capsule => "capsule",
         }
     }
 }
@@ -124,6 +127,13 @@ pub enum News {
         ack: Ack,
         /// Which collector, if it says.
         from: Option<String>,
+    },
+    /// A collector wants a piece of a capsule.
+    Asked {
+        /// The epoch of the episode.
+        epoch: u64,
+        /// What it wants.
+        ask: wire::Ask,
     },
     /// A collector came or went.
     Collector {

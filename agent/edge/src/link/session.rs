@@ -238,12 +238,12 @@ impl Task {
     fn subscribe(&self, s: &Session) {
         let filter = |path: &str| {
             let mut f = Filter::new(path, QoS::AtLeastOnce);
-            if self.poison > 0 || path == self.ack_topic {
+            if self.poison > 0 || path != self.collector_filter {
                 f.retain_forward_rule = RetainForwardRule::Never;
             }
             f
         };
-        let mut filters = vec![filter(&self.ack_topic)];
+        let mut filters = vec![filter(&self.ack_topic), filter(&self.ask_topic)];
         if self.poison < 2 {
             filters.push(filter(&self.collector_filter));
         }
@@ -331,6 +331,7 @@ impl Task {
             t.received += (message.topic.len() + message.payload.len()) as u64;
         }
         let ours = message.topic.as_ref() == self.ack_topic.as_bytes();
+        let asked = message.topic.as_ref() == self.ask_topic.as_bytes();
         let (head, items) = match wire::read(&message.payload) {
             Ok(read) => read,
             // An empty retained message is a removal.
@@ -342,6 +343,16 @@ impl Task {
                 if let Ok((ack, from)) = wire::read_ack(item.rev, item.body) {
                     s.worked = true;
                     self.tell(News::Acked { ack, from: from.map(|f| f.as_str().to_owned()) }).await;
+                }
+            } else if asked {
+                // A question that the broker kept is nobody's any more.
+                if item.kind == Kind::Ask as u16 && !message.retain && head.node == self.ready.config.node {
+                    match wire::read_body(item.body) {
+                        Ok(ask) => self.tell(News::Asked { epoch: head.epoch, ask }).await,
+                        Err(e) => {
+                            self.tell(News::Warning(format!("a question was not read: {}", e.word()))).await;
+                        }
+                    }
                 }
             } else if !ours
                 && item.kind == Kind::Status as u16

@@ -34,6 +34,7 @@ pub(super) struct Task {
     pub(super) news: Sender<News>,
     pub(super) traffic: Arc<Mutex<Traffic>>,
     pub(super) ack_topic: String,
+    pub(super) ask_topic: String,
     pub(super) collector_filter: String,
     /// The broker in use, by its place in the list.
     pub(super) broker: usize,
@@ -53,7 +54,8 @@ pub(super) async fn run(
     let c = &ready.config;
     let waits = (c.retry_min.0, c.retry_max.0, c.refused_max.0);
     let mut retry = Retry::new(seed(&c.node), ready.brokers.len(), waits);
-    let ack_topic = format!("{}/1/{}/{}/ack", c.root, c.site, c.node);
+    let own_topic = |leaf| format!("{}/1/{}/{}/{leaf}", c.root, c.site, c.node);
+    let (ack_topic, ask_topic) = (own_topic("ack"), own_topic("ask"));
     let collector_filter = format!("{}/1/_collector/+/status", c.root);
     let mut task = Task {
         ready,
@@ -62,6 +64,7 @@ pub(super) async fn run(
         news,
         traffic,
         ack_topic,
+        ask_topic,
         collector_filter,
         broker: 0,
         poison: 0,

@@ -1,6 +1,6 @@
 //! The device as a whole: what its series say together, and what may be learnt from this tick.
 
-use fieldmouse_core::joint::{Joint, STRANGE};
+use fieldmouse_core::joint::{DIMS, Joint, STRANGE};
 use fieldmouse_core::judge::{self, Rules, Series, Tick};
 use fieldmouse_core::metric::Role;
 use fieldmouse_core::season::TimeOfDay;
@@ -30,6 +30,8 @@ const LOUD: f32 = 4.8;
 pub(super) struct Device {
     /// Boxed for its 16 KiB.
     joint: Box<Joint>,
+    /// The series that it knows apart, by place; none: one that is gone.
+    seats: Vec<Option<usize>>,
     time: Option<TimeOfDay>,
     /// Series that speak for the device.
     voices: usize,
@@ -45,9 +47,26 @@ impl Device {
         &self.joint
     }
 
+    /// The series that it knows apart, by place.
+    pub(super) fn seats(&self) -> &[Option<usize>] {
+        &self.seats
+    }
+
     /// Goes on from what was learnt before.
-    pub(super) fn resume(&mut self, joint: Joint) {
-        *self.joint = joint;
+    pub(super) fn resume(&mut self, joint: Box<Joint>, seats: Vec<Option<usize>>) {
+        (self.joint, self.seats) = (joint, seats);
+    }
+
+    /// What was learnt of a series goes with it, whichever came or went before it.
+    fn seat(&mut self, speaking: impl Iterator<Item = usize> + Clone) {
+        let now = speaking.take(DIMS).map(Some);
+        if now.clone().eq(self.seats.iter().copied()) {
+            return;
+        }
+        let now: Vec<_> = now.collect();
+        let was = |place: usize| now.get(place).and_then(|i| self.seats.iter().position(|old| old == i));
+        self.joint.rearrange(was);
+        self.seats = now;
     }
 }
 
@@ -94,6 +113,7 @@ impl Pipeline {
             s.appraise(key.metric(), rules, &tick);
         }
         let speaking = heard(&self.keys, &self.series, &self.rules);
+        self.device.seat(speaking.clone().map(|(i, _)| i));
         let plausible = self.device.joint.step(passed as f32, speaking.map(|(_, s)| s.part()));
         self.series.iter_mut().for_each(|s| s.settle(&tick, plausible));
         self.answer_together(now);

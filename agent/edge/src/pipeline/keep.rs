@@ -14,9 +14,10 @@ use crate::learnt::{Layout, Learnt, Moment, Refused, What, Writer};
 
 /// State of a series: itself, the verdict of quality that was told, when it was first read.
 type KeptSeries = (Series, u8, Option<Millis>);
-/// State of the device: when it last ticked, how long its ticks are, its episodes, the series these speak of, and what
-/// all series say together.
-type KeptDevice = (Option<Millis>, Millis, Episodes, Vec<(usize, SeriesKey)>, Joint);
+/// State of the device: when it last ticked, how long its ticks are, its episodes, the series these speak of, what all
+/// series say together (boxed for its 16 KiB), and which of them by place.
+type KeptDevice =
+    (Option<Millis>, Millis, Episodes, Vec<(usize, SeriesKey)>, Box<Joint>, Vec<Option<SeriesKey>>);
 
 /// What came back from before the start.
 #[derive(Debug, Default)]
@@ -84,8 +85,8 @@ impl Pipeline {
     /// Everything that was learnt, for [`Pipeline::restore`].
     #[must_use]
     pub fn save(&self, now: Stamp, boot: u128) -> Vec<u8> {
-        // Untouched memory costs nothing; growing would.
-        let mut file = self.file(now, boot, self.keys.len() * 1024);
+        // About what a series takes, and what belongs to the device; growing costs more than what is left over.
+        let mut file = self.file(now, boot, self.keys.len() * 512 + (16 << 10));
         let layout = Layout::of::<KeptSeries>();
         for (i, key) in self.keys.iter().enumerate() {
             file.series(key, layout, &(&self.series[i], self.troubles[i].told, self.since[i]));
@@ -113,7 +114,9 @@ impl Pipeline {
             let mut members: Vec<_> = self.episodes.members().map(|i| (i, self.keys[i].clone())).collect();
             members.sort_unstable();
             members.dedup();
-            let device = (self.last, self.tick_ms, &self.episodes, members, self.device.joint());
+            let seats = self.device.seats().iter().map(|i| i.and_then(|i| self.keys.get(i)));
+            let seats: Vec<_> = seats.collect();
+            let device = (self.last, self.tick_ms, &self.episodes, members, self.device.joint(), seats);
             file.device(What::Device, Layout::of::<KeptDevice>(), &device);
         }
         file
@@ -163,8 +166,9 @@ impl Pipeline {
 
     /// Takes up the episodes from before the start, now that the series are known.
     pub(super) fn recall_episodes(&mut self, now: Millis) {
-        let Some((_, _, mut episodes, members, joint)) = self.restored.device.take() else { return };
-        self.device.resume(joint);
+        let Some((_, _, mut episodes, members, joint, seats)) = self.restored.device.take() else { return };
+        let seats = seats.iter().map(|key| self.by_key.get(key.as_ref()?).copied());
+        self.device.resume(joint, seats.collect());
         episodes.resume(self.episodes.next_id(), |old| {
             let (_, key) = members.iter().find(|(i, _)| *i == old)?;
             self.by_key.get(key).copied()

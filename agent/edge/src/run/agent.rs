@@ -60,7 +60,7 @@ pub(super) struct Agent {
     pub(super) troubles: HashMap<&'static str, (u8, bool)>,
     birth: Arc<Mutex<report::Hello>>,
     born_with: usize,
-    publish: Vec<Command>,
+    pub(super) publish: Vec<Command>,
     outputs: Vec<Output>,
     body: Vec<u8>,
     undated: Undated,
@@ -188,6 +188,7 @@ impl Agent {
         }
         self.keep(now).await;
         self.recording.tend(now).await;
+        self.lend(now).await;
         self.keep_time(now);
         if now >= self.next_beat {
             self.next_beat = now + self.config.written.agent.beat.0;
@@ -306,6 +307,7 @@ impl Agent {
                 self.link = LinkState { up: false, since, why: why.clone(), refused: *refused };
             }
             News::Warning(what) => log::warn!("{what}"),
+            News::Asked { epoch, ask } => self.asked(*epoch, ask),
             News::Refused { why, .. } => log::warn!("{broker} refused a message: {why}"),
             _ => {}
         }

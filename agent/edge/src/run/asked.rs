@@ -1,15 +1,49 @@
-//! What the socket asks of the agent.
+//! What the socket asks of the agent, and what collectors do.
 
 use fieldmouse_core::series::{Millis, cut};
-use fieldmouse_core::wire::{self, Kind};
+use fieldmouse_core::wire::{self, Head, Kind, piece};
 use serde_json::json;
 
 use super::agent::Agent;
 use super::report;
+use crate::capsule;
+use crate::clock;
 use crate::control::{Ask, Request};
-use crate::link::Traffic;
+use crate::link::{self, Command, Leaf, Traffic};
+
+/// Head, item and the rest of a piece, at most.
+const BESIDE: usize = 256;
 
 impl Agent {
+    /// A collector wants a piece of a capsule. Whoever may write to our topic may ask; it costs the day's bytes at most.
+    pub(super) fn asked(&mut self, epoch: u64, ask: &wire::Ask) {
+        if !self.delivery.knows(&ask.by) {
+            log::warn!("`{}` asks for a capsule, and no collector of that name is online", ask.by);
+        } else if epoch == self.outbox.epoch() {
+            self.recording.ask(ask.clone(), self.delivery.max_payload().saturating_sub(BESIDE));
+        } else {
+            // Episodes of another outbox have the same numbers.
+            self.send_piece(epoch, &capsule::refusal(ask, piece::UNKNOWN, u32::MAX));
+        }
+    }
+
+    /// Sends a piece of a capsule while no event waits.
+    pub(super) async fn lend(&mut self, now: Millis) {
+        if self.link.up
+            && self.outbox.waiting() == 0
+            && let Some(body) = self.recording.answer(now).await
+        {
+            self.send_piece(self.outbox.epoch(), &body);
+        }
+    }
+
+    fn send_piece(&mut self, epoch: u64, body: &[u8]) {
+        let head = Head { node: &self.config.node, epoch };
+        let payload = link::message(&head, clock::stamp(), Kind::Piece, body);
+        let leaf = Leaf::Capsule;
+        self.publish.push(Command::Publish { leaf, payload, retain: false, confirm: true, token: 0 });
+    }
+
     pub(super) fn on_request(&mut self, now: Millis, request: Request, traffic: &Traffic) {
         match request.ask {
             Ask::Status => {

@@ -37,11 +37,17 @@ impl Agent {
             return;
         }
         let done = self.loading.done.clone();
-        tokio::task::spawn_blocking(move || {
+        let thread = std::thread::Builder::new().name("models".into()).stack_size(load::STACK);
+        let begun = thread.spawn(move || {
             let models = load::models(&written);
             // Nobody listens any more only when the agent is stopping.
             let _stopping = done.blocking_send(Box::new(Loaded { written, models }));
         });
+        if let Err(error) = begun {
+            log::error!(
+                "models: no thread to load them in: {error}; the old ones stay until the next reload"
+            );
+        }
     }
 
     /// Goes on with models that were loaded.

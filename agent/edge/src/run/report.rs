@@ -69,6 +69,7 @@ pub(super) fn hello(agent: &Agent) -> Hello {
         }
     }
     body.truncate(len);
+    body.shrink_to_fit();
     Hello { node: agent.config.node.clone(), epoch: agent.outbox.epoch(), body }
 }
 

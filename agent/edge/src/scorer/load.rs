@@ -19,7 +19,10 @@ use super::Forecaster;
 use super::models::{Engine, Models, Own};
 use crate::config;
 
-/// Loads what is configured.
+/// Bytes of stack that loading may take, and a thread of the pool has not.
+pub const STACK: usize = 4 << 20;
+
+/// Loads what is configured. An engine goes deep while it prepares a graph: in a thread of [`STACK`], or in the first.
 #[must_use]
 pub fn models(written: &config::Models) -> Models {
     let device = if written.device.enabled {
@@ -38,10 +41,10 @@ pub fn models(written: &config::Models) -> Models {
 
 #[cfg(feature = "onnx")]
 fn device(file: Option<&Path>) -> anyhow::Result<Forecaster> {
-    let Some(file) = file else { return Forecaster::new(super::SHIPPED.into()).context("the shipped model") };
+    let Some(file) = file else { return Forecaster::new(super::SHIPPED).context("the shipped model") };
     let place = || file.display().to_string();
     let bytes = tried(file, Some(FORECAST)).with_context(place)?.0;
-    Forecaster::new(bytes.into()).with_context(place)
+    Forecaster::new(&bytes).with_context(place)
 }
 
 #[cfg(feature = "onnx")]
@@ -54,7 +57,7 @@ fn own(own: &config::Own) -> anyhow::Result<(String, Engine)> {
         if let Some(every) = own.every {
             bail!("`every = \"{every}\"` is for {}; a forecast is asked for at every tick", super::SCORE);
         }
-        Engine::forecast(Forecaster::new(bytes.into()).with_context(place)?)
+        Engine::forecast(Forecaster::new(&bytes).with_context(place)?)
     } else {
         let model = Model::load_as(&bytes, contract, 1).with_context(place)?;
         Engine::Joint(Box::new(Joint::new(model, own.every.map_or(0, |every| every.0))))

@@ -12,7 +12,7 @@ use fieldmouse_core::window::{self, Norm, WINDOW};
 
 #[cfg(feature = "onnx")]
 use super::joint::Joint;
-use super::{Forecaster, is_sane};
+use super::{Forecaster, ROWS, is_sane};
 use crate::sources::matches_any;
 
 /// A model is off when its answers were senseless so many times running.
@@ -53,7 +53,6 @@ pub enum Engine {
 pub struct Rows {
     forecaster: Forecaster,
     series: Vec<usize>,
-    norms: Vec<Option<Norm>>,
 }
 
 /// All of them.
@@ -123,7 +122,7 @@ impl Engine {
     /// Forecasts of this model.
     #[must_use]
     pub fn forecast(forecaster: Forecaster) -> Self {
-        Self::Forecast(Box::new(Rows { forecaster, series: Vec::new(), norms: Vec::new() }))
+        Self::Forecast(Box::new(Rows { forecaster, series: Vec::new() }))
     }
 }
 
@@ -132,46 +131,45 @@ pub type Expected = Option<(Norm, [f32; LEVELS.len()])>;
 
 impl Rows {
     fn expect(&mut self, series: &Series, metric: &Metric, values: &[f32]) -> anyhow::Result<Vec<Expected>> {
-        self.forecaster.make_room(values.len())?;
         let mut series = series.clone();
-        let rows = self.forecaster.windows.chunks_exact_mut(WINDOW);
-        let ask = |(value, row): (&f32, &mut [f32])| {
-            let norm = series.ask(metric, row);
-            series.window.push(window::measure(metric, *value));
-            norm
-        };
-        let norms: Vec<Option<Norm>> = values.iter().zip(rows).map(ask).collect();
-        self.forecaster.run()?;
-        let answer = |(row, norm): (usize, &Option<Norm>)| {
-            let quantiles = self.forecaster.row(row);
-            norm.filter(|_| is_sane(quantiles)).zip(quantiles.try_into().ok())
-        };
-        Ok(norms.iter().enumerate().map(answer).collect())
+        let mut expected = Vec::with_capacity(values.len());
+        for some in values.chunks(ROWS) {
+            let mut norms = [None; ROWS];
+            let rows = self.forecaster.windows.chunks_exact_mut(WINDOW);
+            for ((value, norm), row) in some.iter().zip(&mut norms).zip(rows) {
+                *norm = series.ask(metric, row);
+                series.window.push(window::measure(metric, *value));
+            }
+            self.forecaster.run()?;
+            expected.extend(norms.iter().take(some.len()).enumerate().map(|(row, norm)| {
+                let quantiles = self.forecaster.row(row);
+                norm.filter(|_| is_sane(quantiles)).zip(quantiles.try_into().ok())
+            }));
+        }
+        Ok(expected)
     }
 
     /// Asks for the next reading of every series. Returns what was senseless.
     fn run(&mut self, keys: &[SeriesKey], series: &mut [Series]) -> anyhow::Result<Option<String>> {
-        if self.series.is_empty() {
-            return Ok(None);
-        }
-        self.forecaster.make_room(self.series.len())?;
-        self.norms.resize(self.series.len(), None);
-        let rows = self.forecaster.windows.chunks_exact_mut(WINDOW);
-        for ((i, norm), row) in self.series.iter().zip(&mut self.norms).zip(rows) {
-            *norm = series[*i].ask(keys[*i].metric(), row);
-        }
-        self.forecaster.run()?;
         let mut senseless = None;
-        for (row, (i, norm)) in self.series.iter().zip(&self.norms).enumerate() {
-            let Some(norm) = norm else { continue };
-            let quantiles = self.forecaster.row(row);
-            if is_sane(quantiles) {
-                series[*i].answer(*norm, quantiles);
-            } else if self.forecaster.windows[row * WINDOW..][..WINDOW].iter().all(|x| x.is_finite()) {
-                // A window that is not finite is not the model's fault.
-                senseless.get_or_insert_with(|| {
-                    format!("quantiles {quantiles:?} for `{}` are not finite and in order", keys[*i])
-                });
+        for some in self.series.chunks(ROWS) {
+            let mut norms = [None; ROWS];
+            let rows = self.forecaster.windows.chunks_exact_mut(WINDOW);
+            for ((i, norm), row) in some.iter().zip(&mut norms).zip(rows) {
+                *norm = series[*i].ask(keys[*i].metric(), row);
+            }
+            self.forecaster.run()?;
+            for (row, (i, norm)) in some.iter().zip(&norms).enumerate() {
+                let Some(norm) = norm else { continue };
+                let quantiles = self.forecaster.row(row);
+                if is_sane(quantiles) {
+                    series[*i].answer(*norm, quantiles);
+                } else if self.forecaster.windows[row * WINDOW..][..WINDOW].iter().all(|x| x.is_finite()) {
+                    // A window that is not finite is not the model's fault.
+                    senseless.get_or_insert_with(|| {
+                        format!("quantiles {quantiles:?} for `{}` are not finite and in order", keys[*i])
+                    });
+                }
             }
         }
         Ok(senseless)
