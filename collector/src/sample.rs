@@ -165,6 +165,7 @@ pub(crate) fn episode(seq: u64, id: u64, phase: u8, since_ms: u32) -> Sample {
             high: 1.0,
             points: points.collect(),
         }),
+        without: Some(wire::Without { omitted: wire::omitted::CULPRIT, score: 0.58, without: 0.04 }),
     };
     let Sample(seq, kind, body, ..) = raw(seq, Kind::Episode, body(&e));
     Sample(seq, kind, body, (1000, Some(NOON)), if phase == wire::phase::CLOSED { 9 } else { 17 })

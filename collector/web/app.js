@@ -275,6 +275,7 @@ async function episode(parts) {
         e.culprit ? panel("Who was at work", pairs("facts",
           ["Process", e.culprit.name], e.culprit.pid ? ["Number", String(e.culprit.pid)] : null,
           e.culprit.count > 1 ? ["How many", String(e.culprit.count)] : null, ["Its part", quantity(e.culprit.amount, e.culprit.unit)])) : null,
+        e.without ? panel("What if not", el("p", {}, `Judged once more without ${e.without.omitted === "culprit" ? "what this process used" : "the first series' deviation"}, the surprise is ${e.without.without.toFixed(2)}, not ${e.without.score.toFixed(2)} (0.50 is the threshold).`)) : null,
         panel("How it was judged", pairs("facts",
           ["Shape", e.shape], ["Part", e.group], ["Surprise", `${e.score.toFixed(2)} (0.50 is the threshold)`], ["Confidence", `${e.confidence} %`],
           ["Series moved", String(e.moved)], e.recurred ? ["Came back", plural(e.recurred, "time")] : null,

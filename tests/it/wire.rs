@@ -8,7 +8,7 @@ use fieldmouse_core::metric;
 use fieldmouse_core::series::{SeriesKey, cut};
 use fieldmouse_core::wire::{
     self, Ack, AckFrom, Alarms, Beat, Birth, ClockSet, Contributor, Culprit, Episode, Fact, Forecast, Head,
-    Item, Kind, Loss, Spark, Status, Trouble, loss, phase, state,
+    Item, Kind, Loss, Spark, Status, Trouble, Without, loss, omitted, phase, state,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -133,7 +133,14 @@ fn episode(with_spark: bool) -> Episode {
             high: 2.1e7,
             points: (0..32).map(|i| if i < 28 { i % 3 } else { 250 }).collect(),
         }),
+        without: None,
     }
+}
+
+/// Longer than most: with what would be without its culprit.
+fn episode_2(with_spark: bool) -> Episode {
+    let without = Without { omitted: omitted::CULPRIT, score: 0.583, without: 0.041 };
+    Episode { without: Some(without), ..episode(with_spark) }
 }
 
 fn fact() -> Fact {
@@ -183,21 +190,6 @@ fn bodies_revision_1() {
     );
     check(&beat(), "2a290180200302d401050180a3058420c84c07");
     check(&Ack { epoch: HEAD.epoch, seq: 41 }, "ef9bafcdf8acd1910129");
-    check(
-        &episode(false),
-        "1101a01fb8170303ec51783f50010904280d6d6d63626c6b303b7772697465a037a04b802c004a802c8049802c804a372a07 \
-         6d6d63626c6b3048e17a3f3ab4c83d3ab4483d3ab4483e190b07696f3b736f6d65f6281c3f23db793d23dbf93c23dbf9 \
-         3d0c0106696f776169743333333f295c8f3d295c0f3d295c0f3e08010c6261636b75702d6167656e749911018096984b \
-         86d7112239074cdd00",
-    );
-    check(
-        &episode(true),
-        "1101a01fb8170303ec51783f50010904280d6d6d63626c6b303b7772697465a037a04b802c004a802c8049802c804a372a07 \
-         6d6d63626c6b3048e17a3f3ab4c83d3ab4483d3ab4483e190b07696f3b736f6d65f6281c3f23db793d23dbf93c23dbf9 \
-         3d0c0106696f776169743333333f295c8f3d295c0f3d295c0f3e08010c6261636b75702d6167656e749911018096984b \
-         86d7112239074cdd01d00fc03e00000000a037a04b200001020001020001020001020001020001020001020001020001 \
-         0200fafafafa",
-    );
     check(&fact(), "0a6465706c6f796d656e741077656220322e342e31206973206f7574");
     check(
         &trouble(),
@@ -210,6 +202,25 @@ fn bodies_revision_1() {
     let from = AckFrom { ack: Ack { epoch: 1, seq: 2 }, collector: cut("hall") };
     check(&from, "01020468616c6c");
     check(&CLOCK_SET, "0301ac0280bcd9f29e34");
+}
+
+/// Of an episode, in the order of its fields, but for what revision 2 appended.
+const EPISODE: &str = "1101a01fb8170303ec51783f50010904280d6d6d63626c6b303b7772697465a037a04b802c004a802c8049802c804a372a07 \
+     6d6d63626c6b3048e17a3f3ab4c83d3ab4483d3ab4483e190b07696f3b736f6d65f6281c3f23db793d23dbf93c23dbf9 \
+     3d0c0106696f776169743333333f295c8f3d295c0f3d295c0f3e08010c6261636b75702d6167656e749911018096984b \
+     86d7112239074cdd";
+const SPARK: &str = "01d00fc03e00000000a037a04b200001020001020001020001020001020001020001020001020001 \
+     0200fafafafa";
+
+#[test]
+fn an_episode_of_revision_2_is_one_of_revision_1_and_more() {
+    for (with_spark, spark) in [(false, "00"), (true, SPARK)] {
+        let old = format!("{EPISODE}{spark}");
+        assert_eq!(wire::read_body(&hex(&old)), Ok(episode(with_spark)), "an old agent is read");
+        check(&episode(with_spark), &format!("{old}00"));
+        check(&episode_2(with_spark), &format!("{old}0102a245153f68e8273d"));
+    }
+    assert_eq!((Kind::Episode.rev(), Kind::Fact.rev()), (2, 1));
 }
 
 #[test]
@@ -258,7 +269,7 @@ fn all() -> Vec<Vec<u8>> {
         (Kind::Beat, bytes_of(&beat())),
         (Kind::Ack, bytes_of(&Ack { epoch: 1, seq: 2 })),
         (Kind::ClockSet, bytes_of(&CLOCK_SET)),
-        (Kind::Episode, bytes_of(&episode(true))),
+        (Kind::Episode, bytes_of(&episode_2(true))),
         (Kind::Fact, bytes_of(&fact())),
         (Kind::Trouble, bytes_of(&trouble())),
         (Kind::Loss, bytes_of(&LOSS)),
@@ -300,7 +311,7 @@ fn nothing_that_arrives_can_stop_the_reader() {
 #[test]
 fn an_ordinary_event_is_small() {
     let size =
-        |with_spark| message(&[item(1_000_000, Kind::Episode, 13, &bytes_of(&episode(with_spark)))]).len();
+        |with_spark| message(&[item(1_000_000, Kind::Episode, 13, &bytes_of(&episode_2(with_spark)))]).len();
     let (ordinary, with_spark) = (size(false), size(true));
     println!("event.size.ordinary {ordinary} By");
     println!("event.size.with_spark {with_spark} By");

@@ -141,6 +141,11 @@ impl Episodes {
         self.open.iter().flat_map(|e| e.members.iter().map(|m| m.series))
     }
 
+    /// The series of an open episode.
+    pub fn members_of(&self, id: u64) -> impl Iterator<Item = usize> + '_ {
+        self.open.iter().filter(move |e| e.id == id).flat_map(|e| e.members.iter().map(|m| m.series))
+    }
+
     /// How many are open and told.
     #[must_use]
     pub fn count_open(&self) -> usize {
@@ -250,6 +255,7 @@ impl Episodes {
             score: 0.0,
             members: Vec::new(),
             group,
+            together: series[lead].now.by_device,
         };
         episode.join(lead, keys, series);
         // What moves with it is part of it from the start.
@@ -278,6 +284,7 @@ impl Episodes {
                     m.actual = s.now.value.unwrap_or(m.actual);
                 }
                 m.note_limit(&s.now);
+                m.parts += s.now.part;
                 if s.now.hot && judge::may_open(keys[m.series].metric(), &s.now) {
                     episode.hot = now;
                 }

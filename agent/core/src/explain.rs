@@ -4,10 +4,10 @@ mod forecast;
 
 use core::fmt;
 
-use crate::metric::{Group, Metric};
+use crate::metric::{self, Group, Metric};
 use crate::series::SeriesKey;
 use crate::shape::Shape;
-use crate::wire::{Culprit, Episode, phase};
+use crate::wire::{Culprit, Episode, Without, omitted, phase};
 
 pub use forecast::{Expected, expected};
 
@@ -48,7 +48,14 @@ impl fmt::Display for Sentence<'_> {
             write!(f, "; usual is {} to {}", Amount(first.low, metric), Amount(first.high, metric))?;
         }
         if let Some(culprit) = &e.culprit {
-            write!(f, "; most of it by {}", Who(culprit, e.group))?;
+            // Who uses the network is not known, only who has sockets and is busy.
+            let by = if metric.group == Group::Network { "at work was" } else { "most of it by" };
+            write!(f, "; {by} {}", Who(culprit, culprit_unit(metric)))?;
+        }
+        if let Some(without) = e.without.filter(|w| w.omitted == omitted::CULPRIT || e.moved > 1) {
+            let what = if without.omitted == omitted::FIRST { "this series" } else { "it" };
+            let Without { score, without, .. } = without;
+            write!(f, "; without {what} the surprise would be {without:.2}, not {score:.2}")?;
         }
         write!(f, "; for {}", Span(e.lasted_ms))?;
         match e.recurred {
@@ -137,7 +144,19 @@ impl fmt::Display for Short {
     }
 }
 
-struct Who<'a>(&'a Culprit, u8);
+/// The unit of a culprit's amount, by the metric of the episode's first contributor.
+#[must_use]
+pub fn culprit_unit(metric: &Metric) -> &'static str {
+    match (metric.group, metric.code) {
+        (_, metric::FILE_DESCRIPTORS | metric::FILE_DESCRIPTORS_USED) => "{file_descriptor}",
+        (Group::Cpu | Group::Network, _) => "{cpu}",
+        (Group::Memory, _) => "By",
+        (Group::Disk | Group::Filesystem, _) => "By/s",
+        _ => "{process}/s",
+    }
+}
+
+struct Who<'a>(&'a Culprit, &'static str);
 
 impl fmt::Display for Who<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -149,11 +168,10 @@ impl fmt::Display for Who<'_> {
         }
         let bytes = Metric::bytes();
         match self.1 {
-            g if g == Group::Cpu as u8 => write!(f, "{} cores)", Short(*amount)),
-            g if g == Group::Memory as u8 => write!(f, "{})", Amount(*amount, bytes)),
-            g if g == Group::Disk as u8 || g == Group::Filesystem as u8 => {
-                write!(f, "{}/s)", Amount(*amount, bytes))
-            }
+            "{cpu}" => write!(f, "{} cores)", Short(*amount)),
+            "By" => write!(f, "{})", Amount(*amount, bytes)),
+            "By/s" => write!(f, "{}/s)", Amount(*amount, bytes)),
+            "{file_descriptor}" => write!(f, "{} open files)", Short(*amount)),
             _ => write!(f, "{} started per second)", Short(*amount)),
         }
     }
@@ -181,12 +199,12 @@ impl fmt::Display for Span {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::metric;
     use crate::series::cut;
     use crate::wire::Contributor;
     use std::string::ToString;
 
     fn check(key: SeriesKey, actual: f32, usual: (f32, f32), culprit: Option<Culprit>, sentence_is: &str) {
+        let omitted = if culprit.is_some() { omitted::CULPRIT } else { omitted::FIRST };
         let group = key.metric().group as u8;
         let contributor =
             Contributor { key, actual, expected: usual.0, low: usual.0, high: usual.1, share: 80 };
@@ -205,6 +223,7 @@ mod tests {
             culprit,
             model: [0; 8],
             spark: None,
+            without: Some(Without { omitted, score: 0.583, without: 0.041 }),
         };
         assert_eq!(sentence(&e).to_string(), sentence_is);
     }
@@ -217,7 +236,7 @@ mod tests {
             (0.01, 0.04),
             Some(Culprit { name: cut("stress-ng-cpu"), pid: 0, count: 2, amount: 1.96 }),
             "Processor time in user mode rose to 98.3 %; usual is 1.00 % to 4.00 %; most of it by `stress-ng-cpu` \
-             (2 processes, 1.96 cores); for 6 s, with 2 other series.",
+             (2 processes, 1.96 cores); without it the surprise would be 0.04, not 0.58; for 6 s, with 2 other series.",
         );
         check(
             SeriesKey::new(metric::DISK_IO, &["vda", "write"]),
@@ -225,14 +244,24 @@ mod tests {
             (0.0, 1.1e5),
             Some(Culprit { name: cut("dd"), pid: 77, count: 1, amount: 4.1e8 }),
             "Data of disk vda write rose to 420 MB/s; usual is 0 B/s to 110 kB/s; most of it by `dd` (process 77, \
-             410 MB/s); for 6 s, with 2 other series.",
+             410 MB/s); without it the surprise would be 0.04, not 0.58; for 6 s, with 2 other series.",
         );
         check(
             SeriesKey::custom("tank.level"),
             -3.0,
             (4.0, 5.0),
             None,
-            "tank.level fell to -3.00; usual is 4.00 to 5.00; for 6 s, with 2 other series.",
+            "tank.level fell to -3.00; usual is 4.00 to 5.00; without this series the surprise would be 0.04, not \
+             0.58; for 6 s, with 2 other series.",
+        );
+        check(
+            SeriesKey::new(metric::TCP_RETRANSMITS, &[]),
+            900.0,
+            (0.0, 3.0),
+            Some(Culprit { name: cut("iperf3"), pid: 77, count: 1, amount: 0.41 }),
+            "Retransmitted segments rose to 900 per second; usual is 0 per second to 3.00 per second; at work was \
+             `iperf3` (process 77, 0.41 cores); without it the surprise would be 0.04, not 0.58; for 6 s, with 2 other \
+             series.",
         );
     }
 }

@@ -20,7 +20,7 @@ const ENERGIES: usize = 5;
 /// By which they add up: what is out of company, and what was not expected, says more than what is merely far.
 const SHARES: [f32; ENERGIES] = [1.0, 2.0, 2.0, 1.0, 1.0];
 /// Ticks over which an energy is averaged.
-const TRAIL: usize = 5;
+pub const TRAIL: usize = 5;
 /// Of more than one series also over so many, by this share: what lasts says more than what flares up.
 const SLOW: f32 = 30.0;
 const SLOW_SHARE: f32 = 0.3;
@@ -80,6 +80,58 @@ pub struct Part {
     pub is_switch: bool,
 }
 
+/// What all series say at one tick.
+struct Said {
+    levels: [f32; DIMS],
+    weights: [f32; DIMS],
+    /// But for what whitening adds.
+    energies: [f32; ENERGIES],
+    total: f32,
+    count: usize,
+}
+
+impl Said {
+    fn by(parts: impl Iterator<Item = Part>) -> Self {
+        let mut said = Self {
+            levels: [0.0; DIMS],
+            weights: [0.0; DIMS],
+            energies: [0.0; ENERGIES],
+            total: 0.0,
+            count: 0,
+        };
+        for part in parts {
+            let (weight, level) = (part.weight(), part.answers.level);
+            said.total += weight;
+            for (energy, own) in said.energies.iter_mut().zip(part.energies()) {
+                *energy += own;
+            }
+            if said.count < DIMS {
+                (said.levels[said.count], said.weights[said.count]) = (level, weight);
+            } else {
+                said.energies[1] += weight * level * level;
+            }
+            said.count += 1;
+        }
+        said
+    }
+
+    fn dims(&self) -> usize {
+        self.count.min(DIMS)
+    }
+}
+
+impl Part {
+    fn weight(&self) -> f32 {
+        if self.is_switch { SWITCH } else { 1.0 }
+    }
+
+    /// All but the whitened level, which is nobody's alone.
+    fn energies(&self) -> [f32; ENERGIES] {
+        let Answers { level, step, drift, rough } = self.answers;
+        [level, 0.0, step, drift, rough].map(|x| self.weight() * x * x)
+    }
+}
+
 /// All series of a device together.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Joint {
@@ -98,6 +150,8 @@ pub struct Joint {
     sum: Log,
     strange_ms: f32,
     slow: f32,
+    /// That, when the device was last not strange.
+    calm: f32,
     /// The sum of the energies now.
     pub energy: f32,
     /// Standard deviations above what is usual of it.
@@ -117,6 +171,7 @@ impl Default for Joint {
             sum: Log::default(),
             strange_ms: 0.0,
             slow: 0.0,
+            calm: 0.0,
             energy: 0.0,
             surprise: 0.0,
         };
@@ -131,42 +186,36 @@ const fn at(row: usize, column: usize) -> usize {
     row * (row + 1) / 2 + column
 }
 
+fn mean_of(rows: &[[f32; ENERGIES]; TRAIL]) -> [f32; ENERGIES] {
+    let mut mean = [0.0; ENERGIES];
+    for row in rows {
+        for (m, e) in mean.iter_mut().zip(row) {
+            *m += e / TRAIL as f32;
+        }
+    }
+    mean
+}
+
+fn sum_of(energies: &[f32; ENERGIES]) -> f32 {
+    energies.iter().zip(SHARES).map(|(e, share)| e * share).sum()
+}
+
 impl Joint {
     /// Takes the answers of all series at one tick, `passed` milliseconds after the last. Returns how plausible it is,
     /// 0..1: the share in which it may be learnt.
     pub fn step(&mut self, passed: f32, parts: impl Iterator<Item = Part>) -> f32 {
-        let mut levels = [0.0f32; DIMS];
-        let mut weights = [0.0f32; DIMS];
-        let mut energies = [0.0f32; ENERGIES];
-        let (mut total, mut n) = (0.0, 0);
-        for Part { answers, is_switch } in parts {
-            let weight = if is_switch { SWITCH } else { 1.0 };
-            total += weight;
-            for (e, x) in
-                [0, 2, 3, 4].into_iter().zip([answers.level, answers.step, answers.drift, answers.rough])
-            {
-                energies[e] += weight * x * x;
-            }
-            if n < DIMS {
-                (levels[n], weights[n]) = (answers.level, weight);
-            } else {
-                energies[1] += weight * answers.level * answers.level;
-            }
-            n += 1;
-        }
-        if n == 0 {
+        let said = Said::by(parts);
+        if said.count == 0 {
             return 1.0;
         }
-        let dims = n.min(DIMS);
-        if self.dims != dims || self.ticks.is_multiple_of(REFRESH) {
-            self.dims = dims;
+        if self.dims != said.dims() || self.ticks.is_multiple_of(REFRESH) {
+            self.dims = said.dims();
             self.refresh();
         }
-        energies[1] += self.whitened(&levels[..dims], &weights[..dims]);
-        self.trail[self.ticks as usize % TRAIL] = energies.map(|e| e / total);
+        self.trail[self.ticks as usize % TRAIL] = self.row(&said);
         self.ticks = self.ticks.wrapping_add(1);
         let plausible = self.judge(passed);
-        self.learn(&levels[..dims], plausible);
+        self.learn(&said.levels[..self.dims], plausible);
         plausible
     }
 
@@ -175,25 +224,64 @@ impl Joint {
     pub fn is_strange(&self) -> bool {
         let own = self.sum.mean + STRANGE * libm::sqrtf(self.sum.variance).max(LEAST_SPREAD);
         let edge = own + COMMON * (libm::logf(COMMON_ENERGY) - own);
-        self.learnt > WARM_UP && Log::of(self.energy) >= edge
+        self.is_warm() && Log::of(self.energy) >= edge
+    }
+
+    /// The surprise there would be, had the last [`TRAIL`] ticks been these; 0 is the latest. Nothing is learnt.
+    #[must_use]
+    pub fn surprise_if<P: Iterator<Item = Part>>(&self, ticks_ago: impl Fn(usize) -> P) -> f32 {
+        let rows = core::array::from_fn(|ago| self.row(&Said::by(ticks_ago(ago))));
+        let energy = sum_of(&mean_of(&rows));
+        // What lasts begins where it was when the device was last calm.
+        let slow = (0..TRAIL).fold(self.calm, |slow, _| slow + (energy - slow) / SLOW);
+        self.surprise_of(self.steadied(energy, slow))
+    }
+
+    /// How much of one tick's energy each series brought, in their order.
+    pub fn divide(&self, parts: impl Iterator<Item = Part> + Clone, each: &mut dyn FnMut(f32)) {
+        let said = Said::by(parts.clone());
+        let whitened = self.whiten(&said.levels[..said.dims().min(self.dims)]);
+        for (i, part) in parts.enumerate() {
+            let mut energies = part.energies();
+            let level = part.answers.level;
+            energies[1] = part.weight() * whitened.get(i).map_or(level * level, |y| (level * y).max(0.0));
+            each(sum_of(&energies));
+        }
+    }
+
+    fn row(&self, said: &Said) -> [f32; ENERGIES] {
+        let mut energies = said.energies;
+        let dims = said.dims().min(self.dims);
+        let y = self.whiten(&said.levels[..dims]);
+        let each = said.levels.iter().zip(&y).zip(&said.weights).take(dims);
+        energies[1] += each.map(|((x, y), w)| w * (x * y).max(0.0)).sum::<f32>();
+        energies.map(|e| e / said.total.max(f32::MIN_POSITIVE))
+    }
+
+    fn surprise_of(&self, energy: f32) -> f32 {
+        if self.is_warm() { self.sum.above(energy, LEAST_SPREAD).max(0.0) } else { 0.0 }
+    }
+
+    fn steadied(&self, energy: f32, slow: f32) -> f32 {
+        if self.dims > 1 { energy + SLOW_SHARE * (slow - energy) } else { energy }
+    }
+
+    fn is_warm(&self) -> bool {
+        self.learnt > WARM_UP
     }
 
     fn judge(&mut self, passed: f32) -> f32 {
-        let mut mean = [0.0; ENERGIES];
-        for row in &self.trail {
-            for (m, e) in mean.iter_mut().zip(row) {
-                *m += e / TRAIL as f32;
-            }
-        }
-        self.energy = mean.iter().zip(SHARES).map(|(e, share)| e * share).sum();
-        if self.dims > 1 {
-            self.slow += (self.energy - self.slow) / SLOW;
-            self.energy += SLOW_SHARE * (self.slow - self.energy);
-        }
-        let is_warm = self.learnt > WARM_UP;
+        let mean = mean_of(&self.trail);
+        let energy = sum_of(&mean);
+        self.slow += (energy - self.slow) / SLOW;
+        self.energy = self.steadied(energy, self.slow);
+        let is_warm = self.is_warm();
         let above = |log: &Log, energy| if is_warm { log.above(energy, 0.3) } else { 0.0 };
         let guard = above(&self.guards[0], mean[0]).max(above(&self.guards[1], mean[1]));
-        self.surprise = if is_warm { self.sum.above(self.energy, LEAST_SPREAD).max(0.0) } else { 0.0 };
+        self.surprise = self.surprise_of(self.energy);
+        if !self.is_strange() {
+            self.calm = self.slow;
+        }
         let plausible = if guard > STRANGE {
             self.strange_ms += passed;
             let lasted = (self.strange_ms / ADOPT_MS).min(1.0);
@@ -212,8 +300,8 @@ impl Joint {
         plausible
     }
 
-    /// Sum of the squared levels after whitening, each series' share counted by its weight.
-    fn whitened(&self, levels: &[f32], weights: &[f32]) -> f32 {
+    /// The levels after whitening: times the levels themselves, they are the squares of what is unlike the company.
+    fn whiten(&self, levels: &[f32]) -> [f32; DIMS] {
         let n = levels.len();
         let mut y = [0.0f32; DIMS];
         for i in 0..n {
@@ -228,7 +316,7 @@ impl Joint {
                 *y -= self.factor[at(i, j)] * yi;
             }
         }
-        levels.iter().zip(&y).zip(weights).map(|((x, y), w)| w * (x * y).max(0.0)).sum()
+        y
     }
 
     fn learn(&mut self, levels: &[f32], plausible: f32) {
@@ -299,6 +387,34 @@ mod tests {
         assert!(seen.is_some_and(|n| n < 5) && learnt < 0.2, "one a lot: {seen:?} {learnt}");
         let (seen, learnt) = check(30, 0.0, |i| if i % 2 == 0 { 2.5 } else { -2.5 });
         assert!(seen.is_some_and(|n| n < 5) && learnt < 0.2, "all a little: {seen:?} {learnt}");
+    }
+
+    #[test]
+    fn it_is_judged_once_more_without_one_of_them() {
+        let mut joint = Joint::default();
+        let answer = |t: u32, i: u32| {
+            let strange = if t < 2000 { 0.0 } else { [9.0, 4.0].get(i as usize).copied().unwrap_or(0.0) };
+            Answers { level: noise(t * 101 + i) + strange, step: noise(t * 211 + i), ..Answers::default() }
+        };
+        let parts = |t, omitted| {
+            (0..20).map(move |i| {
+                let answers = if Some(i) == omitted { Answers::default() } else { answer(t, i) };
+                Part { answers, is_switch: false }
+            })
+        };
+        (0..2006).for_each(|t| _ = joint.step(1000.0, parts(t, None)));
+        let without = |omitted| joint.surprise_if(|ago| parts(2005 - ago as u32, omitted));
+        assert!(
+            (without(None) - joint.surprise).abs() < 1e-3 * joint.surprise,
+            "the same readings: the same"
+        );
+        let [most, less, none] = [0, 1, 7].map(|i| without(Some(i)) / joint.surprise);
+        assert!(most < 0.7 && (0.8..0.95).contains(&less) && none > 0.98, "{most} {less} {none}");
+        let mut energies = std::vec::Vec::new();
+        joint.divide(parts(2005, None), &mut |energy| energies.push(energy));
+        let total: f32 = energies.iter().sum();
+        assert!(energies[0] > 0.6 * total && energies[1] > 0.1 * total, "{energies:?}");
+        assert!(energies[2..].iter().all(|e| *e < 0.05 * total), "{energies:?}");
     }
 
     #[test]

@@ -111,6 +111,10 @@ pub struct Judgement {
     pub since: Option<Millis>,
     /// The static limit that it is beyond, in the metric's unit.
     pub beyond: Option<f32>,
+    /// Its part, 0..1, in what all series of the device say together, while that is strange.
+    pub part: f32,
+    /// It is held to be anomalous on the word of the whole device alone.
+    pub by_device: bool,
 }
 
 impl Default for Judgement {
@@ -125,6 +129,8 @@ impl Default for Judgement {
             warm: false,
             since: None,
             beyond: None,
+            part: 0.0,
+            by_device: false,
         }
     }
 }
@@ -252,6 +258,8 @@ impl Series {
             hot: self.evidence.is_hot(rules.threshold),
             warm: self.evidence.is_warm(rules.threshold),
             since: self.rising_since,
+            part: 0.0,
+            by_device: false,
             ..self.now
         };
     }
@@ -272,6 +280,22 @@ impl Series {
         let (low, high) = self.predicted.map_or((b.low, b.high), |p| (b.low.min(p.low), b.high.max(p.high)));
         let back = |x| window::unmeasure(metric, x).clamp(metric.range.0, metric.range.1);
         self.now.expected = (back(b.median), back(low), back(high));
+    }
+
+    /// The series as it was when its evidence began to gather, so many readings ago, as far as it still knows; and what
+    /// it has read since, oldest first, in the metric's unit.
+    pub fn rewound(&self, metric: &Metric, readings: usize) -> (Self, heapless::Vec<f32, WINDOW>) {
+        let mut was = self.clone();
+        was.after_gap();
+        let known = self.window.len().saturating_sub(readings);
+        self.window.iter().take(known).for_each(|x| was.window.push(x));
+        was.now.expected = self.now.expected;
+        (was, self.window.iter().skip(known).map(|x| window::unmeasure(metric, x)).collect())
+    }
+
+    /// Judges a value that was, or could have been, read; nothing is asked of its quality.
+    pub fn judge_again(&mut self, metric: &Metric, rules: &Rules, now: Millis, value: f32) {
+        self.judge(metric, rules, now, value);
     }
 
     /// Time has passed unseen: what was going on is not known to go on. What was learnt stays.

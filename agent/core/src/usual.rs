@@ -7,6 +7,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::joint::TRAIL;
 use crate::season::{Season, TimeOfDay};
 
 /// Readings before which there is no usual.
@@ -66,6 +67,8 @@ pub struct Usual {
     asked: Option<(f32, f32)>,
     /// The answers of the last reading.
     pub answers: Answers,
+    /// Those of the ticks before, the latest first.
+    before: [Answers; TRAIL - 1],
 }
 
 /// Squares of what lies farther out could not be told from infinity.
@@ -111,6 +114,21 @@ impl Usual {
         !self.distinct.is_full()
     }
 
+    /// Another tick begins: what is answered now will have been answered before it.
+    pub fn begin_tick(&mut self) {
+        self.before.rotate_right(1);
+        self.before[0] = self.answers;
+    }
+
+    /// The answers so many ticks ago; 0 is now. None are known of what is longer ago than [`TRAIL`].
+    #[must_use]
+    pub fn answers_ago(&self, ticks: usize) -> Answers {
+        match ticks {
+            0 => self.answers,
+            _ => self.before.get(ticks - 1).copied().unwrap_or_default(),
+        }
+    }
+
     /// Asks the questions of a reading. `forecast`: what a model predicted; without one, the built-in expectation
     /// stands in. `worth` turns a difference and its scale into scales, as the metric wants.
     pub fn ask(
@@ -154,6 +172,7 @@ impl Usual {
     pub fn after_gap(&mut self) {
         (self.drift, self.roughness) = (0.0, self.usual_roughness);
         (self.expected, self.asked, self.answers) = (self.mean, None, Answers::default());
+        self.before = Default::default();
     }
 
     /// Learns the reading that was asked about, in proportion to its plausibility. `lasted`: milliseconds that it stands

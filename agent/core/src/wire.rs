@@ -50,6 +50,15 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// The revision in which this version writes its bodies.
+    #[must_use]
+    pub fn rev(self) -> u8 {
+        match self {
+            Self::Beat | Self::Ack | Self::Episode => 2,
+            _ => 1,
+        }
+    }
+
     /// The kind of a number, if this version knows it.
     #[must_use]
     pub fn of(number: u16) -> Option<Self> {

@@ -3,14 +3,16 @@
 //! Every ten seconds all processes are looked at; when an episode opens they are looked at again, and what differs
 //! speaks. Amounts are summed by name, for people know `postgres` and not 4711. This explains; it never decides.
 
+mod files;
 mod scan;
 
 use std::path::{Path, PathBuf};
 
-use fieldmouse_core::metric::Group;
+use fieldmouse_core::metric::{Group, Metric};
 use fieldmouse_core::series::{Millis, cut};
 use fieldmouse_core::wire;
 
+use self::files::{holding, is_of_files, online};
 use self::scan::{Name, Proc, Scan, look, seconds, started, sum, work};
 use crate::sources::Scanner;
 
@@ -39,6 +41,15 @@ pub struct Culprits {
     fresh: Scan,
     /// Looks at least a minute apart, older first.
     minutes: [Scan; 2],
+}
+
+/// Who is behind an episode.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Blame {
+    /// What is told.
+    pub culprit: wire::Culprit,
+    /// How much more than its usual it has used since the onset, in the amount's unit, if that is known.
+    pub beyond: Option<f32>,
 }
 
 /// Who uses most.
@@ -79,10 +90,10 @@ impl Culprits {
         }
     }
 
-    /// Who is most likely behind an episode in `group` that began about now. `None` if nobody stands out, or
-    /// nothing is known of who uses such a thing.
-    pub fn blame(&mut self, group: Group, now: Millis) -> Option<wire::Culprit> {
-        if matches!(group, Group::Network | Group::Sensor | Group::Other) {
+    /// Who is most likely behind an episode that began at `onset`, and whose first contributor is of this metric. `None`
+    /// if nobody stands out, or nothing is known of who uses such a thing.
+    pub fn blame(&mut self, metric: &Metric, onset: Millis, now: Millis) -> Option<Blame> {
+        if matches!(metric.group, Group::Sensor | Group::Other) {
             return None;
         }
         // Several episodes may open at one tick.
@@ -91,33 +102,63 @@ impl Culprits {
             look(&mut self.scanner, &self.stat, &self.last, now, &mut scan);
             self.fresh = scan;
         }
-        let (sums, least) = match group {
+        let held = |sums: &[(Name, f64)]| Some(Blame { culprit: self.most(sums, 0.0)?, beyond: None });
+        match metric.group {
+            _ if is_of_files(metric) => held(&holding(self.scanner.proc(), &self.fresh)),
             Group::Memory => {
                 let grown = self.grown(&self.fresh, |p| p.rss as f64 * self.page_bytes);
-                if let Some(found) = self.most(&grown, LEAST_GROWTH) {
-                    return Some(found);
+                match self.most(&grown, LEAST_GROWTH) {
+                    Some(culprit) => Some(Blame { beyond: Some(culprit.amount), culprit }),
+                    None => held(&self.memory(&self.fresh)),
                 }
-                (self.memory(&self.fresh), 0.0)
             }
-            Group::Cpu => (self.cores(self.reference(now)?, &self.fresh), LEAST_CORES),
+            Group::Cpu => self.busiest(onset, now, LEAST_CORES, |old, new| self.cores(old, new)),
+            Group::Network => {
+                let mut online = online(self.scanner.proc());
+                self.busiest(onset, now, LEAST_CORES, |old, new| {
+                    let mut cores = self.cores(old, new);
+                    cores.retain(|(name, amount)| *amount > LEAST_CORES && online(new, name));
+                    cores
+                })
+            }
             Group::Process => {
-                let old = self.reference(now)?;
-                let started = started(old, &self.fresh);
-                let elapsed = seconds(old, &self.fresh);
-                if let Some(mut found) = self.most(&started, LEAST_STARTED) {
-                    found.amount /= elapsed as f32;
-                    return Some(found);
-                }
-                (self.grown(&self.fresh, |_| 1.0), LEAST_STARTED)
+                let found = self.busiest(onset, now, 0.0, |old, new| {
+                    let mut started = started(old, new);
+                    started.retain(|(_, count)| *count > LEAST_STARTED);
+                    started.iter_mut().for_each(|(_, count)| *count /= seconds(old, new));
+                    started
+                });
+                found.or_else(|| {
+                    let mut culprit = self.most(&self.grown(&self.fresh, |_| 1.0), LEAST_STARTED)?;
+                    culprit.amount /= seconds(self.minute_ago(), &self.fresh) as f32;
+                    Some(Blame { culprit, beyond: None })
+                })
             }
-            _ => {
-                let old = self.reference(now)?;
-                let elapsed = seconds(old, &self.fresh);
-                let io = work(old, &self.fresh).into_iter().map(|w| (w.name, w.io as f64 / elapsed));
-                (sum(io), LEAST_BYTES_PER_S)
-            }
-        };
-        self.most(&sums, least)
+            _ => self.busiest(onset, now, LEAST_BYTES_PER_S, |old, new| {
+                let per_s = |io: u64| io as f64 / seconds(old, new);
+                sum(work(old, new).into_iter().map(|w| (w.name, per_s(w.io))))
+            }),
+        }
+    }
+
+    /// Who did most a second since the youngest look that is old enough to be compared with; and how much more than
+    /// before that look, if all of it was done since the onset.
+    fn busiest(
+        &self,
+        onset: Millis,
+        now: Millis,
+        least: f64,
+        mut per_second: impl FnMut(&Scan, &Scan) -> Vec<(Name, f64)>,
+    ) -> Option<Blame> {
+        let old = self.reference(now)?;
+        let culprit = self.most(&per_second(old, &self.fresh), least)?;
+        let earlier = Some(&self.before).filter(|b| !b.procs.is_empty() && b.at < old.at);
+        let usual = earlier.map_or_else(Vec::new, |earlier| per_second(earlier, old));
+        let usual = usual.iter().find(|(name, _)| *name == culprit.name.as_str()).map_or(0.0, |(_, x)| *x);
+        let since = now.saturating_sub(onset.max(old.at)).max(SHORTEST_MS) as f64 / 1000.0;
+        let share = (seconds(old, &self.fresh) / since).max(1.0);
+        let beyond = (f64::from(culprit.amount) - usual).max(0.0) * share;
+        Some(Blame { culprit, beyond: Some(beyond as f32) })
     }
 
     /// The `n` names that use most, by the last look.
@@ -154,10 +195,14 @@ impl Culprits {
         sum(scan.procs.iter().map(|p| (p.name.clone(), p.rss as f64 * self.page_bytes)))
     }
 
+    fn minute_ago(&self) -> &Scan {
+        let [older, newer] = &self.minutes;
+        if older.procs.is_empty() { newer } else { older }
+    }
+
     /// How `of` grew by name since a minute ago or more, if the agent has run so long.
     fn grown(&self, new: &Scan, of: impl Fn(&Proc) -> f64) -> Vec<(Name, f64)> {
-        let [older, newer] = &self.minutes;
-        let old = if older.procs.is_empty() { newer } else { older };
+        let old = self.minute_ago();
         if old.procs.is_empty() {
             return Vec::new();
         }

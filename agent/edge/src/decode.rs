@@ -120,6 +120,9 @@ pub fn episode(e: &wire::Episode) -> Value {
         "spark": e.spark.as_ref().map(|s| json!({
             "step_ms": s.step_ms, "onset_ms": s.onset_ms, "low": s.low, "high": s.high, "points": s.points.as_slice(),
         })),
+        "without": e.without.map(|w| json!({
+            "omitted": wire::omitted::word(w.omitted), "score": w.score, "without": w.without,
+        })),
         "sentence": explain::sentence(e).to_string(),
     })
 }

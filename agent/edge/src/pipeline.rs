@@ -8,6 +8,7 @@ mod decide;
 mod device;
 mod keep;
 mod limits;
+mod without;
 
 use std::collections::HashMap;
 
@@ -103,6 +104,8 @@ pub struct Pipeline {
     ahead: i64,
     restored: keep::Restored,
     device: Device,
+    /// What was told last of open episodes.
+    withouts: Vec<(u64, wire::Without)>,
 }
 
 impl Pipeline {
@@ -133,6 +136,7 @@ impl Pipeline {
             ahead: 0,
             restored: keep::Restored::default(),
             device: Device::default(),
+            withouts: Vec::new(),
         }
     }
 
@@ -270,6 +274,7 @@ impl Pipeline {
         self.models.forecast(&self.keys, &mut self.series);
         self.model = self.models.device().map_or([0; 8], Forecaster::id);
         let Self { keys, series, model, tick_ms, episodes, account, .. } = self;
+        let told = out.len();
         episodes.step(now, keys, series, &mut |notice| {
             let mut body = notice.body;
             body.model = *model;
@@ -279,6 +284,7 @@ impl Pipeline {
             }
             out.push(Output::Episode { body, severity: notice.severity });
         });
+        self.tell_without(&mut out[told..]);
     }
 
     fn observe(&mut self, i: usize, reading: Reading, now: Millis, out: &mut Vec<Output>) {

@@ -209,7 +209,7 @@ pub(crate) fn event_json(
         clock: wire::Clock::Free as u8,
         severity,
         kind: kind as u16,
-        rev: 1,
+        rev: kind.rev(),
         body,
     };
     decode::event(&Head { node: "replay", epoch: 0 }, &item)

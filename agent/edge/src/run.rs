@@ -2,6 +2,7 @@
 
 mod agent;
 mod asked;
+mod blame;
 mod handed;
 mod keeping;
 mod models;

@@ -281,6 +281,7 @@ pub(super) struct EpisodeInFull {
     episode: Episode,
     contributors: Vec<Contributor>,
     culprit: Option<Culprit>,
+    without: Option<Without>,
     model: Option<String>,
     spark: Option<Spark>,
     phases: Vec<Phase>,
@@ -304,6 +305,14 @@ struct Culprit {
     count: u16,
     amount: f32,
     unit: &'static str,
+}
+
+/// The score of all of it, and what it would be without the part that is left out.
+#[derive(Debug, Serialize)]
+struct Without {
+    omitted: &'static str,
+    score: f32,
+    without: f32,
 }
 
 #[derive(Debug, Serialize)]
@@ -348,7 +357,14 @@ pub(super) fn episode_in_full(e: &store::Episode, events: &[store::EpisodeEvent]
             pid: (c.pid > 0).then_some(c.pid),
             count: c.count,
             amount: c.amount,
-            unit: culprit_unit(e.group),
+            unit: body
+                .and_then(|b| b.contributors.first())
+                .map_or("", |c| explain::culprit_unit(c.key.metric())),
+        }),
+        without: body.and_then(|b| b.without).map(|w| Without {
+            omitted: wire::omitted::word(w.omitted),
+            score: w.score,
+            without: w.without,
         }),
         model: body.and_then(|b| model(&b.model, "")).map(|m| m.hash),
         spark: events.iter().rev().find_map(spark),
@@ -365,15 +381,6 @@ fn contributor(c: &wire::Contributor) -> Contributor {
         low: c.low,
         high: c.high,
         share: c.share,
-    }
-}
-
-fn culprit_unit(group: u8) -> &'static str {
-    let is = |g: Group| g as u8 == group;
-    match group {
-        _ if is(Group::Memory) => "By",
-        _ if is(Group::Disk) || is(Group::Network) => "By/s",
-        _ => "{cpu}",
     }
 }
 

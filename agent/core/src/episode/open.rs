@@ -27,9 +27,16 @@ pub(super) struct Member {
     pub(super) headline: bool,
     /// It was beyond a limit that somebody set, which is what was expected of it.
     pub(super) beyond: bool,
+    /// Its parts in what all series said together, added up over the ticks.
+    pub(super) parts: f32,
 }
 
 impl Member {
+    /// How well it explains an anomaly that began `together`, or that one series began.
+    fn rank(&self, together: bool, keys: &[SeriesKey]) -> f32 {
+        if together { self.parts } else { rank(&keys[self.series], self.peak) }
+    }
+
     /// If the series is beyond a limit, that is what there is to say of it.
     pub(super) fn note_limit(&mut self, now: &Judgement) {
         if let Some(limit) = now.beyond {
@@ -54,6 +61,8 @@ pub(super) struct Open {
     pub(super) score: f32,
     pub(super) members: Vec<Member, MEMBERS>,
     pub(super) group: Group,
+    /// It began on the word of the whole device: its series are ranked by their parts in that.
+    pub(super) together: bool,
 }
 
 impl Open {
@@ -86,14 +95,23 @@ impl Open {
         let late = !self.members.is_empty() && now.since.is_some_and(|began| began > self.late);
         let (peak, actual) = (now.deviation, now.value.unwrap_or(0.0));
         let headline = keys[i].metric().role == Role::Headline;
-        let mut member =
-            Member { series: i, peak, actual, expected: now.expected, late, headline, beyond: false };
+        let mut member = Member {
+            series: i,
+            peak,
+            actual,
+            expected: now.expected,
+            late,
+            headline,
+            beyond: false,
+            parts: now.part,
+        };
         member.note_limit(now);
         if self.members.is_full() {
-            let says = |m: &Member| rank(&keys[m.series], m.peak);
+            let says = |m: &Member| self.rank(m, keys);
             let order = |a: &usize, b: &usize| says(&self.members[*a]).total_cmp(&says(&self.members[*b]));
             let least = (0..self.members.len()).min_by(order);
-            if let Some(at) = least.filter(|at| says(&self.members[*at]) < says(&member)) {
+            let at = least.filter(|at| says(&self.members[*at]) < says(&member));
+            if let Some(at) = at {
                 self.members[at] = member;
             }
         } else {
@@ -105,10 +123,10 @@ impl Open {
     /// Puts the best explanation first; headlines come before symptoms.
     pub(super) fn settle(&mut self, keys: &[SeriesKey]) {
         let told = self.members.first().map(|m| m.series);
+        let together = self.together;
         let value = |m: &Member| {
-            let key = &keys[m.series];
             let steady = if told == Some(m.series) { STEADY } else { 1.0 };
-            (m.headline && !m.late, steady * rank(key, m.peak))
+            (m.headline && !m.late, steady * m.rank(together, keys))
         };
         self.members.sort_unstable_by(|a, b| {
             let ((ha, ra), (hb, rb)) = (value(a), value(b));
@@ -119,9 +137,13 @@ impl Open {
         }
     }
 
+    fn rank(&self, m: &Member, keys: &[SeriesKey]) -> f32 {
+        m.rank(self.together, keys)
+    }
+
     /// The parts of the device that had a good share in it.
     pub(super) fn groups(&self, keys: &[SeriesKey]) -> u8 {
-        let share = |m: &Member| rank(&keys[m.series], m.peak);
+        let share = |m: &Member| self.rank(m, keys);
         let most = self.members.first().map_or(0.0, share);
         let had_part = |m: &&Member| m.headline && !m.late && share(m) >= most / 3.0;
         self.members
@@ -142,18 +164,17 @@ impl Open {
         let over = phase == phase::CLOSED;
         // A closed episode lasted until it was last hot, not until it was sure to be over.
         let until = if over { self.hot } else { now };
-        let total: f32 = self.members.iter().map(|m| rank(&keys[m.series], m.peak)).sum();
-        let contributors = self
-            .members
-            .iter()
-            .take(wire::CONTRIBUTORS)
-            .map(|m| wire::Contributor {
+        let named = || self.members.iter().take(wire::CONTRIBUTORS);
+        let shares = shares(named().map(|m| self.rank(m, keys)));
+        let contributors = named()
+            .zip(shares)
+            .map(|(m, share)| wire::Contributor {
                 key: keys[m.series].clone(),
                 actual: m.actual,
                 expected: m.expected.0,
                 low: m.expected.1,
                 high: m.expected.2,
-                share: (100.0 * rank(&keys[m.series], m.peak) / total.max(f32::MIN_POSITIVE)) as u8,
+                share,
             })
             .collect();
         let shape = series.get(lead).map_or(Shape::Step, |s| {
@@ -174,8 +195,27 @@ impl Open {
             culprit: None,
             model: [0; 8],
             spark: None,
+            without: None,
         }
     }
+}
+
+/// Whole percents of these amounts that add up to 100: what rounding leaves over goes to those it took most from.
+fn shares(amounts: impl Iterator<Item = f32>) -> Vec<u8, { wire::CONTRIBUTORS }> {
+    let sane = |x: f32| if x > f32::MIN_POSITIVE { x.min(f32::MAX / 100.0) } else { f32::MIN_POSITIVE };
+    let amounts: Vec<f32, { wire::CONTRIBUTORS }> = amounts.map(sane).collect();
+    let total: f32 = amounts.iter().map(|x| x / amounts.len() as f32).sum();
+    let exact = |x: &f32| 100.0 * (x / total) / amounts.len() as f32;
+    let mut shares: Vec<u8, { wire::CONTRIBUTORS }> = amounts.iter().map(|x| exact(x) as u8).collect();
+    let given: u8 = shares.iter().fold(0, |sum, share| sum.saturating_add(*share));
+    for _ in given..100 {
+        let missing = |i: &usize| exact(&amounts[*i]) - f32::from(shares[*i]);
+        let most = (0..shares.len()).max_by(|a, b| missing(a).total_cmp(&missing(b)).then(b.cmp(a)));
+        if let Some(share) = most.and_then(|i| shares.get_mut(i)) {
+            *share += 1;
+        }
+    }
+    shares
 }
 
 /// A group as a bit.
@@ -196,4 +236,25 @@ pub(super) fn severity(body: &wire::Episode) -> u8 {
     let metric = first.key.metric();
     let is_full = metric.range == (0.0, 1.0) && first.actual >= 0.9 && metric.group != Group::Cpu;
     if is_full { ERROR } else { WARNING }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shares_add_up_whatever_they_are_of() {
+        let check = |amounts: &[f32], expected: &[u8]| {
+            let shares = shares(amounts.iter().copied());
+            assert_eq!(shares.as_slice(), expected, "{amounts:?}");
+            assert!(shares.is_empty() || shares.iter().map(|s| u32::from(*s)).sum::<u32>() == 100);
+        };
+        check(&[], &[]);
+        check(&[3.0], &[100]);
+        check(&[1.0, 1.0, 1.0], &[34, 33, 33]);
+        check(&[5.5, 3.2, 0.8, 0.5], &[55, 32, 8, 5]);
+        check(&[0.0, 0.0], &[50, 50]);
+        check(&[f32::INFINITY, f32::NAN, 1e-30, f32::MAX], &[50, 0, 0, 50]);
+        check(&[1e9, 1.0, 1.0, 1.0], &[100, 0, 0, 0]);
+    }
 }

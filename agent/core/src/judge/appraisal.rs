@@ -1,7 +1,7 @@
 //! The second look at a series: beside its long past, and as a part of the device.
 
 use super::{FLOOR_SCALES, Rules, Series, deviation, is_undescribed};
-use crate::joint::{Part, STRANGE};
+use crate::joint::Part;
 use crate::metric::Metric;
 use crate::season::TimeOfDay;
 use crate::series::Millis;
@@ -10,6 +10,8 @@ use crate::series::Millis;
 const ADOPT_MS: Millis = 1_800_000;
 /// What lasts less is not looked at in a series that nobody described.
 pub const SHORTEST_MS: f32 = 5000.0;
+/// Who has less of what all series say together is not said to have moved.
+const GOOD_PART: f32 = 0.05;
 
 /// What is the same for all series at one tick.
 #[derive(Debug, Clone, Copy)]
@@ -27,6 +29,7 @@ pub struct Tick {
 impl Series {
     /// Asks what the last reading means beside the long past, and judges by it what nobody described.
     pub fn appraise(&mut self, metric: &Metric, rules: &Rules, tick: &Tick) {
+        self.usual.begin_tick();
         let Some(x) = self.window.last().filter(|_| self.fresh) else { return };
         // A source may be slower than the device.
         self.lasted = self.read_at.map_or(tick.every, |at| tick.now.saturating_sub(at) as f32).max(1.0);
@@ -62,18 +65,34 @@ impl Series {
         }
     }
 
-    /// Held to be anomalous since then, on the word of the whole device, which is so surprised.
-    pub fn answer_for_device(&mut self, since: Millis, surprise: f32) {
-        self.now.hot = true;
-        self.now.warm = true;
-        self.now.score = self.now.score.max(surprise / (surprise + STRANGE)).max(0.5);
-        self.now.since = self.now.since.or(Some(since));
+    /// Held to be anomalous since then, on the word of the whole device, which is so strange.
+    pub fn answer_for_device(&mut self, since: Millis, score: f32) {
+        let now = &mut self.now;
+        now.by_device = !now.hot;
+        (now.hot, now.warm) = (true, true);
+        now.score = now.score.max(score).max(0.5);
+        now.since = now.since.or(Some(since));
+    }
+
+    /// Has such a part in what all series say together since then; if it is a good one, it moves with them.
+    pub fn take_part(&mut self, part: f32, since: Millis) {
+        self.now.part = part;
+        if part >= GOOD_PART {
+            self.now.warm = true;
+            self.now.since = self.now.since.or(Some(since));
+        }
     }
 
     /// What the series says of the device.
     #[must_use]
     pub fn part(&self) -> Part {
-        Part { answers: self.usual.answers, is_switch: self.usual.is_switch() }
+        self.part_ago(0)
+    }
+
+    /// What it said so many ticks ago; 0 is now.
+    #[must_use]
+    pub fn part_ago(&self, ticks: usize) -> Part {
+        Part { answers: self.usual.answers_ago(ticks), is_switch: self.usual.is_switch() }
     }
 
     /// Learns the last reading in proportion to how plausible the whole device was.

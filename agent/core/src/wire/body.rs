@@ -1,7 +1,7 @@
 //! What items say: one struct per [`super::Kind`], and the numbers that stand in them.
 
 use heapless::{String, Vec};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::{DecodeError, NAME};
 use crate::series::SeriesKey;
@@ -142,7 +142,7 @@ pub const CONTRIBUTORS: usize = 4;
 /// Points of the little plot.
 pub const SPARK: usize = 32;
 
-/// `episode`, rev 1.
+/// `episode`, rev 2. Rev 1 ends before [`Episode::without`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Episode {
     /// Unique per node and epoch; the same from opening to closing.
@@ -165,7 +165,7 @@ pub struct Episode {
     pub recurred: u16,
     /// Series that moved.
     pub moved: u16,
-    /// The series that moved most, best explanation first; shares add up to at most 100.
+    /// The series that moved most, best explanation first; their shares add up to 100.
     pub contributors: Vec<Contributor, CONTRIBUTORS>,
     /// Who was at work at onset, if it can be known.
     pub culprit: Option<Culprit>,
@@ -173,6 +173,43 @@ pub struct Episode {
     pub model: [u8; 8],
     /// The first contributor around the onset.
     pub spark: Option<Spark>,
+    /// What would be thought if a part of it had not been.
+    #[serde(deserialize_with = "if_there")]
+    pub without: Option<Without>,
+}
+
+/// What older revisions end before is not there.
+fn if_there<'de, T: Deserialize<'de>, D: Deserializer<'de>>(from: D) -> Result<Option<T>, D::Error> {
+    Ok(Option::deserialize(from).unwrap_or(None))
+}
+
+/// A counterfactual: the same readings judged once more, with a part of them left out.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Without {
+    /// An [`omitted`] number: what is left out.
+    pub omitted: u8,
+    /// The score of all of it now, 0..1, where 0.5 is the threshold.
+    pub score: f32,
+    /// And what it would be without.
+    pub without: f32,
+}
+
+/// `without.omitted` numbers.
+pub mod omitted {
+    /// The first contributor's deviation: it reads what was expected. What the others say is judged.
+    pub const FIRST: u8 = 1;
+    /// What the culprit uses beyond its usual. The first contributor's readings less that are judged.
+    pub const CULPRIT: u8 = 2;
+
+    /// One word for people.
+    #[must_use]
+    pub fn word(number: u8) -> &'static str {
+        match number {
+            FIRST => "first",
+            CULPRIT => "culprit",
+            _ => "unknown",
+        }
+    }
 }
 
 /// `episode.phase` numbers.
@@ -212,7 +249,7 @@ pub struct Contributor {
     pub low: f32,
     /// Upper end of the usual interval.
     pub high: f32,
-    /// Percent of the surprise that is this series'.
+    /// Percent of what those that are named say together.
     pub share: u8,
 }
 

@@ -1,3 +1,5 @@
+use fieldmouse_core::metric;
+
 use super::scan::name;
 use super::*;
 
@@ -48,8 +50,19 @@ impl Machine {
     }
 
     fn blame(&mut self, group: Group, now: Millis) -> Option<(String, u32, u16, f32)> {
-        self.culprits.blame(group, now).map(|c| (c.name.as_str().to_owned(), c.pid, c.count, c.amount))
+        let c = self.culprits.blame(of(group), now, now)?.culprit;
+        Some((c.name.as_str().to_owned(), c.pid, c.count, c.amount))
     }
+
+    /// How much more than its usual the culprit has used since the onset.
+    fn beyond(&mut self, group: Group, onset: Millis, now: Millis) -> Option<f32> {
+        self.culprits.blame(of(group), onset, now)?.beyond
+    }
+}
+
+/// A metric of this part of the device.
+fn of(group: Group) -> &'static Metric {
+    metric::METRICS.iter().find(|m| m.group == group).unwrap()
 }
 
 fn p(pid: u32, name: &'static str) -> P {
@@ -78,6 +91,43 @@ fn processor_time_is_summed_by_name() {
     );
     assert_eq!(m.blame(Group::Cpu, 10_000), named("db", 0, 2, 1.0));
     assert_eq!(m.blame(Group::Network, 10_000), None);
+}
+
+#[test]
+fn what_is_beyond_the_usual_was_done_since_the_onset() {
+    let mut m = Machine::new();
+    let at = |s: u64| [P { cpu: ticks(s), ..p(5, "db") }];
+    m.shows(0, &at(0)).culprits.observe(0);
+    m.shows(0, &at(5)).culprits.observe(10_000);
+    assert_eq!(m.shows(0, &at(7)).beyond(Group::Cpu, 13_000, 14_000), Some(0.0), "half a core, as before");
+    // Half a core for ten seconds is five; eight more were used in the last four seconds.
+    let near = |x: Option<f32>, wanted: f32| assert!(x.is_some_and(|x| (x - wanted).abs() < 1e-4), "{x:?}");
+    near(m.shows(0, &at(18)).beyond(Group::Cpu, 16_000, 20_000), 2.0);
+    near(m.beyond(Group::Cpu, 2000, 20_000), 0.8);
+}
+
+#[test]
+fn who_is_busy_and_has_sockets_is_at_work_on_the_network() {
+    let mut m = Machine::new();
+    let processes = [p(5, "iperf3"), p(6, "cc")];
+    m.shows(0, &processes).culprits.observe(0);
+    let busy = [P { cpu: ticks(4), ..p(5, "iperf3") }, P { cpu: ticks(9), ..p(6, "cc") }];
+    m.shows(0, &busy);
+    let proc = m.root.path().join("proc");
+    std::fs::create_dir(proc.join("net")).unwrap();
+    let head =
+        "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n";
+    let line = "   0: 0100007F:0CEA 0100007F:9C40 01 00000000:00000000 00:00000000 00000000   109        0 24567 1\n";
+    std::fs::write(proc.join("net/tcp"), format!("{head}{line}")).unwrap();
+    for (pid, target) in [(5, "socket:[24567]"), (6, "socket:[999]"), (6, "/dev/null")] {
+        let fd = proc.join(format!("{pid}/fd"));
+        std::fs::create_dir_all(&fd).unwrap();
+        std::os::unix::fs::symlink(target, fd.join(target.len().to_string())).unwrap();
+    }
+    assert_eq!(m.blame(Group::Network, 10_000), named("iperf3", 5, 1, 0.4));
+    let files = metric::by_code(metric::FILE_DESCRIPTORS);
+    let most = m.culprits.blame(files, 9000, 10_000).unwrap().culprit;
+    assert_eq!((most.name.as_str(), most.amount), ("cc", 2.0), "who has most files open");
 }
 
 #[test]
@@ -196,7 +246,7 @@ fn nothing_to_see_blames_nobody() {
     let mut culprits = Culprits::new(Path::new("/nowhere"));
     culprits.observe(0);
     for group in [Group::Cpu, Group::Memory, Group::Disk, Group::Process] {
-        assert_eq!(culprits.blame(group, 10_000), None);
+        assert_eq!(culprits.blame(of(group), 5000, 10_000), None);
     }
     assert_eq!(culprits.top(3), Top::default());
 }

@@ -105,28 +105,56 @@ impl Pipeline {
         (alarms * WEEK_MS / period_ms).max(1e-3).ln()
     }
 
-    /// What all series say together is told as an anomaly of the one that is farthest off. Series that somebody
+    /// What all series say together is told as an anomaly of the one that says most of it. Series that somebody
     /// described answer for themselves: of them it is known which changes matter.
     fn answer_together(&mut self, now: Millis) {
-        let loud = (LOUD - LOUD_BY_BUDGET * self.generous()).max(STRANGE);
+        let loud = self.loud();
         let Device { joint, voices, since, lead, .. } = &mut self.device;
         if *voices < 2 || !joint.is_strange() {
+            if lead.is_some() {
+                self.series.iter_mut().for_each(|s| s.now.part = 0.0);
+            }
             (*since, *lead) = (None, None);
             return;
         }
         let onset = *since.get_or_insert(now);
         let lasted = now.saturating_sub(onset) + self.tick_ms;
         if lead.is_none() && joint.surprise >= loud && lasted as f32 >= judge::SHORTEST_MS {
-            let free = heard(&self.keys, &self.series, &self.rules)
-                .filter(|(i, _)| judge::is_undescribed(self.keys[*i].metric(), &self.rules[*i]));
-            let off = |s: &Series| s.part().answers.farthest();
-            let farthest = free.max_by(|(_, a), (_, b)| off(a).total_cmp(&off(b))).map(|(i, _)| i);
-            self.device.lead = farthest;
+            self.device.lead = self.loudest();
         }
         if let Some(lead) = self.device.lead {
-            let surprise = self.device.joint.surprise;
-            self.series[lead].answer_for_device(onset, surprise);
+            let score = self.score_together_of(self.device.joint.surprise);
+            self.series[lead].answer_for_device(onset, score);
+            for (i, part) in self.divide() {
+                self.series[i].take_part(part, onset);
+            }
         }
+    }
+
+    /// Of the series that nobody described the one with the largest part, if they say most of it.
+    fn loudest(&self) -> Option<usize> {
+        let is_free = |i: usize| judge::is_undescribed(self.keys[i].metric(), &self.rules[i]);
+        if !self.speaking().any(is_free) {
+            return None;
+        }
+        let free: Vec<(usize, f32)> = self.divide().into_iter().filter(|(i, _)| is_free(*i)).collect();
+        let most = free.iter().max_by(|a, b| a.1.total_cmp(&b.1)).map(|(i, _)| *i);
+        most.filter(|_| free.iter().map(|(_, part)| part).sum::<f32>() >= 0.5)
+    }
+
+    /// Surprise of all series together from which on an episode opens.
+    fn loud(&self) -> f32 {
+        (LOUD - LOUD_BY_BUDGET * self.generous()).max(STRANGE)
+    }
+
+    /// A surprise of all series together as a score: 0.5 is the threshold.
+    pub(super) fn score_together_of(&self, surprise: f32) -> f32 {
+        surprise / (surprise + self.loud())
+    }
+
+    /// The indices of the series that speak for the device.
+    pub(super) fn speaking(&self) -> impl Iterator<Item = usize> + Clone {
+        heard(&self.keys, &self.series, &self.rules).map(|(i, _)| i)
     }
 }
 
@@ -135,7 +163,7 @@ fn heard<'a>(
     keys: &'a [SeriesKey],
     series: &'a [Series],
     rules: &'a [Rules],
-) -> impl Iterator<Item = (usize, &'a Series)> {
+) -> impl Iterator<Item = (usize, &'a Series)> + Clone {
     let is_heard = move |i: &usize| keys[*i].metric().role == Role::Headline && !rules[*i].overrides.quiet;
     (0..series.len()).filter(is_heard).map(|i| (i, &series[i]))
 }

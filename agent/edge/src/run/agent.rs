@@ -4,11 +4,11 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
-use fieldmouse_core::metric::Group;
 use fieldmouse_core::series::Millis;
 use fieldmouse_core::wire::{self, Kind, phase};
 use tokio::sync::mpsc;
 
+use super::blame::Blamed;
 use super::handed::Handed;
 use super::models::Loading;
 use super::recording::Recording;
@@ -46,8 +46,7 @@ pub(super) struct Agent {
     pub(super) delivery: Delivery,
     pub(super) machine: Machine,
     pub(super) culprits: Culprits,
-    /// By episode and group: amounts of different parts of the device cannot be compared.
-    blamed: HashMap<(u64, u8), wire::Culprit>,
+    pub(super) blamed: Blamed,
     pub(super) link: LinkState,
     pub(super) cost: report::Cost,
     pub(super) started: Millis,
@@ -130,7 +129,7 @@ impl Agent {
             outbox,
             delivery,
             culprits,
-            blamed: HashMap::new(),
+            blamed: Blamed::default(),
             link: LinkState { why: "connecting".into(), since: now, ..LinkState::default() },
             cost: report::Cost::new(),
             started: now,
@@ -199,7 +198,7 @@ impl Agent {
     fn tell(&mut self, now: Millis, output: Output) {
         match output {
             Output::Episode { mut body, severity } => {
-                body.culprit = self.blame(now, &body);
+                self.blame(now, &mut body);
                 if body.phase != phase::UPDATED {
                     self.note_change();
                 }
@@ -231,30 +230,10 @@ impl Agent {
         }
     }
 
-    /// Who was at work. Asked anew while it lasts; at the end the last answer stands.
-    fn blame(&mut self, now: Millis, e: &wire::Episode) -> Option<wire::Culprit> {
-        if e.phase == phase::CLOSED {
-            let culprit = self.blamed.remove(&(e.id, e.group));
-            self.blamed.retain(|(id, _), _| *id != e.id);
-            return culprit;
-        }
-        const GROUPS: [Group; 5] =
-            [Group::Cpu, Group::Memory, Group::Disk, Group::Filesystem, Group::Process];
-        let group = GROUPS.into_iter().find(|g| *g as u8 == e.group)?;
-        if let Some(culprit) = self.culprits.blame(group, now) {
-            // Who did most of it is at fault, not who happens to be busy at the latest look.
-            let told = self.blamed.entry((e.id, e.group)).or_insert_with(|| culprit.clone());
-            if culprit.amount > told.amount {
-                *told = culprit;
-            }
-        }
-        self.blamed.get(&(e.id, e.group)).cloned()
-    }
-
     /// What there is to say of every open episode now.
     pub(super) fn open_episodes(&self, now: Millis) -> Vec<wire::Episode> {
         let mut open = self.pipeline.open_episodes(now);
-        open.iter_mut().for_each(|e| e.culprit = self.blamed.get(&(e.id, e.group)).cloned());
+        open.iter_mut().for_each(|e| self.blamed.fill(e));
         open
     }
 
@@ -268,7 +247,7 @@ impl Agent {
 
     fn enter<T: serde::Serialize>(&mut self, stamp: Stamp, kind: Kind, severity: u8, body: &T) -> u64 {
         let len = wire::write_body(body, &mut self.body).unwrap_or(0);
-        self.outbox.push(stamp, kind, 1, severity, &self.body[..len])
+        self.outbox.push(stamp, kind, kind.rev(), severity, &self.body[..len])
     }
 
     /// If the clock was set, says so of what was told before.

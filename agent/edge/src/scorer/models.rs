@@ -6,8 +6,9 @@
 use std::path::PathBuf;
 
 use fieldmouse_core::judge::{LEVELS, Series};
+use fieldmouse_core::metric::Metric;
 use fieldmouse_core::series::{Millis, SeriesKey};
-use fieldmouse_core::window::{Norm, WINDOW};
+use fieldmouse_core::window::{self, Norm, WINDOW};
 
 #[cfg(feature = "onnx")]
 use super::joint::Joint;
@@ -126,7 +127,28 @@ impl Engine {
     }
 }
 
+/// A model's answer, in the units of a norm.
+pub type Expected = Option<(Norm, [f32; LEVELS.len()])>;
+
 impl Rows {
+    fn expect(&mut self, series: &Series, metric: &Metric, values: &[f32]) -> anyhow::Result<Vec<Expected>> {
+        self.forecaster.make_room(values.len())?;
+        let mut series = series.clone();
+        let rows = self.forecaster.windows.chunks_exact_mut(WINDOW);
+        let ask = |(value, row): (&f32, &mut [f32])| {
+            let norm = series.ask(metric, row);
+            series.window.push(window::measure(metric, *value));
+            norm
+        };
+        let norms: Vec<Option<Norm>> = values.iter().zip(rows).map(ask).collect();
+        self.forecaster.run()?;
+        let answer = |(row, norm): (usize, &Option<Norm>)| {
+            let quantiles = self.forecaster.row(row);
+            norm.filter(|_| is_sane(quantiles)).zip(quantiles.try_into().ok())
+        };
+        Ok(norms.iter().enumerate().map(answer).collect())
+    }
+
     /// Asks for the next reading of every series. Returns what was senseless.
     fn run(&mut self, keys: &[SeriesKey], series: &mut [Series]) -> anyhow::Result<Option<String>> {
         if self.series.is_empty() {
@@ -275,6 +297,20 @@ impl Models {
         }
         #[cfg(not(feature = "onnx"))]
         let _ = (now, series, scored);
+    }
+
+    /// What the series' model would have expected of each of these values, had they been read one after the other. The
+    /// series itself stays as it is.
+    pub fn expect(&mut self, i: usize, series: &Series, metric: &Metric, values: &[f32]) -> Vec<Expected> {
+        for own in self.own.iter_mut().chain([&mut self.device]) {
+            if let Engine::Forecast(rows) = &mut own.engine
+                && rows.series.contains(&i)
+            {
+                let expected = rows.expect(series, metric, values);
+                return expected.unwrap_or_default();
+            }
+        }
+        Vec::new()
     }
 
     /// Asks about every series' next reading.
