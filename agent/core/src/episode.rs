@@ -141,6 +141,11 @@ impl Episodes {
         self.open.iter().flat_map(|e| e.members.iter().map(|m| m.series))
     }
 
+    /// Remembers what would be without a part of an open episode.
+    pub fn note_without(&mut self, id: u64, without: wire::Without) {
+        self.open.iter_mut().filter(|e| e.id == id).for_each(|e| e.without = Some(without));
+    }
+
     /// The series of an open episode.
     pub fn members_of(&self, id: u64) -> impl Iterator<Item = usize> + '_ {
         self.open.iter().filter(move |e| e.id == id).flat_map(|e| e.members.iter().map(|m| m.series))
@@ -256,6 +261,7 @@ impl Episodes {
             members: Vec::new(),
             group,
             together: series[lead].now.by_device,
+            without: None,
         };
         episode.join(lead, keys, series);
         // What moves with it is part of it from the start.

@@ -6,11 +6,13 @@
 //! Golden bytes of every revision are kept in the tests.
 
 mod body;
+mod episode;
 
 use heapless::String;
 use serde::{Deserialize, Serialize};
 
 pub use body::*;
+pub use episode::*;
 
 /// First byte of every message. Not `{`, so JSON is told apart.
 pub const MAGIC: u8 = 0xFD;

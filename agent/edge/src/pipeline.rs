@@ -104,8 +104,6 @@ pub struct Pipeline {
     ahead: i64,
     restored: keep::Restored,
     device: Device,
-    /// What was told last of open episodes.
-    withouts: Vec<(u64, wire::Without)>,
 }
 
 impl Pipeline {
@@ -136,7 +134,6 @@ impl Pipeline {
             ahead: 0,
             restored: keep::Restored::default(),
             device: Device::default(),
-            withouts: Vec::new(),
         }
     }
 
@@ -295,7 +292,9 @@ impl Pipeline {
             return;
         }
         self.limits.observe(i, now, checked.value.filter(|_| checked.verdict == Verdict::Ok));
-        let verdict = if checked.why == Some(NoData::FirstReading) { Verdict::Ok } else { checked.verdict };
+        // A first reading is no fault, and what stands still is told as an episode.
+        let is_told = checked.why != Some(NoData::FirstReading) && checked.verdict != Verdict::Frozen;
+        let verdict = if is_told { checked.verdict } else { Verdict::Ok };
         if let Some(told) = self.troubles[i].note(verdict as u8) {
             let (key, why) = (self.keys[i].clone(), checked.why);
             out.push(Output::Trouble { series: i, body: trouble(key, told, why, checked.value) });

@@ -63,6 +63,8 @@ pub(super) struct Open {
     pub(super) group: Group,
     /// It began on the word of the whole device: its series are ranked by their parts in that.
     pub(super) together: bool,
+    /// What would be without a part of it, as was told last.
+    pub(super) without: Option<wire::Without>,
 }
 
 impl Open {
@@ -195,7 +197,7 @@ impl Open {
             culprit: None,
             model: [0; 8],
             spark: None,
-            without: None,
+            without: self.without,
         }
     }
 }
