@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 pub use appraisal::{SHORTEST_MS, Tick};
 
 use crate::baseline::Baseline;
+use crate::drift::Drift;
 use crate::metric::{Metric, Role};
 use crate::novelty::Novelty;
 use crate::quality::{Checked, Quality, Verdict};
@@ -78,6 +79,7 @@ pub struct Series {
     usual: Usual,
     /// Only of what nobody described.
     novelty: Option<Novelty>,
+    drift: Drift,
     /// Since when it has been beyond which limit.
     beyond: Option<(Millis, f32)>,
     /// What is thought now.
@@ -438,6 +440,31 @@ mod tests {
     fn a_leak_is_seen_while_it_grows() {
         let n = check(metric::MEMORY_USED, |i| 0.2 + 0.002 * noise(i), |i| 0.2 + 0.002 * f64::from(i));
         assert!(n.is_some_and(|n| n < 60), "{n:?}");
+    }
+
+    #[test]
+    fn slow_degradations_are_seen_while_they_grow_and_blips_are_not() {
+        let check = |code: u16, from: f64, to: f64, minutes: u32| {
+            let (mut s, m) = (Series::default(), metric::by_code(code));
+            let part = |i: u32| f64::from(i.saturating_sub(900)) / f64::from(minutes * 60);
+            let mut seconds = 0..900 + minutes * 60;
+            seconds.find(|i| {
+                observe(&mut s, m, *i, from + (to - from) * (part(*i) + 0.02 * noise(*i)));
+                s.now.hot
+            })
+        };
+        for minutes in [5, 15] {
+            let half = |at: u32| (900..900 + minutes * 45).contains(&at);
+            for (code, from, to) in [
+                (metric::CPU_BUSY, 0.05, 0.95),
+                (metric::MEMORY_USED, 0.3, 0.6),
+                (metric::TEMPERATURE, 45.0, 85.0),
+                (metric::CUSTOM, 10.0, 30.0),
+            ] {
+                let seen = check(code, from, to, minutes);
+                assert!(seen.is_some_and(half), "{code} in {minutes} min: {seen:?}");
+            }
+        }
     }
 
     #[test]
