@@ -84,7 +84,7 @@ fn what_all_say_together_has_shares_and_a_counterfactual() {
     );
     let without = body.without.unwrap();
     assert_eq!(without.omitted, omitted::FIRST);
-    assert!(body.score >= 0.5 && (without.score - body.score).abs() < 1e-3, "{without:?} {}", body.score);
+    assert!(body.score >= 0.5 && (without.score - body.score).abs() < 0.02, "{without:?} {}", body.score);
     assert!(without.without < 0.95 * without.score && without.without > 0.2, "{without:?}: others moved too");
 }
 
