@@ -21,11 +21,11 @@ const ENERGIES: usize = 5;
 const SHARES: [f32; ENERGIES] = [1.0, 2.0, 2.0, 1.0, 1.0];
 /// Ticks over which an energy is averaged.
 pub const TRAIL: usize = 5;
-/// Of more than one series also over so many, by this share: what lasts says more than what flares up.
+/// Of more than one series also over about so many, by this share: what lasts says more than what flares up.
 const SLOW: f32 = 30.0;
 const SLOW_SHARE: f32 = 0.3;
-/// What is strange at most depends on the device's own past; by this share it is the same for all devices, so that a
-/// rather calm one is not held to be strange for little, nor a wild one calm.
+/// What is strange depends on the device's own past; by this share it is the same for all devices, so that a rather
+/// calm one is not held to be strange for little, nor a wild one calm.
 const COMMON: f32 = 0.25;
 const COMMON_ENERGY: f32 = 30.0;
 /// Added to the variance of every direction: nothing is known so well.
@@ -42,6 +42,8 @@ const LEAST: f32 = 0.02;
 const ADOPT_MS: f32 = 1_800_000.0;
 /// The logarithm of the energies spreads at least so much.
 const LEAST_SPREAD: f32 = 0.1;
+/// Ticks after which half of the surprise is believed, where it would wake somebody.
+const HALF_KNOWN: f32 = 60.0;
 /// Ticks before anything is said.
 const WARM_UP: f32 = 50.0;
 /// Ticks that count; older ones fade.
@@ -150,8 +152,6 @@ pub struct Joint {
     sum: Log,
     strange_ms: f32,
     slow: f32,
-    /// That, when the device was last not strange.
-    calm: f32,
     /// The sum of the energies now.
     pub energy: f32,
     /// Standard deviations above what is usual of it.
@@ -171,7 +171,6 @@ impl Default for Joint {
             sum: Log::default(),
             strange_ms: 0.0,
             slow: 0.0,
-            calm: 0.0,
             energy: 0.0,
             surprise: 0.0,
         };
@@ -227,14 +226,24 @@ impl Joint {
         self.is_warm() && Log::of(self.energy) >= edge
     }
 
+    /// How surprising that is, with the doubt of the young: what was seen for a minute is known by half.
+    #[must_use]
+    pub fn loudness(&self) -> f32 {
+        self.surprise * self.learnt / (self.learnt + HALF_KNOWN)
+    }
+
     /// The surprise there would be, had the last [`TRAIL`] ticks been these; 0 is the latest. Nothing is learnt.
     #[must_use]
     pub fn surprise_if<P: Iterator<Item = Part>>(&self, ticks_ago: impl Fn(usize) -> P) -> f32 {
         let rows = core::array::from_fn(|ago| self.row(&Said::by(ticks_ago(ago))));
-        let energy = sum_of(&mean_of(&rows));
-        // What lasts begins where it was when the device was last calm.
-        let slow = (0..TRAIL).fold(self.calm, |slow, _| slow + (energy - slow) / SLOW);
-        self.surprise_of(self.steadied(energy, slow))
+        let mut slow = self.slow;
+        let mut share = 1.0 / SLOW;
+        for (ago, row) in rows.iter().enumerate() {
+            let was = &self.trail[(self.ticks as usize + TRAIL - 1 - ago) % TRAIL];
+            slow -= share * (sum_of(was) - sum_of(row));
+            share *= 1.0 - 1.0 / SLOW;
+        }
+        self.surprise_of(self.blend(sum_of(&mean_of(&rows)), slow.max(0.0)))
     }
 
     /// How much of one tick's energy each series brought, in their order.
@@ -258,30 +267,28 @@ impl Joint {
         energies.map(|e| e / said.total.max(f32::MIN_POSITIVE))
     }
 
-    fn surprise_of(&self, energy: f32) -> f32 {
-        if self.is_warm() { self.sum.above(energy, LEAST_SPREAD).max(0.0) } else { 0.0 }
+    fn blend(&self, quick: f32, slow: f32) -> f32 {
+        if self.dims > 1 { quick + SLOW_SHARE * (slow - quick) } else { quick }
     }
 
-    fn steadied(&self, energy: f32, slow: f32) -> f32 {
-        if self.dims > 1 { energy + SLOW_SHARE * (slow - energy) } else { energy }
+    fn surprise_of(&self, energy: f32) -> f32 {
+        if self.is_warm() { self.sum.above(energy, LEAST_SPREAD).max(0.0) } else { 0.0 }
     }
 
     fn is_warm(&self) -> bool {
         self.learnt > WARM_UP
     }
 
+    /// Judges the tick whose row was put into the trail last.
     fn judge(&mut self, passed: f32) -> f32 {
         let mean = mean_of(&self.trail);
-        let energy = sum_of(&mean);
-        self.slow += (energy - self.slow) / SLOW;
-        self.energy = self.steadied(energy, self.slow);
+        let latest = sum_of(&self.trail[(self.ticks as usize + TRAIL - 1) % TRAIL]);
+        self.slow += (latest - self.slow) / SLOW;
+        self.energy = self.blend(sum_of(&mean), self.slow);
         let is_warm = self.is_warm();
         let above = |log: &Log, energy| if is_warm { log.above(energy, 0.3) } else { 0.0 };
         let guard = above(&self.guards[0], mean[0]).max(above(&self.guards[1], mean[1]));
         self.surprise = self.surprise_of(self.energy);
-        if !self.is_strange() {
-            self.calm = self.slow;
-        }
         let plausible = if guard > STRANGE {
             self.strange_ms += passed;
             let lasted = (self.strange_ms / ADOPT_MS).min(1.0);
@@ -404,9 +411,11 @@ mod tests {
         };
         (0..2006).for_each(|t| _ = joint.step(1000.0, parts(t, None)));
         let without = |omitted| joint.surprise_if(|ago| parts(2005 - ago as u32, omitted));
-        let all = without(None);
-        assert!((all / joint.surprise - 1.0).abs() < 0.03, "the same readings: {all} is {}", joint.surprise);
-        let [most, less, none] = [0, 1, 7].map(|i| without(Some(i)) / all);
+        assert!(
+            (without(None) - joint.surprise).abs() < 1e-3 * joint.surprise,
+            "the same readings: the same"
+        );
+        let [most, less, none] = [0, 1, 7].map(|i| without(Some(i)) / joint.surprise);
         assert!(most < 0.7 && (0.8..0.95).contains(&less) && none > 0.98, "{most} {less} {none}");
         let mut energies = std::vec::Vec::new();
         joint.divide(parts(2005, None), &mut |energy| energies.push(energy));

@@ -106,6 +106,8 @@ pub struct Pipeline {
     ahead: i64,
     restored: keep::Restored,
     device: Device,
+    /// What was told last of open episodes.
+    withouts: Vec<(u64, wire::Without)>,
 }
 
 impl Pipeline {
@@ -136,6 +138,7 @@ impl Pipeline {
             ahead: 0,
             restored: keep::Restored::default(),
             device: Device::default(),
+            withouts: Vec::new(),
         }
     }
 

@@ -72,7 +72,7 @@ impl Series {
         let now = &mut self.now;
         now.by_device = !now.hot;
         (now.hot, now.warm) = (true, true);
-        now.score = now.score.max(score).max(0.5);
+        now.score = now.score.max(score);
         now.since = now.since.or(Some(since));
     }
 

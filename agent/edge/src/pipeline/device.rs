@@ -119,7 +119,7 @@ impl Pipeline {
         }
         let onset = *since.get_or_insert(now);
         let lasted = now.saturating_sub(onset) + self.tick_ms;
-        if lead.is_none() && joint.surprise >= loud && lasted as f32 >= judge::SHORTEST_MS {
+        if lead.is_none() && joint.loudness() >= loud && lasted as f32 >= judge::SHORTEST_MS {
             self.device.lead = self.loudest();
         }
         if let Some(lead) = self.device.lead {
