@@ -106,8 +106,6 @@ pub struct Pipeline {
     ahead: i64,
     restored: keep::Restored,
     device: Device,
-    /// What was told last of open episodes.
-    withouts: Vec<(u64, wire::Without)>,
 }
 
 impl Pipeline {
@@ -138,7 +136,6 @@ impl Pipeline {
             ahead: 0,
             restored: keep::Restored::default(),
             device: Device::default(),
-            withouts: Vec::new(),
         }
     }
 
