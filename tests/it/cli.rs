@@ -41,7 +41,11 @@ fn exit_codes() {
     check("decode none.bin", 1, "none.bin");
     check("replay none.csv -c c.toml", 1, "none.csv: cannot be read");
 
+    check("logs none.log --templates t.csv -c c.toml", 1, "none.log: cannot be read");
+    check("logs c.toml --templates none/t.csv -c c.toml", 1, "none/t.csv: cannot be written");
+
     check("", 2, "no command");
+    check("logs c.toml -c c.toml", 2, "--templates OUT.csv is missing");
     check("fly", 2, "`fly` is no command");
     check("run twice", 2, "`run twice` is no command");
     check("check --fast", 2, "--fast");
@@ -88,6 +92,39 @@ fn decode_prints_one_object_per_item() {
     );
     assert_eq!(first["body"]["text"], "web 2.4.1 is out");
     assert_eq!((&second["kind"], &second["body"]["reason"]), (&"loss".into(), &"outbox full".into()));
+}
+
+#[test]
+fn logs_tell_the_template_of_every_line_in_order() {
+    let dir = tempfile::tempdir().unwrap();
+    config(dir.path());
+    let config = std::fs::read_to_string(dir.path().join("c.toml")).unwrap();
+    std::fs::write(dir.path().join("c.toml"), config + "[logs]\nmask = [\"ward *\"]\n").unwrap();
+    let users = ["anna", "bert", "carl", "dora"];
+    let mut lines: Vec<u8> = users
+        .iter()
+        .flat_map(|u| format!("login of {u} from 10.0.0.9 to ward north\n").into_bytes())
+        .collect();
+    lines.extend(b"\n\xff\xfe\x00 is binary\r\ndisk \"sda\", is full: password=hunter\n");
+    lines.extend(vec![b'x'; 1 << 20]);
+    std::fs::write(dir.path().join("x.log"), lines).unwrap();
+    let run = || {
+        let ran = fieldmouse(dir.path(), &["logs", "x.log", "--templates", "t.csv", "-c", "c.toml"]);
+        assert_eq!(ran.code, 0, "{}", ran.err);
+        assert!(ran.err.starts_with("8 lines, 5 templates, "), "{}", ran.err);
+        std::fs::read_to_string(dir.path().join("t.csv")).unwrap()
+    };
+    let csv = run();
+    assert_eq!(csv, run(), "the same file gives the same ids");
+    let mut rows = csv.lines();
+    assert_eq!(rows.next(), Some("line,template_id,template"));
+    let rows: Vec<Vec<&str>> = rows.map(|row| row.splitn(3, ',').collect()).collect();
+    let texts: Vec<&str> = rows.iter().map(|row| row[2]).collect();
+    let login = "login of <*> from <*> to ward <*>";
+    let full = r#""disk ""sda"", is full: password=<*>""#;
+    assert_eq!(texts, [login, login, login, login, "", "<*> is binary", full, "<*>"]);
+    assert!(rows.iter().enumerate().all(|(at, row)| row[0] == (at + 1).to_string() && row[1].len() == 8));
+    assert!(rows[..4].iter().all(|row| row[1] == rows[0][1]) && rows[5][1] != rows[0][1]);
 }
 
 /// A recording: a rhythm with noise, a leap in one series at row 700, a gap, and a counter.

@@ -9,6 +9,7 @@ pub mod flash;
 pub mod forecast;
 pub mod incidents;
 pub mod learnt;
+pub mod logs;
 pub mod replay_speed;
 pub mod seasons;
 pub mod telemetry;

@@ -23,11 +23,11 @@ const SHARES: [f32; ENERGIES] = [1.0, 2.0, 2.0, 1.0, 1.0];
 pub const TRAIL: usize = 5;
 /// Of more than one series also over about so many, by this share: what lasts says more than what flares up.
 const SLOW: f32 = 30.0;
-const SLOW_SHARE: f32 = 0.3;
+const SLOW_SHARE: f32 = 0.4;
 /// What is strange depends on the device's own past; by this share it is the same for all devices, so that a rather
 /// calm one is not held to be strange for little, nor a wild one calm.
 const COMMON: f32 = 0.25;
-const COMMON_ENERGY: f32 = 30.0;
+const COMMON_ENERGY: f32 = 24.0;
 /// Added to the variance of every direction: nothing is known so well.
 const RIDGE: f32 = 0.3;
 /// Ticks between two new whitenings.

@@ -20,6 +20,7 @@ pub mod explain;
 pub mod forecast;
 pub mod joint;
 pub mod judge;
+pub mod logs;
 pub mod metric;
 pub mod novelty;
 pub mod quality;

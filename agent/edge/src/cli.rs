@@ -69,6 +69,7 @@ struct Args {
     contract: Option<String>,
     capsule: Option<PathBuf>,
     out: Option<PathBuf>,
+    templates: Option<PathBuf>,
 }
 
 /// Runs the command of these arguments (without the program's name).
@@ -111,6 +112,7 @@ fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Args, Failure> {
             Long("severity") => got.severity = Some(parser.value()?.string()?),
             Long("capsule") => got.capsule = Some(parser.value()?.into()),
             Long("out") => got.out = Some(parser.value()?.into()),
+            Long("templates") => got.templates = Some(parser.value()?.into()),
             Long("contract") => got.contract = Some(parser.value()?.string()?),
             Long("for") => got.seconds = Some(parser.value()?.string()?),
             // Nothing here is random; the option is there for those who always give one.

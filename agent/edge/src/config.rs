@@ -5,6 +5,7 @@
 //! environment: later wins. An unknown key is an error, because a misspelt key is silently the default.
 
 mod load;
+mod logs;
 mod maintenance;
 mod model;
 mod series;
@@ -24,6 +25,8 @@ use crate::sources::{self, Kind, certificate};
 
 pub use maintenance::{MaintenanceTable, Window};
 pub use series::{SeriesTable, decide};
+
+pub use logs::LogsKeys;
 
 pub use load::{ConfigError, DEFAULT_FILE, from_here, load, locate_here};
 pub use model::{Model, Models, Own};
@@ -48,6 +51,8 @@ pub struct Written {
     pub outbox: OutboxKeys,
     /// What is kept of the readings around an episode.
     pub capsule: CapsuleKeys,
+    /// What of lines nobody may see.
+    pub logs: LogsKeys,
     /// What people decided about series.
     pub series: Vec<SeriesTable>,
     /// When nothing alerts and nothing is learnt.
@@ -234,6 +239,7 @@ impl Config {
         written.series.iter().enumerate().try_for_each(|(at, table)| table.check(at))?;
         let maintenance = written.maintenance.iter().enumerate();
         let windows = maintenance.map(|(at, table)| table.window(at)).collect::<Result<_, _>>()?;
+        written.logs.masker()?;
         let labels =
             written.node.labels.iter().map(|(k, v)| format!("{k}={v}")).collect::<Vec<_>>().join(",");
         if labels.len() > 128 {

@@ -18,6 +18,7 @@ pub mod keys;
 pub mod learnt;
 pub mod link;
 pub mod logger;
+pub mod logs;
 pub mod once;
 pub mod outbox;
 pub mod pipeline;

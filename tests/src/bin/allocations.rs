@@ -1,4 +1,4 @@
-//! How often a steady tick asks for memory: none in core, few in edge. A program of its own, because it counts for the
+//! How often a steady tick asks for memory: none in core, few in edge; and what templates of logs hold. A program of its own, because it counts for the
 //! whole process and tests beside it would be counted too.
 #![expect(unsafe_code, reason = "a global allocator is unsafe by its trait; this one only counts")]
 #![expect(clippy::print_stdout, reason = "the figure is what it is for")]
@@ -14,25 +14,34 @@ use fieldmouse::sampler::{Sampler, default_sources};
 use fieldmouse::scorer::{Forecaster, SHIPPED};
 use fieldmouse_core::episode::{Episodes, Times};
 use fieldmouse_core::judge::{Rules, Series};
+use fieldmouse_core::logs::line::Line;
+use fieldmouse_core::logs::mask::Masker;
 use fieldmouse_core::metric;
 use fieldmouse_core::series::SeriesKey;
 use fieldmouse_core::surprise::Threshold;
+use fieldmouse_tests::bench::logs;
 
 struct Counting;
 
 static COUNT: AtomicU64 = AtomicU64::new(0);
+/// Bytes that are held.
+static HELD: AtomicU64 = AtomicU64::new(0);
 
 // SAFETY: every call is handed to the system's allocator unchanged.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         COUNT.fetch_add(1, Ordering::Relaxed);
+        HELD.fetch_add(layout.size() as u64, Ordering::Relaxed);
         unsafe { System.alloc(layout) }
     }
     unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
+        HELD.fetch_sub(layout.size() as u64, Ordering::Relaxed);
         unsafe { System.dealloc(at, layout) }
     }
     unsafe fn realloc(&self, at: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         COUNT.fetch_add(1, Ordering::Relaxed);
+        HELD.fetch_add(size as u64, Ordering::Relaxed);
+        HELD.fetch_sub(layout.size() as u64, Ordering::Relaxed);
         unsafe { System.realloc(at, layout, size) }
     }
 }
@@ -88,7 +97,28 @@ fn edge(forecaster: Option<Forecaster>) -> (f64, usize) {
     (count - 1.0, pipeline.keys().len())
 }
 
+/// The miner with 1,000 templates: bytes held, and how often a line of a known template asks for memory.
+fn logs() -> (u64, f64, usize) {
+    let text = logs::generated(1, 20 * logs::STATEMENTS);
+    let lines: Vec<&[u8]> = text.split(|b| *b == b'\n').collect();
+    let before = HELD.load(Ordering::Relaxed);
+    let mut miner = logs::learn(&lines);
+    let held = HELD.load(Ordering::Relaxed) - before;
+    let (mut masker, mut line) = (Masker::default(), Line::default());
+    let count = per_tick(|t| {
+        masker.mask(lines[t as usize], &mut line);
+        miner.learn(&line);
+    });
+    (held, count, miner.templates().count())
+}
+
 fn main() {
+    let (bytes, per_line, templates) = logs();
+    println!("logs_templates {templates} count");
+    println!("logs_memory {bytes} By");
+    println!("allocations_logs_per_line {per_line} count");
+    assert!(templates >= 900 && bytes <= 1 << 20, "{templates} templates take {bytes} bytes");
+    assert!(per_line == 0.0, "a line of a known template asked for memory");
     let core = core();
     let (edge, series) = edge(None);
     let (all, _) = self::edge(Some(Forecaster::new(SHIPPED.into()).expect("the shipped model")));

@@ -1,5 +1,5 @@
 //! `bench append [DIRECTORY] | capsule [FILE.csv] | drain | endtoend [OPTIONS] | flash [DIRECTORY] | forecast [FILE…] | incidents [OPTIONS] |
-//! learnt [DIRECTORY] | replay-speed | seasons [OPTIONS]`: prints the figures of one benchmark.
+//! learnt [DIRECTORY] | logs [FILE…] | replay-speed | seasons [OPTIONS]`: prints the figures of one benchmark.
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -18,12 +18,13 @@ fn main() -> ExitCode {
         "forecast" => bench::forecast::main(rest),
         "incidents" => bench::incidents::main(rest),
         "learnt" => bench::learnt::main(rest),
+        "logs" => bench::logs::main(rest),
         "replay-speed" => bench::replay_speed::main(),
         "seasons" => bench::seasons::main(rest),
         other => {
             let _gone = writeln!(
                 std::io::stderr(),
-                "bench: `{other}` is not understood; usage: bench append|capsule|drain|endtoend|flash|forecast|incidents|learnt|replay-speed|seasons"
+                "bench: `{other}` is not understood; usage: bench append|capsule|drain|endtoend|flash|forecast|incidents|learnt|logs|replay-speed|seasons"
             );
             return ExitCode::from(2);
         }

@@ -11,7 +11,7 @@ use crate::config::{Config, SeriesTable};
 use crate::duration::Span;
 use crate::pipeline::Pipeline;
 use crate::scorer::{Forecaster, load};
-use crate::{clock, control, decode, drill, once, replay, run};
+use crate::{clock, control, decode, drill, logs, once, replay, run};
 
 pub(super) fn dispatch(args: &Args) -> Result<(), Failure> {
     let words: Vec<&str> = args.words.iter().map(String::as_str).collect();
@@ -24,6 +24,7 @@ pub(super) fn dispatch(args: &Args) -> Result<(), Failure> {
             let span = Span::parse(&span).map_err(|e| Failure::Usage(format!("--for: {e}")))?;
             once::record(&args.config()?, Path::new(file), span).map_err(Failure::from)
         }
+        ["logs", file] => mine(args, Path::new(file)),
         ["replay", file] => replay(args, Path::new(file)),
         ["replay"] => match &args.capsule {
             Some(file) => capsule::replayed(args, file),
@@ -138,6 +139,16 @@ fn replay(args: &Args, input: &Path) -> Result<(), Failure> {
         std::io::stderr(),
         "{rows} rows, {episodes} episodes, {took:.2} s, {speed:.0} times real time"
     )?)
+}
+
+fn mine(args: &Args, input: &Path) -> Result<(), Failure> {
+    let missing = || Failure::Usage("logs: --templates OUT.csv is missing".into());
+    let output = args.templates.as_deref().ok_or_else(missing)?;
+    let masker = args.config()?.written.logs.masker().map_err(|e| Failure::Config(e.to_string()))?;
+    let start = clock::instant();
+    let logs::file::Summary { lines, templates } = logs::file::run(input, output, masker)?;
+    let took = clock::since(start).as_secs_f64();
+    Ok(writeln!(std::io::stderr(), "{lines} lines, {templates} templates, {took:.2} s")?)
 }
 
 #[cfg(feature = "onnx")]

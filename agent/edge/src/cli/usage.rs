@@ -21,6 +21,8 @@ usage: fieldmouse COMMAND [OPTIONS]
       [--scores OUT.csv] [--events OUT.jsonl]
   capsule list [--json]       what was kept of the readings around episodes
   capsule get ID --out FILE   a copy of one
+  logs FILE --templates OUT.csv
+                              of which statement each line is: line,template_id,template, values masked
   record FILE.csv --for 60s   write readings, one row a tick, for `replay`
   drill list | NAME           a labelled fault, and whether and when the running agent saw it
   event KIND --text TEXT      hand a fact to the running agent (deployments, jobs); returns when it is durable
