@@ -114,6 +114,7 @@ fn away(name: &str, gone: u64, wall: impl Fn(u64) -> Option<u64>, busy: bool) ->
             }
             Output::Trouble { body, .. } => body.text.as_str().to_owned(),
             Output::Maintenance(m) => m.text.clone(),
+            Output::Drift(fact) => fact.text.as_str().to_owned(),
             Output::Forecast { body, .. } => fieldmouse_core::explain::expected(body).to_string(),
         })
         .collect()

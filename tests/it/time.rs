@@ -52,6 +52,7 @@ fn check(name: &str, pauses: &[(u64, u64)]) {
             Output::Episode { body, .. } => fieldmouse_core::explain::sentence(body).to_string(),
             Output::Trouble { body, .. } => body.text.as_str().to_owned(),
             Output::Maintenance(m) => m.text.clone(),
+            Output::Drift(fact) => fact.text.as_str().to_owned(),
             Output::Forecast { body, .. } => fieldmouse_core::explain::expected(body).to_string(),
         })
         .collect();

@@ -235,7 +235,7 @@ fn an_episode_of_revision_2_is_one_of_revision_1_and_more() {
         let old = format!("{EPISODE}{spark}");
         assert_eq!(wire::read_body(&hex(&old)), Ok(episode(with_spark)), "an old agent is read");
         check(&episode(with_spark), &format!("{old}00"));
-        check(&episode_2(with_spark), &format!("{old}0102a245153f68e8273d"));
+        check(&episode_2(with_spark), &format!("{old}01027d3f153f9eef273d"));
     }
     assert_eq!((Kind::Episode.rev(), Kind::Fact.rev()), (2, 1));
 }

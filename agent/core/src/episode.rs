@@ -23,6 +23,8 @@ use open::{Open, bit, rank, severity};
 const OPEN: usize = 4;
 /// Closed episodes remembered for coming back.
 const HABITS: usize = 8;
+/// Metrics remembered of each.
+const CODES: usize = 8;
 
 /// Times that shape an episode's life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -62,12 +64,12 @@ pub struct Notice {
 }
 
 /// What is remembered of an episode that closed.
-#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 struct Habit {
     id: u64,
-    /// A bit for each part of the device that had a good share in it: what keeps coming back does not always begin
-    /// with the same one.
-    groups: u8,
+    /// Metrics that had a good share in it: what keeps coming back does not always begin with the same one, but what
+    /// begins with another one is not the same.
+    codes: Vec<u16, CODES>,
     closed: Millis,
     longest: Millis,
     times: u16,
@@ -141,6 +143,11 @@ impl Episodes {
         self.open.iter().flat_map(|e| e.members.iter().map(|m| m.series))
     }
 
+    /// Remembers what would be without a part of an open episode.
+    pub fn note_without(&mut self, id: u64, without: wire::Without) {
+        self.open.iter_mut().filter(|e| e.id == id).for_each(|e| e.without = Some(without));
+    }
+
     /// The series of an open episode.
     pub fn members_of(&self, id: u64) -> impl Iterator<Item = usize> + '_ {
         self.open.iter().filter(move |e| e.id == id).flat_map(|e| e.members.iter().map(|m| m.series))
@@ -193,9 +200,10 @@ impl Episodes {
             let began = series[lead].now.since.unwrap_or(now);
             let near = self.times.near_ms;
             let home = self.open.iter().position(|e| {
-                e.group == group
+                let is_near = e.group == group
                     || began.saturating_sub(e.joined) <= near
-                    || now.saturating_sub(e.hot) > 2_000
+                    || now.saturating_sub(e.hot) > 2_000;
+                is_near && e.may_hold(&keys[lead], &series[lead])
             });
             match home {
                 Some(at) => {
@@ -225,8 +233,8 @@ impl Episodes {
     ) {
         let return_ms = self.times.return_ms;
         self.habits.retain(|h| now.saturating_sub(h.closed) <= return_ms);
-        let habit = self.habits.iter().find(|h| h.groups & bit(group) != 0).copied();
-        let (id, recurred) = match habit {
+        let habit = self.habits.iter().find(|h| h.codes.contains(&keys[lead].code));
+        let (id, recurred) = match &habit {
             Some(h) => (h.id, h.times),
             None => {
                 self.next_id += 1;
@@ -256,6 +264,8 @@ impl Episodes {
             members: Vec::new(),
             group,
             together: series[lead].now.by_device,
+            known: habit.map(|h| h.codes.clone()).unwrap_or_default(),
+            without: None,
         };
         episode.join(lead, keys, series);
         // What moves with it is part of it from the start.
@@ -341,17 +351,24 @@ impl Episodes {
             }
             let lasted = e.hot.saturating_sub(e.onset);
             self.clockwork.note(e.groups(keys), e.onset, lasted);
+            let mut codes = e.codes(keys);
             let old = self.habits.iter().position(|h| h.id == e.id).map(|i| self.habits.swap_remove(i));
+            for code in old.iter().flat_map(|h| &h.codes) {
+                if !codes.contains(code) && codes.push(*code).is_err() {
+                    break;
+                }
+            }
             if self.habits.is_full() {
                 self.habits.remove(0);
             }
             let _pushed = self.habits.push(Habit {
                 id: e.id,
-                groups: e.groups(keys) | old.map_or(0, |h| h.groups),
+                codes,
                 closed: now,
-                longest: lasted.max(old.map_or(0, |h| h.longest)),
+                longest: lasted.max(old.as_ref().map_or(0, |h| h.longest)),
                 // What was not told when it came is not told when it comes back either.
-                times: if e.muted { HABITUAL } else { 0 }.max(old.map_or(0, |h| h.times).saturating_add(1)),
+                times: if e.muted { HABITUAL } else { 0 }
+                    .max(old.as_ref().map_or(0, |h| h.times).saturating_add(1)),
             });
         }
     }
@@ -449,6 +466,33 @@ mod tests {
             _ => [0.05, 0.2, 0.01],
         };
         check(900, two, "opened 1 Cpu; opened 2 Disk; closed 2 Disk; closed 1 Cpu");
+    }
+
+    #[test]
+    fn a_habit_is_of_its_metrics_and_mutes_no_other() {
+        let codes = [metric::PROCESS_CREATED, metric::FILE_DESCRIPTORS_USED];
+        assert!(codes.iter().all(|code| metric::by_code(*code).group == Group::Process));
+        let keys = codes.map(|code| SeriesKey::new(code, &[]));
+        let mut series = [Series::default(), Series::default()];
+        let threshold = Threshold::of_budget(1.0, 7.0 * 86_400e3, 3, 1000.0, 5000.0);
+        let rules = Rules { threshold, overrides: Default::default() };
+        let mut episodes = Episodes::new(Times::for_tick(1000), 1);
+        let (mut told, mut count) = (vec![], 0.0);
+        for t in 0..2400u32 {
+            count += if (300..2000).contains(&t) && t % 300 < 40 { 3000.0 } else { 5.0 };
+            // It begins while the habit is at it.
+            let used = 0.05 + f64::from(t.saturating_sub(1805)).min(60.0) * 0.01;
+            for ((s, key), x) in series.iter_mut().zip(&keys).zip([count, used]) {
+                s.observe(key.metric(), &rules, 1000 * u64::from(t), Ok(x));
+            }
+            episodes.step(1000 * u64::from(t), &keys, &series, &mut |n| {
+                if n.body.phase == phase::OPENED {
+                    told.push(n.body.contributors[0].key.code);
+                }
+            });
+        }
+        assert!(episodes.muted > 0, "the forks are a habit");
+        assert_eq!(told, codes, "a leak is not");
     }
 
     #[test]

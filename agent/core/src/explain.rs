@@ -1,5 +1,6 @@
 //! Explanation: an episode in one plain sentence, rendered alike on the device and at the collector.
 
+mod drift;
 mod forecast;
 
 use core::fmt;
@@ -9,6 +10,7 @@ use crate::series::SeriesKey;
 use crate::shape::Shape;
 use crate::wire::{Culprit, Episode, Without, omitted, phase};
 
+pub use drift::{Drifts, drift};
 pub use forecast::{Expected, expected};
 
 /// The sentence of an episode.

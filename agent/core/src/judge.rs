@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 pub use appraisal::{SHORTEST_MS, Tick};
 
 use crate::baseline::Baseline;
+use crate::drift::Drift;
 use crate::metric::{Metric, Role};
 use crate::novelty::Novelty;
 use crate::quality::{Checked, Quality, Verdict};
@@ -25,6 +26,8 @@ pub const LEVELS: [f32; 7] = [0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99];
 
 /// Readings after which a series may be judged.
 const WARM_UP: u32 = 30;
+/// Fewer do of what has a limit, where they took as long: what is read seldom may be used up meanwhile.
+const EARLY: (u32, Millis) = (8, 30_000);
 /// Readings after which half of the confidence is there.
 const HALF_CONFIDENT: f32 = 120.0;
 /// What is hot for so many readings is the new usual (half an hour at one a second).
@@ -60,6 +63,7 @@ pub struct Series {
     from_model: Tail,
     evidence: Evidence,
     predicted: Option<Prediction>,
+    first: Option<Millis>,
     /// The smallest difference between two unlike readings: nothing smaller is resolved.
     quantum: f32,
     readings: u32,
@@ -77,6 +81,7 @@ pub struct Series {
     usual: Usual,
     /// Only of what nobody described.
     novelty: Option<Novelty>,
+    drift: Drift,
     /// Since when it has been beyond which limit.
     beyond: Option<(Millis, f32)>,
     /// What is thought now.
@@ -148,7 +153,8 @@ impl Series {
             (Verdict::Ok, Some(value)) => self.judge(metric, rules, now, value),
             (Verdict::Frozen, Some(value)) => {
                 // A dead sensor is the sensor's fault: told as such, and nothing is learnt from it.
-                self.evidence.add(0.0, rules.threshold);
+                self.evidence.be_sure(rules.threshold);
+                self.rising_since = self.rising_since.or(Some(self.quality.same_since));
                 self.conclude(rules, now, checked.verdict, Some(value), 0.0);
             }
             (verdict, value) => {
@@ -204,7 +210,10 @@ impl Series {
         self.foretold = self.predicted.map(|p| p.median);
         self.fresh = true;
 
-        if self.readings >= WARM_UP && !is_undescribed(metric, rules) {
+        if is_undescribed(metric, rules) {
+            // Only standing still was evidence, and that is over.
+            self.evidence.clear();
+        } else if self.is_known(metric, now) {
             let mut probability = self.from_baseline.probability(away.abs());
             if let Some(astray) = astray {
                 // Two questions, so each answer counts double.
@@ -219,8 +228,18 @@ impl Series {
         self.conclude(rules, now, Verdict::Ok, Some(value), away);
     }
 
+    /// Whether enough was read to judge by.
+    fn is_known(&mut self, metric: &Metric, now: Millis) -> bool {
+        let (readings, ms) = EARLY;
+        let first = *self.first.get_or_insert(now);
+        let is_early = self.readings >= readings && now.saturating_sub(first) >= ms;
+        self.readings >= WARM_UP || (metric.limit.is_some() && is_early)
+    }
+
     fn deviation_from_baseline(&self, metric: &Metric, direction: Direction, x: f32, floor: f32) -> f32 {
-        let least = (floor / FLOOR_SCALES).max(self.quantum / 2.0).max(self.baseline.median.abs() * 1e-3);
+        // A share that is used up evenly has but one difference between readings; shares are resolved finely.
+        let resolved = if metric.limit.is_some() { 0.0 } else { self.quantum / 2.0 };
+        let least = (floor / FLOOR_SCALES).max(resolved).max(self.baseline.median.abs() * 1e-3);
         deviation(metric, direction, x - self.baseline.median, self.baseline.spread.max(least), floor)
     }
 
@@ -429,6 +448,31 @@ mod tests {
     }
 
     #[test]
+    fn slow_degradations_are_seen_while_they_grow_and_blips_are_not() {
+        let check = |code: u16, from: f64, to: f64, minutes: u32| {
+            let (mut s, m) = (Series::default(), metric::by_code(code));
+            let part = |i: u32| f64::from(i.saturating_sub(900)) / f64::from(minutes * 60);
+            let mut seconds = 0..900 + minutes * 60;
+            seconds.find(|i| {
+                observe(&mut s, m, *i, from + (to - from) * (part(*i) + 0.02 * noise(*i)));
+                s.now.hot
+            })
+        };
+        for minutes in [5, 15] {
+            let half = |at: u32| (900..900 + minutes * 45).contains(&at);
+            for (code, from, to) in [
+                (metric::CPU_BUSY, 0.05, 0.95),
+                (metric::MEMORY_USED, 0.3, 0.6),
+                (metric::TEMPERATURE, 45.0, 85.0),
+                (metric::CUSTOM, 10.0, 30.0),
+            ] {
+                let seen = check(code, from, to, minutes);
+                assert!(seen.is_some_and(half), "{code} in {minutes} min: {seen:?}");
+            }
+        }
+    }
+
+    #[test]
     fn bursts_that_always_were_there_are_not_news() {
         let bursty = |i: u32| if i % 40 < 4 { 9.0 } else { 1.0 + 0.1 * noise(i) };
         assert_eq!(check(metric::TEMPERATURE, bursty, bursty), None);
@@ -471,6 +515,40 @@ mod tests {
                 assert!(far <= crate::usual::MOST, "{code} {i}: {:?}", s.part());
                 assert!([s.part().answers.level, s.part().answers.step].iter().all(|x| x.is_finite()));
             }
+        }
+    }
+
+    #[test]
+    fn a_disk_that_fills_up_soon_after_the_start_is_seen() {
+        let check = |every: u64, begins: u64| {
+            let (mut s, m) = (Series::default(), metric::by_code(metric::FILESYSTEM_USED));
+            let at = |ms| if ms < begins { 0.2 } else { 0.2 + (ms - begins) as f64 / 80_000.0 };
+            let threshold = Threshold::of_budget(1.0, WEEK, 200, every as f32, 5000.0);
+            let rules = Rules { threshold, ..rules() };
+            let mut times = (0..40).map(|i| every * i);
+            times.find(|ms| {
+                s.observe(m, &rules, *ms, Ok(at(*ms)));
+                s.now.hot
+            })
+        };
+        assert!(check(5000, 50_000).is_some_and(|at| at <= 70_000), "{:?}", check(5000, 50_000));
+        assert!(check(1000, 10_000).is_none_or(|at| at >= 30_000), "thirty readings, or thirty seconds");
+    }
+
+    #[test]
+    fn a_sensor_that_stands_still_is_told_at_once_and_until_it_moves() {
+        for code in [metric::SENSOR_VALUE, metric::TEMPERATURE] {
+            let (mut s, m) = (Series::default(), metric::by_code(code));
+            let lively = |i: u32| (4000.0 + 100.0 * noise(i * i + i / 3)).round() / 100.0;
+            (0..600).for_each(|i| observe(&mut s, m, i, lively(i)));
+            assert!(!s.now.hot);
+            (600..609).for_each(|i| observe(&mut s, m, i, lively(599)));
+            assert!(s.now.hot && s.now.verdict == Verdict::Frozen, "{code}: {:?}", s.now);
+            assert_eq!(s.now.since, Some(599_000), "{code}: since it was read first");
+            (609..800).for_each(|i| observe(&mut s, m, i, lively(599)));
+            assert!(s.now.hot);
+            (800..820).for_each(|i| observe(&mut s, m, i, lively(i)));
+            assert!(!s.now.hot, "{code}: {:?}", s.now);
         }
     }
 

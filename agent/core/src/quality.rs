@@ -59,6 +59,11 @@ impl Checked {
 const FROZEN_TICKS: u32 = 30;
 /// And how many times longer than it ever stood still before.
 const FROZEN_TIMES: u32 = 6;
+/// So long is enough where chance cannot repeat a value: where steps are usually so many of the smallest.
+const FROZEN_FINE_TICKS: u32 = 8;
+const FINE: f32 = 16.0;
+/// The usual step follows by this share of every step.
+const FOLLOW: f32 = 0.05;
 /// A jump that is still there after so many ticks was no glitch.
 const JUMP_TICKS: u8 = 3;
 
@@ -73,6 +78,10 @@ pub struct Quality {
     unchanged: u32,
     longest_unchanged: u32,
     changes: u32,
+    /// When the last raw reading was first read.
+    pub same_since: Millis,
+    least_step: f32,
+    usual_step: f32,
 }
 
 impl Quality {
@@ -84,7 +93,7 @@ impl Quality {
             Err(why) => return Checked::missing(why),
         };
         let last = self.last.replace((now, raw));
-        self.count_unchanged(last, raw);
+        self.count_unchanged(last, now, raw);
         let value = match metric.kind {
             Kind::Gauge => raw,
             Kind::Counter => match last.and_then(|last| rate(last, now, raw)) {
@@ -117,15 +126,33 @@ impl Quality {
         (self.last, self.believed, self.jumps, self.unchanged) = (None, None, 0, 0);
     }
 
-    fn count_unchanged(&mut self, last: Option<(Millis, f64)>, raw: f64) {
-        let Some((_, before)) = last else { return };
+    fn count_unchanged(&mut self, last: Option<(Millis, f64)>, now: Millis, raw: f64) {
+        let Some((_, before)) = last else {
+            self.same_since = now;
+            return;
+        };
         if before.to_bits() == raw.to_bits() {
             self.unchanged = self.unchanged.saturating_add(1);
         } else {
             self.changes = self.changes.saturating_add(1);
             self.longest_unchanged = self.longest_unchanged.max(self.unchanged);
             self.unchanged = 0;
+            self.same_since = now;
+            #[expect(clippy::cast_possible_truncation, reason = "only compared with another")]
+            let step = (raw - before).abs() as f32;
+            self.least_step = if self.changes > 1 { self.least_step.min(step) } else { step };
+            // One large step is not usual.
+            let most = if self.usual_step > 0.0 { 4.0 * self.usual_step } else { step };
+            self.usual_step += FOLLOW * (step.min(most) - self.usual_step);
         }
+    }
+
+    /// How long a reading must stand still to be called frozen.
+    fn frozen_ticks(&self, value: f32) -> u32 {
+        // What is off reads nothing, and stays so.
+        let is_fine = value != 0.0 && self.usual_step > FINE * self.least_step;
+        let least = if is_fine { FROZEN_FINE_TICKS } else { FROZEN_TICKS };
+        least.max(FROZEN_TIMES.saturating_mul(self.longest_unchanged))
     }
 
     fn verdict(&mut self, metric: &Metric, value: f32) -> Verdict {
@@ -133,10 +160,7 @@ impl Quality {
         if !value.is_finite() || value < low || value > high {
             return Verdict::OutOfRange;
         }
-        if metric.freezes
-            && self.changes >= FROZEN_TICKS
-            && self.unchanged >= FROZEN_TICKS.max(FROZEN_TIMES.saturating_mul(self.longest_unchanged))
-        {
+        if metric.freezes && self.changes >= FROZEN_TICKS && self.unchanged >= self.frozen_ticks(value) {
             return Verdict::Frozen;
         }
         // Only a quantity with inertia and a known range can be said to jump impossibly.
@@ -218,6 +242,20 @@ mod tests {
     fn a_sensor_freezes_but_an_idle_counter_does_not() {
         let lively = (0..60).map(|i| Ok(40.0 + f64::from(i % 7) * 0.1));
         let stuck = std::iter::repeat_n(Ok(40.3), 60);
+        let fine = |n| {
+            (0..60)
+                .map(|i| Ok(40.0 + f64::from(i * i * 7 % 101) * 0.01))
+                .chain(std::iter::repeat_n(Ok(40.37), n))
+        };
+        assert_eq!(check(metric::TEMPERATURE, fine(8)).0, Verdict::Ok);
+        assert_eq!(check(metric::TEMPERATURE, fine(9)).0, Verdict::Frozen, "no chance repeats it so often");
+        let off = (0..60)
+            .map(|i| Ok(4.0 + f64::from(i * i * 7 % 101) * 0.01))
+            .chain(std::iter::repeat_n(Ok(0.0), 20));
+        assert_eq!(check(metric::POWER, off).0, Verdict::Ok, "what is off reads nothing");
+        let coarse =
+            (0..60).map(|i| Ok(40.0 + f64::from(i * 37 % 4))).chain(std::iter::repeat_n(Ok(41.0), 20));
+        assert_eq!(check(metric::TEMPERATURE, coarse).0, Verdict::Ok);
         assert_eq!(check(metric::TEMPERATURE, lively.clone().chain(stuck.clone())).0, Verdict::Frozen);
         assert_eq!(
             check(metric::TEMPERATURE, stuck.clone()).0,

@@ -126,6 +126,11 @@ impl Evidence {
         self.sum = (self.sum + step).clamp(0.0, 1.4 * threshold.open);
     }
 
+    /// There is no doubt.
+    pub fn be_sure(&mut self, threshold: Threshold) {
+        self.sum = self.sum.max(threshold.open);
+    }
+
     /// Forgets.
     pub fn clear(&mut self) {
         self.sum = 0.0;

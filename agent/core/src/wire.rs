@@ -7,12 +7,14 @@
 
 mod body;
 mod capsule;
+mod episode;
 
 use heapless::String;
 use serde::{Deserialize, Serialize};
 
 pub use body::*;
 pub use capsule::*;
+pub use episode::*;
 
 /// First byte of every message. Not `{`, so JSON is told apart.
 pub const MAGIC: u8 = 0xFD;

@@ -8,12 +8,12 @@ mod scan;
 
 use std::path::{Path, PathBuf};
 
-use fieldmouse_core::metric::{Group, Metric};
-use fieldmouse_core::series::{Millis, cut};
+use fieldmouse_core::metric::Group;
+use fieldmouse_core::series::{Millis, SeriesKey, cut};
 use fieldmouse_core::wire;
 
-use self::files::{holding, is_of_files, online};
-use self::scan::{Name, Proc, Scan, look, seconds, started, sum, work};
+use self::files::{holding, is_of_files, online, writing_to};
+use self::scan::{Name, Proc, Scan, Work, look, seconds, started, sum, work};
 use crate::sources::Scanner;
 
 /// Differences over less time are noise.
@@ -90,9 +90,10 @@ impl Culprits {
         }
     }
 
-    /// Who is most likely behind an episode that began at `onset`, and whose first contributor is of this metric. `None`
-    /// if nobody stands out, or nothing is known of who uses such a thing.
-    pub fn blame(&mut self, metric: &Metric, onset: Millis, now: Millis) -> Option<Blame> {
+    /// Who is most likely behind an episode that began at `onset`, and whose first contributor is this. `None` if nobody
+    /// stands out, or nothing is known of who uses such a thing.
+    pub fn blame(&mut self, first: &SeriesKey, onset: Millis, now: Millis) -> Option<Blame> {
+        let metric = first.metric();
         if matches!(metric.group, Group::Sensor | Group::Other) {
             return None;
         }
@@ -134,11 +135,21 @@ impl Culprits {
                     Some(Blame { culprit, beyond: None })
                 })
             }
-            _ => self.busiest(onset, now, LEAST_BYTES_PER_S, |old, new| {
-                let per_s = |io: u64| io as f64 / seconds(old, new);
-                sum(work(old, new).into_iter().map(|w| (w.name, per_s(w.io))))
-            }),
+            Group::Filesystem => {
+                let mut is_there = writing_to(self.scanner.proc(), &first.label);
+                let writes = self.busiest(onset, now, LEAST_BYTES_PER_S, |old, new| {
+                    let mut wrote = rates(old, new, |w| w.wrote);
+                    wrote.retain(|(name, amount)| *amount > LEAST_BYTES_PER_S && is_there(new, name));
+                    wrote
+                });
+                writes.or_else(|| self.busiest_with_disks(onset, now))
+            }
+            _ => self.busiest_with_disks(onset, now),
         }
+    }
+
+    fn busiest_with_disks(&self, onset: Millis, now: Millis) -> Option<Blame> {
+        self.busiest(onset, now, LEAST_BYTES_PER_S, |old, new| rates(old, new, |w| w.io))
     }
 
     /// Who did most a second since the youngest look that is old enough to be compared with; and how much more than
@@ -222,6 +233,12 @@ impl Culprits {
         let chosen = other.filter(|o| o.1 * 2.0 > first.1).unwrap_or(first);
         Some(culprit(&self.fresh, &chosen.0, chosen.1))
     }
+}
+
+/// What each did a second, by name.
+fn rates(old: &Scan, new: &Scan, of: impl Fn(&Work) -> u64) -> Vec<(Name, f64)> {
+    let per_s = 1.0 / seconds(old, new);
+    sum(work(old, new).into_iter().map(|w| (w.name.clone(), of(&w) as f64 * per_s)))
 }
 
 fn culprit(scan: &Scan, name: &Name, amount: f64) -> wire::Culprit {

@@ -15,10 +15,10 @@ use std::collections::HashMap;
 use fieldmouse_core::episode::{Episodes, Times};
 use fieldmouse_core::judge::{Rules, Series};
 use fieldmouse_core::quality::Verdict;
-use fieldmouse_core::series::{Millis, NoData, Reading, SeriesKey};
+use fieldmouse_core::series::{self, Millis, NoData, Reading, SeriesKey};
 use fieldmouse_core::shape::Shape;
 use fieldmouse_core::surprise::Threshold;
-use fieldmouse_core::{shape, wire};
+use fieldmouse_core::{explain, shape, wire};
 
 use crate::budget::Budget;
 use crate::config::Config;
@@ -51,6 +51,8 @@ pub enum Output {
     },
     /// Maintenance begins or ends.
     Maintenance(Maintenance),
+    /// A series drifts: no anomaly, but somebody should know.
+    Drift(wire::Fact),
     /// A limit will be reached, or no longer will.
     Forecast {
         /// What is told.
@@ -104,8 +106,6 @@ pub struct Pipeline {
     ahead: i64,
     restored: keep::Restored,
     device: Device,
-    /// What was told last of open episodes.
-    withouts: Vec<(u64, wire::Without)>,
 }
 
 impl Pipeline {
@@ -136,7 +136,6 @@ impl Pipeline {
             ahead: 0,
             restored: keep::Restored::default(),
             device: Device::default(),
-            withouts: Vec::new(),
         }
     }
 
@@ -295,7 +294,14 @@ impl Pipeline {
             return;
         }
         self.limits.observe(i, now, checked.value.filter(|_| checked.verdict == Verdict::Ok));
-        let verdict = if checked.why == Some(NoData::FirstReading) { Verdict::Ok } else { checked.verdict };
+        if let Some(drifting) = self.series[i].drifts(metric, &self.rules[i], now) {
+            let text = explain::drift(&self.keys[i], drifting).to_string();
+            let fact = wire::Fact { kind: series::cut("drift"), text: series::cut(&text) };
+            out.push(Output::Drift(fact));
+        }
+        // A first reading is no fault, and what stands still is told as an episode.
+        let is_told = checked.why != Some(NoData::FirstReading) && checked.verdict != Verdict::Frozen;
+        let verdict = if is_told { checked.verdict } else { Verdict::Ok };
         if let Some(told) = self.troubles[i].note(verdict as u8) {
             let (key, why) = (self.keys[i].clone(), checked.why);
             out.push(Output::Trouble { series: i, body: trouble(key, told, why, checked.value) });
@@ -379,7 +385,7 @@ fn trouble(key: SeriesKey, verdict: u8, why: Option<NoData>, value: Option<f32>)
         series: Some(key),
         verdict,
         why: why.map_or(0, |w| w as u8),
-        text: fieldmouse_core::series::cut(&text),
+        text: series::cut(&text),
     }
 }
 

@@ -196,6 +196,7 @@ pub(crate) fn event_json(
     let (kind, severity, len) = match output {
         Output::Episode { body, severity } => (Kind::Episode, *severity, wire::write_body(body, &mut buffer)),
         Output::Trouble { body, .. } => (Kind::Trouble, 13, wire::write_body(body, &mut buffer)),
+        Output::Drift(fact) => (Kind::Fact, 9, wire::write_body(fact, &mut buffer)),
         Output::Maintenance(m) => (Kind::Fact, 9, wire::write_body(&m.fact(), &mut buffer)),
         Output::Forecast { body, severity } => {
             (Kind::Forecast, *severity, wire::write_body(body, &mut buffer))

@@ -7,7 +7,7 @@ use fieldmouse::pipeline::{Output, Pipeline};
 use fieldmouse::scorer::{Forecaster, SHIPPED};
 use fieldmouse_core::metric;
 use fieldmouse_core::series::SeriesKey;
-use fieldmouse_core::wire::{Episode, omitted};
+use fieldmouse_core::wire::{Episode, omitted, phase};
 
 fn noise(t: u64, salt: u64) -> f64 {
     let mut x = t.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ salt.wrapping_mul(0xD1B5_4A32_D192_ED03);
@@ -84,8 +84,42 @@ fn what_all_say_together_has_shares_and_a_counterfactual() {
     );
     let without = body.without.unwrap();
     assert_eq!(without.omitted, omitted::FIRST);
-    assert!(body.score >= 0.5 && (without.score - body.score).abs() < 1e-3, "{without:?} {}", body.score);
+    assert!(body.score >= 0.5 && (without.score - body.score).abs() < 0.02, "{without:?} {}", body.score);
     assert!(without.without < 0.95 * without.score && without.without > 0.2, "{without:?}: others moved too");
+}
+
+#[test]
+fn a_slow_drift_is_told_apart_and_once() {
+    let check = |per_day: f64, drifts: &[&str]| {
+        let mut pipeline = Pipeline::new(Budget::default(), None, 1);
+        let soc = pipeline.index(&SeriesKey::new(metric::TEMPERATURE, &["soc", "package"]), 0);
+        let tank = pipeline.index(&SeriesKey::custom("tank.level"), 0);
+        let disk = pipeline.index(&SeriesKey::new(metric::FILESYSTEM_USED, &["/"]), 0);
+        let (mut told, mut facts, mut episodes) = (Vec::new(), Vec::new(), 0);
+        for t in 0..14 * 288 {
+            let day = t as f64 / 288.0;
+            let hours = (day * std::f64::consts::TAU).sin();
+            let mut readings = [None; 3];
+            readings[soc] = Some(Ok(45.0 + 3.0 * hours + 2.0 * noise(t, 1) + per_day * day));
+            readings[tank] = Some(Ok(7.0 + 0.2 * noise(t, 2) - 0.1 * per_day * day));
+            // What has a limit is foretold.
+            readings[disk] = Some(Ok(0.2 + 0.03 * per_day * day));
+            pipeline.tick(300_000 * t, &readings, &mut told);
+            for output in told.drain(..) {
+                match output {
+                    Output::Drift(fact) => facts.push(fact.text.as_str().to_owned()),
+                    Output::Episode { body, .. } => episodes += u32::from(body.phase == phase::OPENED),
+                    _ => {}
+                }
+            }
+        }
+        println!("drift {per_day} a day: {episodes} episodes, {facts:?}");
+        assert_eq!(facts.len(), drifts.len(), "{facts:?}");
+        assert!(facts.iter().zip(drifts).all(|(fact, wanted)| fact.starts_with(wanted)), "{facts:?}");
+    };
+    check(0.0, &[]);
+    check(1.5, &["Temperature of soc package has risen slowly for 4 days", "tank.level has fallen slowly"]);
+    check(0.2, &["tank.level has fallen slowly for 4 days"]);
 }
 
 #[test]

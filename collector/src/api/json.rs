@@ -10,6 +10,7 @@ use fieldmouse_core::quality::Verdict;
 use fieldmouse_core::shape::Shape;
 use fieldmouse_core::wire;
 use serde::Serialize;
+use serde_json::{Value, json};
 
 use super::State;
 use crate::clock;
@@ -281,7 +282,7 @@ pub(super) struct EpisodeInFull {
     episode: Episode,
     contributors: Vec<Contributor>,
     culprit: Option<Culprit>,
-    without: Option<Without>,
+    without: Option<Value>,
     model: Option<String>,
     spark: Option<Spark>,
     phases: Vec<Phase>,
@@ -305,14 +306,6 @@ struct Culprit {
     count: u16,
     amount: f32,
     unit: &'static str,
-}
-
-/// The score of all of it, and what it would be without the part that is left out.
-#[derive(Debug, Serialize)]
-struct Without {
-    omitted: &'static str,
-    score: f32,
-    without: f32,
 }
 
 #[derive(Debug, Serialize)]
@@ -361,11 +354,9 @@ pub(super) fn episode_in_full(e: &store::Episode, events: &[store::EpisodeEvent]
                 .and_then(|b| b.contributors.first())
                 .map_or("", |c| explain::culprit_unit(c.key.metric())),
         }),
-        without: body.and_then(|b| b.without).map(|w| Without {
-            omitted: wire::omitted::word(w.omitted),
-            score: w.score,
-            without: w.without,
-        }),
+        without: body.and_then(|b| b.without).map(
+            |w| json!({"omitted": wire::omitted::word(w.omitted), "score": w.score, "without": w.without}),
+        ),
         model: body.and_then(|b| model(&b.model, "")).map(|m| m.hash),
         spark: events.iter().rev().find_map(spark),
         phases: events.iter().map(phase).collect(),

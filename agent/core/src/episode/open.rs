@@ -3,8 +3,10 @@
 use heapless::Vec;
 use serde::{Deserialize, Serialize};
 
-use crate::judge::{Judgement, Series};
+use super::CODES;
+use crate::judge::{self, Judgement, Series};
 use crate::metric::{Group, Role};
+use crate::quality::Verdict;
 use crate::series::{Millis, SeriesKey};
 use crate::shape::{self, Shape};
 use crate::wire::{self, phase};
@@ -63,12 +65,26 @@ pub(super) struct Open {
     pub(super) group: Group,
     /// It began on the word of the whole device: its series are ranked by their parts in that.
     pub(super) together: bool,
+    /// Metrics of the habit that it repeats.
+    pub(super) known: Vec<u16, CODES>,
+    /// What would be without a part of it, as was told last.
+    pub(super) without: Option<wire::Without>,
 }
 
 impl Open {
     /// Whether the series belongs to it.
     pub(super) fn holds(&self, i: usize) -> bool {
         self.members.iter().any(|m| m.series == i)
+    }
+
+    /// Whether the series may belong to it: a sensor that stands still is at fault itself, and an episode that is kept
+    /// quiet must not hide what it was never about.
+    pub(super) fn may_hold(&self, key: &SeriesKey, series: &Series) -> bool {
+        let is_kin = key.metric().group == self.group;
+        if series.now.verdict == Verdict::Frozen {
+            return is_kin;
+        }
+        !self.muted || self.known.contains(&key.code) || (self.known.is_empty() && is_kin)
     }
 
     /// Joins what is moving, began near the episode's onset, and is nobody else's.
@@ -82,6 +98,10 @@ impl Open {
     ) {
         for i in 0..series.len().min(keys.len()) {
             let near = series[i].now.since.is_some_and(|began| began.abs_diff(self.onset) <= near_ms);
+            let may = judge::may_open(keys[i].metric(), &series[i].now);
+            if may && !self.may_hold(&keys[i], &series[i]) {
+                continue;
+            }
             if series[i].now.warm && near && !self.holds(i) && !others.iter().chain(more).any(|e| e.holds(i))
             {
                 self.join(i, keys, series);
@@ -143,13 +163,27 @@ impl Open {
 
     /// The parts of the device that had a good share in it.
     pub(super) fn groups(&self, keys: &[SeriesKey]) -> u8 {
+        let had_part = self.had_part(keys);
+        had_part.fold(bit(self.group), |bits, m| bits | bit(keys[m.series].metric().group))
+    }
+
+    /// The metrics that had, as many as are remembered.
+    pub(super) fn codes(&self, keys: &[SeriesKey]) -> Vec<u16, CODES> {
+        let mut codes: Vec<u16, CODES> =
+            self.members.first().map(|m| keys[m.series].code).into_iter().collect();
+        for m in self.had_part(keys) {
+            let code = keys[m.series].code;
+            if !codes.contains(&code) && codes.push(code).is_err() {
+                break;
+            }
+        }
+        codes
+    }
+
+    fn had_part(&self, keys: &[SeriesKey]) -> impl Iterator<Item = &Member> {
         let share = |m: &Member| self.rank(m, keys);
         let most = self.members.first().map_or(0.0, share);
-        let had_part = |m: &&Member| m.headline && !m.late && share(m) >= most / 3.0;
-        self.members
-            .iter()
-            .filter(had_part)
-            .fold(bit(self.group), |bits, m| bits | bit(keys[m.series].metric().group))
+        self.members.iter().filter(move |m| m.headline && !m.late && share(m) >= most / 3.0)
     }
 
     /// What is told of it.
@@ -195,7 +229,7 @@ impl Open {
             culprit: None,
             model: [0; 8],
             spark: None,
-            without: None,
+            without: self.without,
         }
     }
 }

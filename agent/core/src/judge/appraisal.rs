@@ -1,10 +1,12 @@
 //! The second look at a series: beside its long past, and as a part of the device.
 
 use super::{FLOOR_SCALES, Rules, Series, deviation, is_undescribed};
+use crate::drift::Drifting;
 use crate::joint::Part;
-use crate::metric::Metric;
+use crate::metric::{Metric, Role};
 use crate::season::TimeOfDay;
 use crate::series::Millis;
+use crate::window;
 
 /// What has been novel for so long is not any more.
 const ADOPT_MS: Millis = 1_800_000;
@@ -93,6 +95,23 @@ impl Series {
     #[must_use]
     pub fn part_ago(&self, ticks: usize) -> Part {
         Part { answers: self.usual.answers_ago(ticks), is_switch: self.usual.is_switch() }
+    }
+
+    /// Whether the series has come to be seen to drift with the last reading: slowly, for days. Of what has a limit it
+    /// is foretold when it will be reached, and that is enough. In the metric's unit.
+    pub fn drifts(&mut self, metric: &Metric, rules: &Rules, now: Millis) -> Option<Drifting> {
+        let x = self.window.last().filter(|_| self.fresh)?;
+        if metric.role != Role::Headline || metric.limit.is_some() {
+            return None;
+        }
+        let least = match is_undescribed(metric, rules) {
+            true => self.usual.place(None, 0.0).1,
+            false => rules.overrides.floor_at(metric, self.baseline.median),
+        };
+        let Drifting { from, to, over_ms } = self.drift.observe(now, x, least)?;
+        let back = |x| window::unmeasure(metric, x);
+        let counts = rules.overrides.direction.counts(metric, to - from);
+        counts.then(|| Drifting { from: back(from), to: back(to), over_ms })
     }
 
     /// Learns the last reading in proportion to how plausible the whole device was.

@@ -1,4 +1,4 @@
-//! Who holds which files: all that are open, and the sockets among them that reach the network.
+//! Who holds which files: all that are open, those of a file system, and sockets that reach the network.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -31,6 +31,18 @@ pub(super) fn online(proc: &Path) -> impl FnMut(&Scan, &Name) -> bool {
         let own = scan.procs.iter().filter(|p| p.name == *name);
         let mut files = own.flat_map(|p| open_files(&proc, p.pid).take(MOST));
         files.any(|file| socket(&file).is_some_and(|inode| sockets.contains(&inode)))
+    }
+}
+
+/// Tells whether any process of a name has files of this file system open. Of the root it is not asked: all have.
+pub(super) fn writing_to(proc: &Path, mount: &str) -> impl FnMut(&Scan, &Name) -> bool {
+    let (proc, mount) = (proc.to_path_buf(), PathBuf::from(mount));
+    move |scan, name| {
+        let own = scan.procs.iter().filter(|p| p.name == *name);
+        let mut files = own.flat_map(|p| open_files(&proc, p.pid).take(MOST));
+        let is_there =
+            |file: PathBuf| std::fs::read_link(file).is_ok_and(|target| target.starts_with(&mount));
+        mount.parent().is_some() && files.any(is_there)
     }
 }
 

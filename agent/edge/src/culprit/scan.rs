@@ -34,6 +34,7 @@ pub(super) struct Proc {
     pub(super) child_faults: u64,
     pub(super) rss: u64,
     pub(super) io: u64,
+    pub(super) wrote: u64,
 }
 
 /// What one process did between two looks.
@@ -44,6 +45,8 @@ pub(super) struct Work {
     /// Ticks, those of children that ended included.
     pub(super) cpu: u64,
     pub(super) io: u64,
+    /// To whatever, in memory or not; what ended meanwhile is not counted.
+    pub(super) wrote: u64,
     pub(super) child_faults: u64,
 }
 
@@ -55,11 +58,11 @@ pub(super) fn look(scanner: &mut Scanner, stat: &Path, last: &Scan, now: Millis,
     let _listed = scanner.scan(MOST, |stat, mut beside| {
         let known = last.procs.binary_search_by_key(&stat.pid, |p| p.pid).ok().map(|i| &last.procs[i]);
         let known = known.filter(|p| p.start == stat.start);
-        let io = match known {
+        let (io, wrote) = match known {
             // Who did not run did not read or write.
-            Some(p) if p.cpu == stat.cpu && p.child_faults == stat.child_faults => p.io,
-            _ if is_kernel(stat) => 0,
-            _ => beside.read("io").map_or(0, parse_io),
+            Some(p) if p.cpu == stat.cpu && p.child_faults == stat.child_faults => (p.io, p.wrote),
+            _ if is_kernel(stat) => (0, 0),
+            _ => beside.read("io").map_or((0, 0), parse_io),
         };
         scan.procs.push(Proc {
             pid: stat.pid,
@@ -71,6 +74,7 @@ pub(super) fn look(scanner: &mut Scanner, stat: &Path, last: &Scan, now: Millis,
             child_faults: stat.child_faults,
             rss: stat.rss,
             io,
+            wrote,
         });
     });
     scan.procs.sort_unstable_by_key(|p| p.pid);
@@ -93,11 +97,11 @@ pub(super) fn name(stat: &Stat<'_>) -> Name {
     name
 }
 
-/// Bytes read from and written to devices, from `/proc/[pid]/io`.
-fn parse_io(text: &[u8]) -> u64 {
+/// Bytes read from and written to devices, and bytes written to anything, from `/proc/[pid]/io`.
+fn parse_io(text: &[u8]) -> (u64, u64) {
     let text = String::from_utf8_lossy(text);
     let of = |key| text.lines().find_map(|l| l.strip_prefix(key)?.trim().parse::<u64>().ok()).unwrap_or(0);
-    of("read_bytes:").saturating_add(of("write_bytes:"))
+    (of("read_bytes:").saturating_add(of("write_bytes:")), of("wchar:"))
 }
 
 fn parse_forks(text: &[u8]) -> Option<u64> {
@@ -125,6 +129,7 @@ pub(super) fn work(old: &Scan, new: &Scan) -> Vec<Work> {
                 is_new: before.is_none(),
                 cpu: of(|p| p.cpu.saturating_add(p.child_cpu)),
                 io: of(|p| p.io),
+                wrote: of(|p| p.wrote),
                 child_faults: of(|p| p.child_faults),
             }
         })

@@ -20,6 +20,7 @@ struct P {
     child_faults: u64,
     rss: u64,
     io: u64,
+    wrote: u64,
     start: u64,
 }
 
@@ -38,31 +39,32 @@ impl Machine {
         for p in processes {
             let dir = proc.join(p.pid.to_string());
             std::fs::create_dir_all(&dir).unwrap();
-            let P { pid, name, parent, cpu, child_cpu, child_faults, rss, io, start } = p;
+            let P { pid, name, parent, cpu, child_cpu, child_faults, rss, io, wrote, start } = p;
             let stat = format!(
                 "{pid} ({name}) S {parent} 1 1 0 -1 0 9 {child_faults} 0 0 {cpu} 0 {child_cpu} 0 20 0 1 0 {start} 0 {rss} 0\n"
             );
             std::fs::write(dir.join("stat"), stat).unwrap();
-            std::fs::write(dir.join("io"), format!("rchar: 9\nread_bytes: {io}\nwrite_bytes: 0\n")).unwrap();
+            std::fs::write(dir.join("io"), format!("wchar: {wrote}\nread_bytes: {io}\nwrite_bytes: 0\n"))
+                .unwrap();
         }
         std::fs::write(proc.join("stat"), format!("cpu 1 2 3 4\nprocesses {forks}\n")).unwrap();
         self
     }
 
     fn blame(&mut self, group: Group, now: Millis) -> Option<(String, u32, u16, f32)> {
-        let c = self.culprits.blame(of(group), now, now)?.culprit;
+        let c = self.culprits.blame(&of(group), now, now)?.culprit;
         Some((c.name.as_str().to_owned(), c.pid, c.count, c.amount))
     }
 
     /// How much more than its usual the culprit has used since the onset.
     fn beyond(&mut self, group: Group, onset: Millis, now: Millis) -> Option<f32> {
-        self.culprits.blame(of(group), onset, now)?.beyond
+        self.culprits.blame(&of(group), onset, now)?.beyond
     }
 }
 
-/// A metric of this part of the device.
-fn of(group: Group) -> &'static Metric {
-    metric::METRICS.iter().find(|m| m.group == group).unwrap()
+/// A series of this part of the device.
+fn of(group: Group) -> SeriesKey {
+    SeriesKey::new(metric::METRICS.iter().find(|m| m.group == group).unwrap().code, &["/"])
 }
 
 fn p(pid: u32, name: &'static str) -> P {
@@ -125,9 +127,28 @@ fn who_is_busy_and_has_sockets_is_at_work_on_the_network() {
         std::os::unix::fs::symlink(target, fd.join(target.len().to_string())).unwrap();
     }
     assert_eq!(m.blame(Group::Network, 10_000), named("iperf3", 5, 1, 0.4));
-    let files = metric::by_code(metric::FILE_DESCRIPTORS);
-    let most = m.culprits.blame(files, 9000, 10_000).unwrap().culprit;
+    let files = SeriesKey::new(metric::FILE_DESCRIPTORS, &[]);
+    let most = m.culprits.blame(&files, 9000, 10_000).unwrap().culprit;
     assert_eq!((most.name.as_str(), most.amount), ("cc", 2.0), "who has most files open");
+}
+
+#[test]
+fn who_fills_a_file_system_has_files_there() {
+    let mut m = Machine::new();
+    m.shows(0, &[p(5, "log"), p(6, "cc")]).culprits.observe(0);
+    let log = P { wrote: 9_000_000, cpu: 1, ..p(5, "log") };
+    let cc = P { wrote: 90_000_000, io: 90_000_000, cpu: 9, ..p(6, "cc") };
+    m.shows(0, &[log, cc]);
+    for (pid, target) in [(5, "/mnt/ram/big"), (6, "/home/a.o")] {
+        let fd = m.root.path().join(format!("proc/{pid}/fd"));
+        std::fs::create_dir_all(&fd).unwrap();
+        std::os::unix::fs::symlink(target, fd.join("3")).unwrap();
+    }
+    for (mount, culprit) in [("/mnt/ram", "log"), ("/", "cc"), ("/var", "cc")] {
+        let key = SeriesKey::new(metric::FILESYSTEM_USED, &[mount]);
+        let found = m.culprits.blame(&key, 9000, 10_000).unwrap().culprit;
+        assert_eq!(found.name, culprit, "{mount}");
+    }
 }
 
 #[test]
@@ -246,7 +267,7 @@ fn nothing_to_see_blames_nobody() {
     let mut culprits = Culprits::new(Path::new("/nowhere"));
     culprits.observe(0);
     for group in [Group::Cpu, Group::Memory, Group::Disk, Group::Process] {
-        assert_eq!(culprits.blame(of(group), 5000, 10_000), None);
+        assert_eq!(culprits.blame(&of(group), 5000, 10_000), None);
     }
     assert_eq!(culprits.top(3), Top::default());
 }

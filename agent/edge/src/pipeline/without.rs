@@ -31,17 +31,16 @@ impl Pipeline {
         speaking.into_iter().zip(parts).map(|(i, part)| (i, part / total)).collect()
     }
 
-    /// Says of each event of an episode what the score would be without its first contributor. What was said last
+    /// Says of each event of an open episode what the score would be without its first contributor. What was said last
     /// stands at the end.
     pub(super) fn tell_without(&mut self, told: &mut [Output]) {
         for output in told {
             let Output::Episode { body, .. } = output else { continue };
-            let known = self.withouts.iter().position(|(id, _)| *id == body.id);
-            let known = known.map(|at| self.withouts.swap_remove(at).1);
-            body.without =
-                if body.phase == phase::CLOSED { known } else { self.without_first(body).or(known) };
-            if let Some(without) = body.without.filter(|_| body.phase != phase::CLOSED) {
-                self.withouts.push((body.id, without));
+            if body.phase != phase::CLOSED
+                && let Some(without) = self.without_first(body)
+            {
+                self.episodes.note_without(body.id, without);
+                body.without = Some(without);
             }
         }
     }

@@ -216,6 +216,10 @@ impl Agent {
                 self.outbox.sync_now(now);
                 self.note_change();
             }
+            Output::Drift(fact) => {
+                log::info!("drift: {}", fact.text);
+                self.push(Kind::Fact, 9, &fact);
+            }
             Output::Trouble { series, body } => {
                 // If its whole source is at fault, that is what is told.
                 let is_alone =

@@ -44,7 +44,7 @@ impl Agent {
         let Some(first) = e.contributors.first() else { return };
         let metric = first.key.metric();
         let onset = now.saturating_sub(e.since_ms.into());
-        let Some(blame) = self.culprits.blame(metric, onset, now) else { return };
+        let Some(blame) = self.culprits.blame(&first.key, onset, now) else { return };
         let key = (e.id, culprit_unit(metric));
         // Who did most of it is at fault, not who happens to be busy at the latest look.
         let told = self.blamed.0.get(&key);

@@ -253,8 +253,9 @@ impl Drop for Going<'_> {
         self.sensor.freeze(false);
         if let Some(child) = &mut self.child {
             let pid = rustix::process::Pid::from_child(child);
-            // It may have ended already. stress-ng ends its own children on this signal.
-            let _gone = rustix::process::kill_process(pid, rustix::process::Signal::INT);
+            // It may have ended already. stress-ng ends its own children on this signal; an interrupt is ignored by whatever was
+            // started in the background of a shell.
+            let _gone = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
             let _gone = child.wait();
         }
         // Only one of them left it.
