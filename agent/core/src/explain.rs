@@ -54,7 +54,9 @@ impl fmt::Display for Sentence<'_> {
             let by = if metric.group == Group::Network { "at work was" } else { "most of it by" };
             write!(f, "; {by} {}", Who(culprit, culprit_unit(metric)))?;
         }
-        if let Some(without) = e.without.filter(|w| w.omitted == omitted::CULPRIT || e.moved > 1) {
+        // What would be the same without it explains nothing.
+        let says = |w: &Without| (w.omitted == omitted::CULPRIT || e.moved > 1) && w.without < 0.9 * w.score;
+        if let Some(without) = e.without.filter(says) {
             let what = if without.omitted == omitted::FIRST { "this series" } else { "it" };
             let Without { score, without, .. } = without;
             write!(f, "; without {what} the surprise would be {without:.2}, not {score:.2}")?;
@@ -228,6 +230,8 @@ mod tests {
             without: Some(Without { omitted, score: 0.583, without: 0.041 }),
         };
         assert_eq!(sentence(&e).to_string(), sentence_is);
+        let same = Episode { without: Some(Without { omitted, score: 0.583, without: 0.57 }), ..e };
+        assert!(!sentence(&same).to_string().contains("without"), "what changes nothing is not said");
     }
 
     #[test]
