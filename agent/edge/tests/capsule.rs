@@ -76,8 +76,8 @@ impl Device {
             _ if i.is_multiple_of(7) && n < 0.02 => return Some(Err(NoData::Timeout)),
             _ if i.is_multiple_of(11) && n < 0.01 => return Some(Ok(f64::NAN)),
             _ if i.is_multiple_of(3) => (20.0 * n).round(),
-            // Lopsided, so that evidence comes and goes in the calm, too.
-            _ => 10.0 + 1.0 / (n + 0.2),
+            // Heavy tails, so that evidence comes and goes in the calm, too.
+            _ => 10.0 + 1.0 / (n + 0.02),
         };
         let strange = fault && [0, 1, 8, 9, 13].contains(&i);
         Some(Ok(if strange { usual * 3.0 + 0.5 } else { usual }))
