@@ -56,7 +56,7 @@ pub(crate) fn raw(seq: u64, kind: Kind, body: Vec<u8>) -> Sample {
 }
 
 pub(crate) fn fact(seq: u64, kind: &str, text: &str) -> Sample {
-    raw(seq, Kind::Fact, body(&wire::Fact { kind: cut(kind), text: cut(text) }))
+    raw(seq, Kind::Fact, body(&wire::Fact::new(kind, text)))
 }
 
 pub(crate) fn loss(seq: u64, first: u64, count: u64) -> Sample {

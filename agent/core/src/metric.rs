@@ -60,16 +60,22 @@ pub enum Group {
     Process = 6,
     /// Temperatures, fans, voltages, power.
     Sensor = 7,
+    /// What programs write of themselves.
+    Log = 8,
+    /// Requests that programs serve.
+    Service = 9,
+    /// Jobs and pipelines.
+    Job = 10,
 }
 
 impl Group {
     /// One word for people.
     #[must_use]
     pub fn word(number: u8) -> &'static str {
-        ["other", "cpu", "memory", "disk", "filesystem", "network", "process", "sensor"]
-            .get(usize::from(number))
-            .copied()
-            .unwrap_or("other")
+        let words = [
+            "other", "cpu", "memory", "disk", "filesystem", "network", "process", "sensor", "log", "service", "job",
+        ];
+        words.get(usize::from(number)).copied().unwrap_or("other")
     }
 }
 

@@ -10,7 +10,7 @@ mod capsule;
 mod episode;
 
 use heapless::String;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 pub use body::*;
 pub use capsule::*;
@@ -62,7 +62,7 @@ impl Kind {
     #[must_use]
     pub fn rev(self) -> u8 {
         match self {
-            Self::Beat | Self::Ack | Self::Episode => 2,
+            Self::Beat | Self::Ack | Self::Episode | Self::Fact => 2,
             _ => 1,
         }
     }
@@ -260,6 +260,11 @@ impl<'a> Iterator for Items<'a> {
 /// [`DecodeError::Body`] if it is not a `T`.
 pub fn read_body<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, DecodeError> {
     postcard::take_from_bytes(body).map(|(value, _)| value).map_err(|_| DecodeError::Body)
+}
+
+/// What older revisions end before is not there.
+fn if_there<'de, T: Deserialize<'de>, D: Deserializer<'de>>(from: D) -> Result<Option<T>, D::Error> {
+    Ok(Option::deserialize(from).unwrap_or(None))
 }
 
 /// Where messages go: `{root}/1/{site}/{node}/{leaf}`.

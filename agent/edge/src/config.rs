@@ -19,9 +19,10 @@ use fieldmouse_core::wire;
 use serde::{Deserialize, Serialize};
 
 use crate::budget::Budget;
+use crate::disk;
 use crate::duration::Span;
 use crate::link;
-use crate::sources::{self, Kind, certificate};
+use crate::sources::{self, Kind, Place, certificate};
 
 pub use maintenance::{MaintenanceTable, Window};
 pub use series::{SeriesTable, decide};
@@ -275,6 +276,21 @@ impl Config {
             .find_map(|(section, is_same)| (!is_same).then_some(section))
     }
 
+    /// Where the agent's sources find things, and keep some.
+    #[must_use]
+    pub fn place(&self) -> Place {
+        let agent = &self.written.agent;
+        let run = agent.socket.parent().filter(|dir| disk::is_memory(dir)).unwrap_or(&agent.state_dir);
+        let (state, run) = (agent.state_dir.join("sources"), run.join("sources"));
+        Place { state: Some(state), run: Some(run), ..self.look() }
+    }
+
+    /// Where they find things when nothing is kept.
+    #[must_use]
+    pub fn look(&self) -> Place {
+        Place { logs: self.written.logs.clone(), ..Place::at(&self.written.agent.root) }
+    }
+
     /// How long a source may take.
     #[must_use]
     pub fn deadline(&self) -> Duration {
@@ -309,7 +325,7 @@ fn source_configs(tables: &BTreeMap<String, toml::Table>) -> Result<Vec<SourceCo
             }
         };
         // The source itself refuses keys it does not know, also while it is off.
-        (kind.build)(keys.clone(), std::path::Path::new("/"))
+        (kind.build)(keys.clone(), &Place::at(std::path::Path::new("/")))
             .map_err(|e| source_error(kind.name, &keys, &format!("{e:#}")))?;
         if enabled {
             on.push(SourceConfig { kind, every_ms, keys });

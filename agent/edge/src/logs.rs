@@ -3,6 +3,7 @@
 //! The miner stands here and not in core, because it wants an allocator: it takes what its templates need, not what
 //! they might.
 
+pub mod book;
 pub mod file;
 pub mod lines;
 pub mod miner;

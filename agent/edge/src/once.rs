@@ -135,7 +135,7 @@ fn sampler(config: &Config, tick_ms: u64) -> anyhow::Result<Sampler> {
     if tick_ms == 1 {
         sources.iter_mut().for_each(|s| s.every_ms = 1);
     }
-    Sampler::new(&sources, &config.written.agent.root, config.deadline(), tick_ms)
+    Sampler::new(&sources, &config.look(), config.deadline(), tick_ms)
 }
 
 /// One thread for decisions, a few for sources that may hang.

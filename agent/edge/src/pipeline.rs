@@ -296,8 +296,7 @@ impl Pipeline {
         self.limits.observe(i, now, checked.value.filter(|_| checked.verdict == Verdict::Ok));
         if let Some(drifting) = self.series[i].drifts(metric, &self.rules[i], now) {
             let text = explain::drift(&self.keys[i], drifting).to_string();
-            let fact = wire::Fact { kind: series::cut("drift"), text: series::cut(&text) };
-            out.push(Output::Drift(fact));
+            out.push(Output::Drift(wire::Fact::new("drift", &text)));
         }
         // A first reading is no fault, and what stands still is told as an episode.
         let is_told = checked.why != Some(NoData::FirstReading) && checked.verdict != Verdict::Frozen;

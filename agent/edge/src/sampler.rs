@@ -3,7 +3,6 @@
 //! A source that has not answered is left alone until it does; its series have no data meanwhile, and the others are
 //! none the wiser.
 
-use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -12,7 +11,7 @@ use tokio::sync::mpsc;
 
 use crate::config::SourceConfig;
 use crate::pipeline::Pipeline;
-use crate::sources::{self, Readings, Source, SourceError};
+use crate::sources::{self, Place, Readings, Source, SourceError, Told};
 
 /// What a source was found to be at its last sample.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,6 +49,7 @@ pub struct Sampler {
     tick_ms: Millis,
     answers: (mpsc::UnboundedSender<Answer>, mpsc::UnboundedReceiver<Answer>),
     readings: Vec<Option<Reading>>,
+    told: Vec<Told>,
 }
 
 impl std::fmt::Debug for Sampler {
@@ -59,20 +59,20 @@ impl std::fmt::Debug for Sampler {
 }
 
 impl Sampler {
-    /// Builds the configured sources over this root.
+    /// Builds the configured sources at this place.
     ///
     /// # Errors
     /// If a source refuses its configuration.
     pub fn new(
         configs: &[SourceConfig],
-        root: &Path,
+        place: &Place,
         deadline: Duration,
         tick_ms: Millis,
     ) -> anyhow::Result<Self> {
         let slots = configs
             .iter()
             .map(|c| {
-                let it = (c.kind.build)(c.keys.clone(), root)
+                let it = (c.kind.build)(c.keys.clone(), place)
                     .with_context(|| format!("source.{}", c.kind.name))?;
                 Ok(Slot {
                     name: c.kind.name,
@@ -84,7 +84,8 @@ impl Sampler {
                 })
             })
             .collect::<anyhow::Result<_>>()?;
-        Ok(Self { slots, deadline, tick_ms, answers: mpsc::unbounded_channel(), readings: Vec::new() })
+        let answers = mpsc::unbounded_channel();
+        Ok(Self { slots, deadline, tick_ms, answers, readings: Vec::new(), told: Vec::new() })
     }
 
     /// Samples what is due at `now`, and returns the readings by the pipeline's indices.
@@ -165,6 +166,8 @@ impl Sampler {
                 pipeline.set_limit(*i, limit);
             }
         }
+        // What happened is told, however late.
+        self.told.extend(readings.told());
         self.readings.resize(pipeline.keys().len(), None);
         if on_time {
             for ((_, reading), i) in readings.iter().zip(&slot.series) {
@@ -173,6 +176,11 @@ impl Sampler {
         }
         slot.health = result.map_or_else(Health::Failed, |()| Health::Good);
         slot.idle = Some((it, readings));
+    }
+
+    /// What the sources told since the last time.
+    pub fn take_told(&mut self) -> Vec<Told> {
+        std::mem::take(&mut self.told)
     }
 
     /// Every source with its health.
@@ -203,6 +211,7 @@ pub fn default_sources() -> Vec<SourceConfig> {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
     use std::sync::{Condvar, Mutex};
 
     use fieldmouse_core::metric;
@@ -249,7 +258,7 @@ mod tests {
         let configs = [config(&HANGS), config(&ANSWERS)];
         let runtime = crate::once::runtime().unwrap();
         let mut pipeline = Pipeline::new(Budget::default(), None, 1);
-        let mut sampler = Sampler::new(&configs, Path::new("/"), Duration::from_secs(2), 1000).unwrap();
+        let mut sampler = Sampler::new(&configs, &Place::at(Path::new("/")), Duration::from_secs(2), 1000).unwrap();
         let mut check = |second: Millis, hanging: Option<Reading>, health: Health| {
             let readings = runtime.block_on(sampler.sample(1000 * second, &mut pipeline)).to_vec();
             let at = |code| pipeline.keys().iter().position(|k| k.code == code);

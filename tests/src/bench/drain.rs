@@ -29,7 +29,7 @@ fn day_offline(state: &std::path::Path) -> u64 {
     let mut body = [0; 256];
     for s in 0..BACKLOG {
         let text = format!("{s:06} {}", "a sentence as long as that of an ordinary event ".repeat(3));
-        let len = wire::write_body(&Fact { kind: cut("note"), text: cut(&text) }, &mut body).unwrap();
+        let len = wire::write_body(&Fact::new("note", &text), &mut body).unwrap();
         outbox.push(at(s), Kind::Fact, 1, 9, &body[..len]);
         if s % 500 == 0 {
             outbox.sync_now(now.mono_ms);

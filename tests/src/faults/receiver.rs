@@ -21,7 +21,7 @@ pub fn fact(id: u64) -> Fact {
     while text.len() < len {
         text.push(char::from(b'a' + u8::try_from((id + text.len() as u64) % 26).unwrap()));
     }
-    Fact { kind: cut("n"), text: cut(&text) }
+    Fact::new("n", &text)
 }
 
 /// Pushes the fact of an id and returns its number.

@@ -85,7 +85,7 @@ impl Rig {
     fn push(&mut self, n: u64) {
         for _ in 0..n {
             self.pushed += 1;
-            let mut fact = Fact { kind: heapless_text("note"), text: heapless_text("") };
+            let mut fact = Fact::new("note", "");
             fact.text = heapless_text(&format!("fact {}", self.pushed));
             let mut body = [0; 64];
             let len = wire::write_body(&fact, &mut body).unwrap();

@@ -4,7 +4,7 @@ use heapless::String;
 use serde::{Deserialize, Serialize};
 
 use super::{DecodeError, NAME};
-use crate::series::SeriesKey;
+use crate::series::{SeriesKey, cut};
 
 /// `status`, rev 1.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -137,13 +137,37 @@ pub struct AckFrom {
     pub collector: String<NAME>,
 }
 
-/// `fact`, rev 1.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// `fact`, rev 2. Rev 1 ends before [`Fact::detail`].
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fact {
     /// What sort: `deployment`, `job`, `note`, …
     pub kind: String<32>,
     /// In words.
     pub text: String<200>,
+    /// What else is known of it.
+    #[serde(deserialize_with = "super::if_there")]
+    pub detail: Option<Detail>,
+}
+
+impl Fact {
+    /// Words alone. What does not fit is cut.
+    #[must_use]
+    pub fn new(kind: &str, text: &str) -> Self {
+        Self { kind: cut(kind), text: cut(text), detail: None }
+    }
+}
+
+/// More of a [`Fact`].
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Detail {
+    /// The thing it speaks of: a template's id, a unit, a package, a path, a job, a service. Facts of one thing agree in it.
+    pub about: String<64>,
+    /// Milliseconds from when it happened to this event.
+    pub since_ms: u32,
+    /// How often it happened; 0 where that means nothing.
+    pub count: u32,
+    /// One example, masked, or what explains it.
+    pub example: String<200>,
 }
 
 /// `trouble`, rev 1: told once per change of state.

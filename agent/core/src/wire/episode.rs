@@ -1,7 +1,7 @@
 //! What an event of an episode says.
 
 use heapless::{String, Vec};
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 
 use crate::series::SeriesKey;
 
@@ -42,13 +42,8 @@ pub struct Episode {
     /// The first contributor around the onset.
     pub spark: Option<Spark>,
     /// What would be thought if a part of it had not been.
-    #[serde(deserialize_with = "if_there")]
+    #[serde(deserialize_with = "super::if_there")]
     pub without: Option<Without>,
-}
-
-/// What older revisions end before is not there.
-fn if_there<'de, T: Deserialize<'de>, D: Deserializer<'de>>(from: D) -> Result<Option<T>, D::Error> {
-    Ok(Option::deserialize(from).unwrap_or(None))
 }
 
 /// A counterfactual: the same readings judged once more, with a part of them left out.

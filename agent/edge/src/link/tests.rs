@@ -86,7 +86,7 @@ impl Rig {
 
     fn push(&mut self, n: u64) {
         for i in 0..n {
-            let mut f = Fact { kind: heapless::String::new(), text: heapless::String::new() };
+            let mut f = Fact::default();
             f.text.push_str(&format!("fact {i}")).unwrap();
             let mut body = [0; 64];
             let len = wire::write_body(&f, &mut body).unwrap();

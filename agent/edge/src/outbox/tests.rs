@@ -145,7 +145,7 @@ fn at(mono_ms: u64) -> Stamp {
 }
 
 fn say(outbox: &mut Outbox, now: u64, severity: u8, id: u64, long: usize) -> u64 {
-    let mut fact = Fact { kind: heapless::String::new(), text: heapless::String::new() };
+    let mut fact = Fact::default();
     fact.kind.push_str(&id.to_string()).unwrap();
     for _ in 0..long.min(200) {
         fact.text.push('x').unwrap();

@@ -1,7 +1,7 @@
 //! Maintenance: windows of the calendar, and one that somebody opens by hand. Within them nothing alerts and nothing is
 //! learnt; their beginning and end are told.
 
-use fieldmouse_core::series::{Millis, cut};
+use fieldmouse_core::series::Millis;
 use fieldmouse_core::wire;
 use serde::{Deserialize, Serialize};
 
@@ -52,7 +52,7 @@ impl Maintenance {
     #[must_use]
     pub fn fact(&self) -> wire::Fact {
         let kind = if self.begins { "maintenance-begin" } else { "maintenance-end" };
-        wire::Fact { kind: cut(kind), text: cut(&self.text) }
+        wire::Fact::new(kind, &self.text)
     }
 }
 

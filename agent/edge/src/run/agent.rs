@@ -25,6 +25,7 @@ use crate::link::{Command, Compose, Leaf, News, Traffic};
 use crate::outbox::{self, Outbox};
 use crate::pipeline::{Output, Pipeline};
 use crate::sampler::{Health, Sampler};
+use crate::sources::Told;
 use crate::sources::machine::{self, Machine};
 use crate::supervisor::Vitals;
 
@@ -110,7 +111,7 @@ impl Agent {
         let boot = clock::boot();
         pipeline.restore(learnt, clock::stamp(), boot);
         let sampler =
-            Sampler::new(&config.sources, &written.agent.root, config.deadline(), written.agent.tick.0)?;
+            Sampler::new(&config.sources, &config.place(), config.deadline(), written.agent.tick.0)?;
         let recording = Recording::new(&config);
         let floor = broker.floor().clone();
         floor.load(&written.agent.state_dir);
@@ -173,6 +174,9 @@ impl Agent {
             self.tell(now, output);
         }
         self.outputs = outputs;
+        for told in self.sampler.take_told() {
+            self.tell_fact(told);
+        }
         self.tell_troubled_sources();
         self.tell_failed_models();
         self.date(stamp);
@@ -233,6 +237,12 @@ impl Agent {
                 self.push(Kind::Forecast, severity, &body);
             }
         }
+    }
+
+    /// Something happened: a source saw it, or somebody said so.
+    pub(super) fn tell_fact(&mut self, told: Told) -> u64 {
+        log::info!("{}: {}", told.fact.kind, told.fact.text);
+        self.push(Kind::Fact, told.severity, &told.fact)
     }
 
     /// What there is to say of every open episode now.

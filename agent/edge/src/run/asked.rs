@@ -1,6 +1,6 @@
 //! What the socket asks of the agent, and what collectors do.
 
-use fieldmouse_core::series::{Millis, cut};
+use fieldmouse_core::series::Millis;
 use fieldmouse_core::wire::{self, Head, Kind, piece};
 use serde_json::json;
 
@@ -10,6 +10,7 @@ use crate::capsule;
 use crate::clock;
 use crate::control::{Ask, Request};
 use crate::link::{self, Command, Leaf, Traffic};
+use crate::sources::Told;
 
 /// Head, item and the rest of a piece, at most.
 const BESIDE: usize = 256;
@@ -67,8 +68,8 @@ impl Agent {
                 let _gone = request.answer.send(answer);
             }
             Ask::Event { kind, text, severity } => {
-                let fact = wire::Fact { kind: cut(&kind), text: cut(&text) };
-                let seq = self.push(Kind::Fact, severity, &fact);
+                let fact = wire::Fact::new(&kind, &text);
+                let seq = self.tell_fact(Told { severity, fact });
                 self.handed.wait(&self.outbox, seq, request.answer);
             }
         }

@@ -1,6 +1,6 @@
 //! What outlives the agent: what was learnt, and the time.
 
-use fieldmouse_core::series::{Millis, cut};
+use fieldmouse_core::series::Millis;
 use fieldmouse_core::wire::{self, Kind};
 
 use super::agent::Agent;
@@ -24,7 +24,7 @@ impl Agent {
             standing.restored, refused.damaged, refused.foreign
         );
         log::warn!("learnt: {text}");
-        self.push(Kind::Fact, 9, &wire::Fact { kind: cut("relearning"), text: cut(&text) });
+        self.push(Kind::Fact, 9, &wire::Fact::new("relearning", &text));
     }
 
     /// An episode or maintenance has begun or ended.

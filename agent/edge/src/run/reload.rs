@@ -1,6 +1,5 @@
 //! What changes in a running agent when its configuration does.
 
-use fieldmouse_core::series::cut;
 use fieldmouse_core::wire::{self, Kind};
 
 use super::agent::Agent;
@@ -18,13 +17,13 @@ impl Agent {
             Err(error) => ("reload-refused", format!("{error:#}")),
         };
         log::warn!("{}: {}", fact.0, fact.1);
-        self.push(Kind::Fact, 9, &wire::Fact { kind: cut(fact.0), text: cut(&fact.1) });
+        self.push(Kind::Fact, 9, &wire::Fact::new(fact.0, &fact.1));
     }
 
     fn adopt(&mut self, config: Config) -> anyhow::Result<()> {
         let written = &config.written;
         let sampler =
-            Sampler::new(&config.sources, &written.agent.root, config.deadline(), written.agent.tick.0)?;
+            Sampler::new(&config.sources, &config.place(), config.deadline(), written.agent.tick.0)?;
         self.load_models(written.model.clone());
         let needs_restart = self.config.differs_beyond_reload(&config);
         self.pipeline.set_windows(config.windows.clone());

@@ -19,7 +19,7 @@ pub const KIND: Kind = Kind {
     name: "certificate",
     about: "time until certificates expire: the broker's authority, our own, and any other PEM files",
     every_ms: 300_000,
-    build: |table, root| Ok(Box::new(Certificates::new(super::config(KIND.name, table)?, root, known_time))),
+    build: |table, place| Ok(Box::new(Certificates::new(super::config(KIND.name, table)?, &place.root, known_time))),
 };
 
 /// `[source.certificate]`.

@@ -15,9 +15,9 @@ pub const KIND: Kind = Kind {
     name: "file",
     about: "sensors that scripts write: one number a file, in one directory",
     every_ms: 1000,
-    build: |keys, root| {
+    build: |keys, place| {
         let config: Config = super::config(KIND.name, keys)?;
-        Ok(Box::new(Files { dir: below(root, &config.dir) }))
+        Ok(Box::new(Files { dir: below(&place.root, &config.dir) }))
     },
 };
 
@@ -118,7 +118,7 @@ mod tests {
     #[test]
     fn files_come_and_go() {
         let root = tempfile::tempdir().unwrap();
-        let mut source = (KIND.build)(toml::Table::new(), root.path()).unwrap();
+        let mut source = (KIND.build)(toml::Table::new(), &super::Place::at(root.path())).unwrap();
         let mut out = Readings::default();
         source.sample(0, &mut out).unwrap();
         assert!(out.is_empty());

@@ -20,7 +20,7 @@ pub(super) const KIND: Kind = Kind {
     name: "filesystem",
     about: "space and inodes of every mounted file system, from mountinfo and statvfs",
     every_ms: 5000,
-    build: |table, root| Ok(Box::new(Filesystems::new(super::config(KIND.name, table)?, root))),
+    build: |table, place| Ok(Box::new(Filesystems::new(super::config(KIND.name, table)?, &place.root))),
 };
 
 /// `[source.filesystem]`.

@@ -20,7 +20,7 @@ pub(super) const KIND: Kind = Kind {
     name: "flash",
     about: "wear of eMMC from /sys/block, and of other disks from what smartctl wrote",
     every_ms: 300_000,
-    build: |table, root| Ok(Box::new(Flash::new(super::config(KIND.name, table)?, root))),
+    build: |table, place| Ok(Box::new(Flash::new(super::config(KIND.name, table)?, &place.root))),
 };
 
 /// `[source.flash]`.

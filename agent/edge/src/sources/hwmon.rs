@@ -18,7 +18,7 @@ pub(super) const KIND: Kind = Kind {
     name: "hwmon",
     about: "temperatures, fans, voltages, power, currents, humidity and alarms, from /sys/class/hwmon",
     every_ms: 5000,
-    build: |table, root| Ok(Box::new(Hwmon::new(super::config(KIND.name, table)?, root))),
+    build: |table, place| Ok(Box::new(Hwmon::new(super::config(KIND.name, table)?, &place.root))),
 };
 
 /// `[source.hwmon]`.

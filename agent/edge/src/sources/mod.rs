@@ -1,17 +1,23 @@
 //! Where readings come from. To add a source, write `foo.rs` beside this file, then name it in the table below.
 //!
 //! A source file holds, in this order: a header (what, from which kernel file or protocol, which units), `KIND`,
-//! a closed `Config`, a pure `parse`, the `impl Source`, and tests over literal text. Every source is given a root
-//! path: `/`, or the tree of a captured machine in tests. That is the whole of its I/O injection.
+//! a closed `Config`, a pure `parse`, the `impl Source`, and tests over literal text. Every source is given its
+//! [`Place`]: the root is `/`, or the tree of a captured machine in tests. That is the whole of its I/O injection.
 
 use std::path::{Path, PathBuf};
 
 use fieldmouse_core::forecast::Limit;
 use fieldmouse_core::series::{Millis, NoData, Reading, SeriesKey};
+use fieldmouse_core::wire::Fact;
 
-/// Takes readings. One method: what can be seen now.
+use crate::config::LogsKeys;
+
+/// Takes readings, and facts. One method: what can be seen now.
+///
+/// It is called on a thread where it may block, but within the deadline. What arrives by itself (a listener) is gathered
+/// by a task of the source's own, which begins with the first sample: a source that is only built touches nothing.
 pub trait Source: Send {
-    /// Sets what can be seen now. An error costs this source this tick, and nothing else.
+    /// Sets what can be seen now, and tells what happened. An error costs this source this tick, and nothing else.
     ///
     /// # Errors
     /// If the source as a whole cannot be read. One bad value is `out.fail(slot, why)`, not an error.
@@ -27,8 +33,38 @@ pub struct Kind {
     pub about: &'static str,
     /// Milliseconds between samples unless configured.
     pub every_ms: u32,
-    /// Makes it from its own keys (the shared ones are taken out) and the root path.
-    pub build: fn(toml::Table, &Path) -> anyhow::Result<Box<dyn Source>>,
+    /// Makes it from its own keys (the shared ones are taken out) and its place.
+    pub build: fn(toml::Table, &Place) -> anyhow::Result<Box<dyn Source>>,
+}
+
+/// Where a source finds things, and where it may leave some.
+#[derive(Debug, Clone, Default)]
+pub struct Place {
+    /// `/`, or the tree of a captured machine.
+    pub root: PathBuf,
+    /// The folder for what has to outlive a reboot. None: nothing is kept, as this is no agent but a look.
+    pub state: Option<PathBuf>,
+    /// The folder for what has to outlive the process only, and may be written often. It is memory, if there is such.
+    pub run: Option<PathBuf>,
+    /// What of lines nobody may see.
+    pub logs: LogsKeys,
+}
+
+impl Place {
+    /// A machine to look at; nothing is kept.
+    #[must_use]
+    pub fn at(root: &Path) -> Self {
+        Self { root: root.to_owned(), ..Self::default() }
+    }
+}
+
+/// Something that happened, as a source tells it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Told {
+    /// OpenTelemetry severity number.
+    pub severity: u8,
+    /// What.
+    pub fact: Fact,
 }
 
 /// Why a source could not be read: what, where, the offending text.
@@ -54,6 +90,8 @@ pub struct Readings {
     values: Vec<Reading>,
     /// What was said of limits since they were last asked for.
     limits: Vec<(Slot, Option<Limit>)>,
+    /// What happened since it was last asked for.
+    told: Vec<Told>,
 }
 
 impl Readings {
@@ -107,6 +145,16 @@ impl Readings {
     /// What was said of limits since the last time, by the places of the series.
     pub fn limits(&mut self) -> impl Iterator<Item = (usize, Option<Limit>)> {
         self.limits.drain(..).map(|(slot, limit)| (slot.0 as usize, limit))
+    }
+
+    /// Something happened. Told in order; what nobody asked for yet waits.
+    pub fn tell(&mut self, severity: u8, fact: Fact) {
+        self.told.push(Told { severity, fact });
+    }
+
+    /// What happened since the last time.
+    pub fn told(&mut self) -> std::vec::Drain<'_, Told> {
+        self.told.drain(..)
     }
 
     /// All of it has the same reason for having no value.

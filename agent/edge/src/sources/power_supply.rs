@@ -18,7 +18,7 @@ pub(super) const KIND: Kind = Kind {
     name: "power_supply",
     about: "charge of batteries, from /sys/class/power_supply",
     every_ms: 10_000,
-    build: |table, root| Ok(Box::new(Batteries::new(super::config(KIND.name, table)?, root))),
+    build: |table, place| Ok(Box::new(Batteries::new(super::config(KIND.name, table)?, &place.root))),
 };
 
 /// `[source.power_supply]`.

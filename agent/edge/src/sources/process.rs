@@ -18,7 +18,7 @@ pub(super) const KIND: Kind = Kind {
     name: "process",
     about: "processes by status and threads, from /proc/[pid]/stat",
     every_ms: 10_000,
-    build: |table, root| Ok(Box::new(Processes::new(&super::config(KIND.name, table)?, root))),
+    build: |table, place| Ok(Box::new(Processes::new(&super::config(KIND.name, table)?, &place.root))),
 };
 
 /// `[source.process]`.

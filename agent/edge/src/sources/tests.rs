@@ -11,7 +11,7 @@ fn machine(name: &str) -> PathBuf {
 
 fn build(name: &str, root: &Path) -> Box<dyn Source> {
     let kind = KINDS.iter().find(|k| k.name == name).unwrap();
-    (kind.build)(toml::Table::new(), root).unwrap()
+    (kind.build)(toml::Table::new(), &Place::at(root)).unwrap()
 }
 
 fn sample(source: &mut dyn Source, now: Millis, out: &mut Readings) -> Result<(), SourceError> {
@@ -44,16 +44,16 @@ fn check(readings: &[(String, Reading)], series: &str, want: Reading) {
 fn every_source_takes_no_configuration_and_refuses_what_it_does_not_know() {
     for kind in KINDS {
         assert!(kind.every_ms >= 1000 && !kind.about.is_empty(), "{}", kind.name);
-        (kind.build)(toml::Table::new(), Path::new("/nowhere"))
+        (kind.build)(toml::Table::new(), &Place::at(Path::new("/nowhere")))
             .unwrap_or_else(|e| panic!("{}: {e:#}", kind.name));
         let wrong = toml::Table::from_iter([("corse".to_owned(), toml::Value::Integer(1))]);
-        let Err(e) = (kind.build)(wrong, Path::new("/")) else { panic!("{} takes anything", kind.name) };
+        let Err(e) = (kind.build)(wrong, &Place::at(Path::new("/"))) else { panic!("{} takes anything", kind.name) };
         let (e, start) =
             (format!("{e:#}"), format!("in [source.{}]: unknown field `corse`, expected ", kind.name));
         assert!(e.starts_with(&start), "{e}");
     }
     let wrong = toml::Table::from_iter([("cores".to_owned(), toml::Value::String("all".into()))]);
-    let Err(e) = (KINDS[0].build)(wrong, Path::new("/")) else { panic!("a word is no number") };
+    let Err(e) = (KINDS[0].build)(wrong, &Place::at(Path::new("/"))) else { panic!("a word is no number") };
     assert_eq!(format!("{e:#}"), "in [source.host]: `cores`: invalid type: string \"all\", expected u16");
 }
 

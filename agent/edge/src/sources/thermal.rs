@@ -17,7 +17,7 @@ pub(super) const KIND: Kind = Kind {
     name: "thermal",
     about: "temperatures of thermal zones that hwmon does not show, from /sys/class/thermal",
     every_ms: 5000,
-    build: |table, root| Ok(Box::new(Thermal::new(super::config(KIND.name, table)?, root))),
+    build: |table, place| Ok(Box::new(Thermal::new(super::config(KIND.name, table)?, &place.root))),
 };
 
 /// `[source.thermal]`.

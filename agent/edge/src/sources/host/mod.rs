@@ -21,7 +21,7 @@ pub(super) const KIND: Kind = Kind {
     name: "host",
     about: "processor, pressure, memory, disks, network and kernel tables, from /proc",
     every_ms: 1000,
-    build: |table, root| Ok(Box::new(Host::new(&super::config(KIND.name, table)?, root))),
+    build: |table, place| Ok(Box::new(Host::new(&super::config(KIND.name, table)?, &place.root))),
 };
 
 /// `[source.host]`.
