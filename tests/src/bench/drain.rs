@@ -10,7 +10,6 @@ use crate::wait::{timed, wait_for};
 use fieldmouse::clock::{self, Stamp};
 use fieldmouse::disk::Folder;
 use fieldmouse::outbox::{self, Outbox};
-use fieldmouse_core::series::cut;
 use fieldmouse_core::wire::{self, Fact, Kind};
 
 /// One event a second for a day.

@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use fieldmouse::clock::Stamp;
 use fieldmouse::outbox::Outbox;
-use fieldmouse_core::series::cut;
 use fieldmouse_core::wire::{self, Fact, Head, Kind, Loss};
 
 /// A device time.
