@@ -170,9 +170,10 @@ function note(n) {
   const fact = n.kind !== undefined;
   const what = fact ? n.kind : n.verdict;
   const about = fact ? "" : (n.series ?? n.source ?? "");
-  return el("li", {}, time(n.at_ms), el("div", {},
-    el("div", { class: "text" }, mark(fact ? "info" : n.verdict === "good" ? "ok" : "warning", what), " ", n.text || about),
-    el("div", { class: "sub" }, [n.node, n.site, n.text ? about : "", n.why].filter(Boolean).join(" · "))));
+  return el("li", {}, time(n.happened_ms ?? n.at_ms), el("div", {},
+    el("div", { class: "text" }, mark(fact ? n.severity : n.verdict === "good" ? "ok" : "warning", what), " ", n.text || about),
+    n.example ? el("div", { class: "sub mono" }, n.example) : null,
+    el("div", { class: "sub" }, [n.node, n.site, n.text ? about : "", n.why, n.count > 1 ? plural(n.count, "time") : ""].filter(Boolean).join(" · "))));
 }
 
 function forecast(f) {
@@ -293,6 +294,8 @@ async function episode(parts) {
         e.culprit ? panel("Who was at work", pairs("facts",
           ["Process", e.culprit.name], e.culprit.pid ? ["Number", String(e.culprit.pid)] : null,
           e.culprit.count > 1 ? ["How many", String(e.culprit.count)] : null, ["Its part", quantity(e.culprit.amount, e.culprit.unit)])) : null,
+        e.near.length ? panel("What happened near it", el("ul", { class: "list" }, ...e.near.map((n) => el("li", {}, n.text,
+          el("span", { class: "sub" }, `${n.kind}, ${span(Math.abs(n.before_ms))} ${n.before_ms < 0 ? "after it began" : "before it began"}`))))) : null,
         e.without ? panel("What if not", el("p", {}, `Judged once more without ${e.without.omitted === "culprit" ? "what this process used" : "the first series' deviation"}, the surprise is ${e.without.without.toFixed(2)}, not ${e.without.score.toFixed(2)} (0.50 is the threshold).`)) : null,
         panel("How it was judged", pairs("facts",
           ["Shape", e.shape], ["Part", e.group], ["Surprise", `${e.score.toFixed(2)} (0.50 is the threshold)`], ["Confidence", `${e.confidence} %`],

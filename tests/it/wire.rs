@@ -7,8 +7,8 @@ use fieldmouse::decode;
 use fieldmouse_core::metric;
 use fieldmouse_core::series::{SeriesKey, cut};
 use fieldmouse_core::wire::{
-    self, Ack, AckFrom, Alarms, Ask, Beat, Birth, ClockSet, Contributor, Culprit, Episode, Fact, Forecast,
-    Head, Item, Kind, Loss, Piece, Spark, Status, Trouble, Without, loss, omitted, phase, piece, state,
+    self, Ack, AckFrom, Alarms, Ask, Beat, Birth, ClockSet, Contributor, Culprit, Detail, Episode, Fact, Forecast,
+    Head, Item, Kind, Loss, Near, Piece, Spark, Status, Trouble, Without, loss, omitted, phase, piece, state,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -134,6 +134,7 @@ fn episode(with_spark: bool) -> Episode {
             points: (0..32).map(|i| if i < 28 { i % 3 } else { 250 }).collect(),
         }),
         without: None,
+        near: heapless::Vec::new(),
     }
 }
 
@@ -203,7 +204,6 @@ fn bodies_revision_1() {
     );
     check(&beat(), "2a290180200302d401050180a3058420c84c07");
     check(&Ack { epoch: HEAD.epoch, seq: 41 }, "ef9bafcdf8acd1910129");
-    check(&fact(), "0a6465706c6f796d656e741077656220322e342e31206973206f7574");
     check(
         &trouble(),
         "0568776d6f6e01640e6e6374363737353b53595354494e01031f74656d70315f696e7075743a20496e7075742f6f7574 \
@@ -230,14 +230,30 @@ const SPARK: &str = "01d00fc03e00000000a037a04b200001020001020001020001020001020
      0200fafafafa";
 
 #[test]
-fn an_episode_of_revision_2_is_one_of_revision_1_and_more() {
+fn an_episode_of_a_revision_is_one_of_those_before_and_more() {
     for (with_spark, spark) in [(false, "00"), (true, SPARK)] {
         let old = format!("{EPISODE}{spark}");
         assert_eq!(wire::read_body(&hex(&old)), Ok(episode(with_spark)), "an old agent is read");
-        check(&episode(with_spark), &format!("{old}00"));
-        check(&episode_2(with_spark), &format!("{old}01027d3f153f9eef273d"));
+        check(&episode(with_spark), &format!("{old}0000"));
+        let rev_2 = format!("{old}01027d3f153f9eef273d");
+        assert_eq!(wire::read_body(&hex(&rev_2)), Ok(episode_2(with_spark)), "an old agent is read");
+        check(&episode_2(with_spark), &format!("{rev_2}00"));
+        let near = Near { kind: cut("package"), before_ms: 94_000, text: cut("zlib upgraded") };
+        let rev_3 = Episode { near: [near].into_iter().collect(), ..episode_2(with_spark) };
+        check(&rev_3, &format!("{rev_2}01077061636b616765e0bc0b0d7a6c6962207570677261646564"));
     }
-    assert_eq!((Kind::Episode.rev(), Kind::Fact.rev()), (2, 2));
+    assert_eq!(Kind::Episode.rev(), 3);
+}
+
+#[test]
+fn a_fact_of_revision_2_is_one_of_revision_1_and_more() {
+    let old = "0a6465706c6f796d656e74107765622032 2e342e31206973206f7574".replace(' ', "");
+    assert_eq!(wire::read_body(&hex(&old)), Ok(fact()), "an old agent is read");
+    check(&fact(), &format!("{old}00"));
+    let detail = Detail { about: cut("web"), since_ms: 1500, count: 3, example: cut("out") };
+    let rev_2 = Fact { detail: Some(detail), ..fact() };
+    check(&rev_2, &format!("{old}0103776562dc0b03036f7574"));
+    assert_eq!(Kind::Fact.rev(), 2);
 }
 
 #[test]

@@ -266,6 +266,7 @@ impl Episodes {
             together: series[lead].now.by_device,
             known: habit.map(|h| h.codes.clone()).unwrap_or_default(),
             without: None,
+            near: heapless::Vec::new(),
         };
         episode.join(lead, keys, series);
         // What moves with it is part of it from the start.

@@ -61,6 +61,10 @@ impl fmt::Display for Sentence<'_> {
             let Without { score, without, .. } = without;
             write!(f, "; without {what} the surprise would be {without:.2}, not {score:.2}")?;
         }
+        if let Some(near) = e.near.first() {
+            let when = if near.before_ms < 0 { "later" } else { "before" };
+            write!(f, "; {} {when}: {}", Span(near.before_ms.unsigned_abs()), near.text)?;
+        }
         write!(f, "; for {}", Span(e.lasted_ms))?;
         match e.recurred {
             0 => {}
@@ -204,7 +208,7 @@ impl fmt::Display for Span {
 mod tests {
     use super::*;
     use crate::series::cut;
-    use crate::wire::Contributor;
+    use crate::wire::{Contributor, Near};
     use std::string::ToString;
 
     fn check(key: SeriesKey, actual: f32, usual: (f32, f32), culprit: Option<Culprit>, sentence_is: &str) {
@@ -228,10 +232,14 @@ mod tests {
             model: [0; 8],
             spark: None,
             without: Some(Without { omitted, score: 0.583, without: 0.041 }),
+            near: heapless::Vec::new(),
         };
         assert_eq!(sentence(&e).to_string(), sentence_is);
         let same = Episode { without: Some(Without { omitted, score: 0.583, without: 0.57 }), ..e };
         assert!(!sentence(&same).to_string().contains("without"), "what changes nothing is not said");
+        let near = Near { kind: cut("package"), before_ms: 94_000, text: cut("zlib upgraded to 1.3") };
+        let with = Episode { near: [near].into_iter().collect(), ..same };
+        assert!(sentence(&with).to_string().contains("; 94 s before: zlib upgraded to 1.3; for 6 s"));
     }
 
     #[test]

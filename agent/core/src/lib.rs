@@ -22,6 +22,7 @@ pub mod joint;
 pub mod judge;
 pub mod logs;
 pub mod metric;
+pub mod near;
 pub mod novelty;
 pub mod quality;
 pub mod rules;

@@ -62,7 +62,8 @@ impl Kind {
     #[must_use]
     pub fn rev(self) -> u8 {
         match self {
-            Self::Beat | Self::Ack | Self::Episode | Self::Fact => 2,
+            Self::Episode => 3,
+            Self::Beat | Self::Ack | Self::Fact => 2,
             _ => 1,
         }
     }
@@ -265,6 +266,13 @@ pub fn read_body<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, DecodeErro
 /// What older revisions end before is not there.
 fn if_there<'de, T: Deserialize<'de>, D: Deserializer<'de>>(from: D) -> Result<Option<T>, D::Error> {
     Ok(Option::deserialize(from).unwrap_or(None))
+}
+
+/// The same of a list.
+fn if_there_many<'de, T: Deserialize<'de>, D: Deserializer<'de>, const N: usize>(
+    from: D,
+) -> Result<heapless::Vec<T, N>, D::Error> {
+    Ok(heapless::Vec::deserialize(from).unwrap_or_default())
 }
 
 /// Where messages go: `{root}/1/{site}/{node}/{leaf}`.

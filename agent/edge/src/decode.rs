@@ -79,7 +79,9 @@ fn body(kind: Kind, rev: u8, bytes: &[u8]) -> Result<Value, DecodeError> {
         Kind::Forecast => forecast(&wire::read_body(bytes)?),
         Kind::Fact => {
             let f: wire::Fact = wire::read_body(bytes)?;
-            json!({"kind": f.kind.as_str(), "text": f.text.as_str()})
+            json!({"kind": f.kind.as_str(), "text": f.text.as_str(), "detail": f.detail.as_ref().map(|d| json!({
+                "about": d.about.as_str(), "since_ms": d.since_ms, "count": d.count, "example": d.example.as_str(),
+            }))})
         }
         Kind::Trouble => {
             let t: wire::Trouble = wire::read_body(bytes)?;
@@ -134,6 +136,9 @@ pub fn episode(e: &wire::Episode) -> Value {
         "without": e.without.map(|w| json!({
             "omitted": wire::omitted::word(w.omitted), "score": w.score, "without": w.without,
         })),
+        "near": e.near.iter().map(|n| json!({
+            "kind": n.kind.as_str(), "before_ms": n.before_ms, "text": n.text.as_str(),
+        })).collect::<Vec<_>>(),
         "sentence": explain::sentence(e).to_string(),
     })
 }

@@ -6,6 +6,7 @@ mod blame;
 mod handed;
 mod keeping;
 mod models;
+mod near;
 mod recording;
 mod reload;
 mod report;

@@ -283,6 +283,7 @@ pub(super) struct EpisodeInFull {
     contributors: Vec<Contributor>,
     culprit: Option<Culprit>,
     without: Option<Value>,
+    near: Vec<Value>,
     model: Option<String>,
     spark: Option<Spark>,
     phases: Vec<Phase>,
@@ -357,6 +358,11 @@ pub(super) fn episode_in_full(e: &store::Episode, events: &[store::EpisodeEvent]
         without: body.and_then(|b| b.without).map(
             |w| json!({"omitted": wire::omitted::word(w.omitted), "score": w.score, "without": w.without}),
         ),
+        near: body
+            .map_or(&[][..], |b| &b.near)
+            .iter()
+            .map(|n| json!({"kind": n.kind.as_str(), "before_ms": n.before_ms, "text": n.text.as_str()}))
+            .collect(),
         model: body.and_then(|b| model(&b.model, "")).map(|m| m.hash),
         spark: events.iter().rev().find_map(spark),
         phases: events.iter().map(phase).collect(),
@@ -416,6 +422,10 @@ pub(super) struct Fact {
     severity: &'static str,
     kind: String,
     text: String,
+    about: String,
+    happened_ms: u64,
+    count: u32,
+    example: String,
 }
 
 pub(super) fn fact(f: &store::Fact) -> Fact {
@@ -426,6 +436,10 @@ pub(super) fn fact(f: &store::Fact) -> Fact {
         severity: words::severity_word(f.severity),
         kind: f.kind.clone(),
         text: f.text.clone(),
+        about: f.about.clone(),
+        happened_ms: f.at.saturating_sub(f.since_ms.into()),
+        count: f.count,
+        example: f.example.clone(),
     }
 }
 

@@ -266,7 +266,7 @@ pub struct EpisodeEvent {
 
 /// Something that happened.
 #[derive(Debug, Clone)]
-#[expect(missing_docs, reason = "the names are those of wire::Fact")]
+#[expect(missing_docs, reason = "the names are those of wire::Fact and wire::Detail")]
 pub struct Fact {
     pub site: String,
     pub node: String,
@@ -274,6 +274,10 @@ pub struct Fact {
     pub severity: u8,
     pub kind: String,
     pub text: String,
+    pub about: String,
+    pub since_ms: u32,
+    pub count: u32,
+    pub example: String,
 }
 
 /// A source or series that failed or works again.

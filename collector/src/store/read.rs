@@ -184,6 +184,10 @@ pub(super) fn facts(db: &Connection, node: Option<&str>, limit: u32) -> Result<V
                 severity: r.get("severity")?,
                 kind: r.get("kind")?,
                 text: r.get("text")?,
+                about: r.get("about")?,
+                since_ms: r.get("since_ms")?,
+                count: r.get("count")?,
+                example: r.get("example")?,
             })
         },
     )

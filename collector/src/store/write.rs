@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry as Slot;
 
-use fieldmouse_core::wire::{self, DecodeError, phase, state};
+use fieldmouse_core::wire::{self, DecodeError, Kind, phase, state};
 use rusqlite::{OptionalExtension, Result, Transaction, params};
 
 use super::{Acknowledged, Closing, Committed, capsules, dating, forecasts};
@@ -318,7 +318,7 @@ impl Batch<'_> {
             let topic = format!("{}/{}/event", m.site, m.node);
             self.dead_letter(&decode::DeadLetter::new(&topic, reason, &entry.raw, origin.received_ms))?;
         }
-        if matches!(entry.body, Body::Unknown) || entry.rev > 1 {
+        if Kind::of(entry.kind).is_none_or(|kind| entry.rev > kind.rev()) {
             self.done.newer += 1;
         }
         if entry.seq == 0 {
@@ -330,10 +330,11 @@ impl Batch<'_> {
             Body::Episode(e) => self.episode(origin, entry, e, at),
             Body::Forecast(f) => forecasts::put(self.tx, origin, event, entry, f, at),
             Body::Fact(f) => {
+                let detail = f.detail.clone().unwrap_or_default();
                 self.tx
                     .prepare_cached(
-                        "INSERT OR REPLACE INTO facts (event, device, received_at, at, severity, kind, text)
-                         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+                        "INSERT OR REPLACE INTO facts (event, device, received_at, at, severity, kind, text, about,
+                         since_ms, count, example) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
                     )?
                     .execute(params![
                         event,
@@ -342,7 +343,11 @@ impl Batch<'_> {
                         int(at),
                         entry.severity,
                         f.kind.as_str(),
-                        f.text.as_str()
+                        f.text.as_str(),
+                        detail.about.as_str(),
+                        detail.since_ms,
+                        detail.count,
+                        detail.example.as_str()
                     ])?;
                 Ok(())
             }

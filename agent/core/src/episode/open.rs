@@ -230,6 +230,7 @@ impl Open {
             model: [0; 8],
             spark: None,
             without: self.without,
+            near: heapless::Vec::new(),
         }
     }
 }

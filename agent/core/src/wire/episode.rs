@@ -10,8 +10,11 @@ pub const CONTRIBUTORS: usize = 4;
 /// Points of the little plot.
 pub const SPARK: usize = 32;
 
-/// `episode`, rev 2. Rev 1 ends before [`Episode::without`].
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// How many happenings near its onset an episode names.
+pub const NEAR: usize = 3;
+
+/// `episode`, rev 3. Rev 1 ends before [`Episode::without`], rev 2 before [`Episode::near`].
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Episode {
     /// Unique per node and epoch; the same from opening to closing.
     pub id: u64,
@@ -44,6 +47,20 @@ pub struct Episode {
     /// What would be thought if a part of it had not been.
     #[serde(deserialize_with = "super::if_there")]
     pub without: Option<Without>,
+    /// What happened near its onset, the likeliest cause first.
+    #[serde(deserialize_with = "super::if_there_many")]
+    pub near: Vec<Near, NEAR>,
+}
+
+/// Something that happened near an episode's onset.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Near {
+    /// The kind of the [`super::Fact`].
+    pub kind: String<32>,
+    /// Milliseconds from it to the onset; negative: it came after.
+    pub before_ms: i32,
+    /// In words.
+    pub text: String<96>,
 }
 
 /// A counterfactual: the same readings judged once more, with a part of them left out.

@@ -11,6 +11,7 @@ use tokio::sync::mpsc;
 use super::blame::Blamed;
 use super::handed::Handed;
 use super::models::Loading;
+use super::near::Nearby;
 use super::recording::Recording;
 use super::{Start, report};
 use crate::clock::{self, Stamp};
@@ -48,6 +49,7 @@ pub(super) struct Agent {
     pub(super) machine: Machine,
     pub(super) culprits: Culprits,
     pub(super) blamed: Blamed,
+    pub(super) nearby: Nearby,
     pub(super) link: LinkState,
     pub(super) cost: report::Cost,
     pub(super) started: Millis,
@@ -131,6 +133,7 @@ impl Agent {
             delivery,
             culprits,
             blamed: Blamed::default(),
+            nearby: Nearby::default(),
             link: LinkState { why: "connecting".into(), since: now, ..LinkState::default() },
             cost: report::Cost::new(),
             started: now,
@@ -175,7 +178,7 @@ impl Agent {
         }
         self.outputs = outputs;
         for told in self.sampler.take_told() {
-            self.tell_fact(told);
+            self.tell_fact(now, &told);
         }
         self.tell_troubled_sources();
         self.tell_failed_models();
@@ -204,6 +207,7 @@ impl Agent {
         match output {
             Output::Episode { mut body, severity } => {
                 self.blame(now, &mut body);
+                self.nearby.attach(now, &mut body);
                 if body.phase != phase::UPDATED {
                     self.note_change();
                 }
@@ -240,15 +244,19 @@ impl Agent {
     }
 
     /// Something happened: a source saw it, or somebody said so.
-    pub(super) fn tell_fact(&mut self, told: Told) -> u64 {
+    pub(super) fn tell_fact(&mut self, now: Millis, told: &Told) -> u64 {
         log::info!("{}: {}", told.fact.kind, told.fact.text);
+        self.nearby.note(now, told);
         self.push(Kind::Fact, told.severity, &told.fact)
     }
 
     /// What there is to say of every open episode now.
     pub(super) fn open_episodes(&self, now: Millis) -> Vec<wire::Episode> {
         let mut open = self.pipeline.open_episodes(now);
-        open.iter_mut().for_each(|e| self.blamed.fill(e));
+        for episode in &mut open {
+            self.blamed.fill(episode);
+            self.nearby.fill(episode);
+        }
         open
     }
 

@@ -69,7 +69,7 @@ impl Agent {
             }
             Ask::Event { kind, text, severity } => {
                 let fact = wire::Fact::new(&kind, &text);
-                let seq = self.tell_fact(Told { severity, fact });
+                let seq = self.tell_fact(now, &Told { severity, fact });
                 self.handed.wait(&self.outbox, seq, request.answer);
             }
         }
