@@ -51,7 +51,11 @@ impl fmt::Display for Sentence<'_> {
         }
         if let Some(culprit) = &e.culprit {
             // Who uses the network is not known, only who has sockets and is busy.
-            let by = if metric.group == Group::Network { "at work was" } else { "most of it by" };
+            let by = match metric.group {
+                Group::Network => "at work was",
+                _ if culprit.amount <= 0.0 => "waiting was",
+                _ => "most of it by",
+            };
             write!(f, "; {by} {}", Who(culprit, culprit_unit(metric)))?;
         }
         // What would be the same without it explains nothing.
@@ -170,7 +174,10 @@ impl fmt::Display for Who<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Culprit { name, pid, count, amount } = self.0;
         write!(f, "`{name}`")?;
+        // Who waits has done nothing that could be counted.
         match (count, pid) {
+            (0 | 1, pid) if *pid > 0 && *amount <= 0.0 => return write!(f, " (process {pid})"),
+            (count, _) if *amount <= 0.0 => return write!(f, " ({count} processes)"),
             (0 | 1, pid) if *pid > 0 => write!(f, " (process {pid}, ")?,
             (count, _) => write!(f, " ({count} processes, ")?,
         }
@@ -259,6 +266,14 @@ mod tests {
             Some(Culprit { name: cut("dd"), pid: 77, count: 1, amount: 4.1e8 }),
             "Data of disk vda write rose to 420 MB/s; usual is 0 B/s to 110 kB/s; most of it by `dd` (process 77, \
              410 MB/s); without it the surprise would be 0.04, not 0.58; for 6 s, with 2 other series.",
+        );
+        check(
+            SeriesKey::new(metric::DISK_IO_TIME, &["vda"]),
+            0.98,
+            (0.0, 0.01),
+            Some(Culprit { name: cut("syncer"), pid: 0, count: 4, amount: 0.0 }),
+            "Busy time of disk vda rose to 98.0 %; usual is 0 % to 1.00 %; waiting was `syncer` (4 processes); without \
+             it the surprise would be 0.04, not 0.58; for 6 s, with 2 other series.",
         );
         check(
             SeriesKey::custom("tank.level"),

@@ -149,7 +149,13 @@ impl Culprits {
     }
 
     fn busiest_with_disks(&self, onset: Millis, now: Millis) -> Option<Blame> {
-        self.busiest(onset, now, LEAST_BYTES_PER_S, |old, new| rates(old, new, |w| w.io))
+        let busiest = self.busiest(onset, now, LEAST_BYTES_PER_S, |old, new| rates(old, new, |w| w.io));
+        // Who flushes what others wrote has read and written nothing, but waits.
+        busiest.or_else(|| {
+            let waiting = self.fresh.procs.iter().filter(|p| p.waits).map(|p| (p.name.clone(), 1.0));
+            let culprit = self.most(&sum(waiting), 0.0)?;
+            Some(Blame { culprit: wire::Culprit { amount: 0.0, ..culprit }, beyond: None })
+        })
     }
 
     /// Who did most a second since the youngest look that is old enough to be compared with; and how much more than

@@ -142,7 +142,8 @@ pub struct Culprit {
     pub pid: u32,
     /// How many processes of that name.
     pub count: u16,
-    /// Its part: of one processor (1.0 = one core), or bytes, or bytes per second, by the episode's group.
+    /// Its part: of one processor (1.0 = one core), or bytes, or bytes per second, by the episode's group. 0: not known, it
+    /// waits for what is busy.
     pub amount: f32,
 }
 

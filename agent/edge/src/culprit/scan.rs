@@ -35,6 +35,8 @@ pub(super) struct Proc {
     pub(super) rss: u64,
     pub(super) io: u64,
     pub(super) wrote: u64,
+    /// It waits for a disk, or for what else cannot be interrupted.
+    pub(super) waits: bool,
 }
 
 /// What one process did between two looks.
@@ -75,6 +77,7 @@ pub(super) fn look(scanner: &mut Scanner, stat: &Path, last: &Scan, now: Millis,
             rss: stat.rss,
             io,
             wrote,
+            waits: stat.state == b'D' && !is_kernel(stat),
         });
     });
     scan.procs.sort_unstable_by_key(|p| p.pid);

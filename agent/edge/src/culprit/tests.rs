@@ -22,6 +22,7 @@ struct P {
     io: u64,
     wrote: u64,
     start: u64,
+    waits: bool,
 }
 
 impl Machine {
@@ -39,9 +40,10 @@ impl Machine {
         for p in processes {
             let dir = proc.join(p.pid.to_string());
             std::fs::create_dir_all(&dir).unwrap();
-            let P { pid, name, parent, cpu, child_cpu, child_faults, rss, io, wrote, start } = p;
+            let P { pid, name, parent, cpu, child_cpu, child_faults, rss, io, wrote, start, waits } = p;
+            let state = if *waits { 'D' } else { 'S' };
             let stat = format!(
-                "{pid} ({name}) S {parent} 1 1 0 -1 0 9 {child_faults} 0 0 {cpu} 0 {child_cpu} 0 20 0 1 0 {start} 0 {rss} 0\n"
+                "{pid} ({name}) {state} {parent} 1 1 0 -1 0 9 {child_faults} 0 0 {cpu} 0 {child_cpu} 0 20 0 1 0 {start} 0 {rss} 0\n"
             );
             std::fs::write(dir.join("stat"), stat).unwrap();
             std::fs::write(dir.join("io"), format!("wchar: {wrote}\nread_bytes: {io}\nwrite_bytes: 0\n"))
@@ -211,6 +213,19 @@ fn bytes_read_and_written_are_per_second() {
     m.shows(0, &[P { io: 19_000_000, cpu: 2, ..done }, p(6, "idle")]);
     assert_eq!(m.blame(Group::Disk, 10_000), named("backup", 5, 1, 1e6));
     assert_eq!(m.blame(Group::Filesystem, 10_000), named("backup", 5, 1, 1e6));
+}
+
+#[test]
+fn who_waits_for_a_disk_is_named_where_nobody_reads_or_writes() {
+    let mut m = Machine::new();
+    m.shows(0, &[p(5, "syncer"), p(6, "syncer"), p(7, "idle")]).culprits.observe(0);
+    let waits = |pid| P { waits: true, ..p(pid, "syncer") };
+    let kernel = P { waits: true, parent: 2, ..p(8, "kworker/0:1") };
+    m.shows(0, &[waits(5), waits(6), p(7, "idle"), kernel]);
+    assert_eq!(m.blame(Group::Disk, 10_000), named("syncer", 0, 2, 0.0));
+    let writer = P { io: 10_000_000, cpu: 1, ..p(7, "idle") };
+    m.shows(0, &[waits(5), waits(6), writer, kernel]);
+    assert_eq!(m.blame(Group::Disk, 12_000), named("idle", 7, 1, 10e6 / 12.0));
 }
 
 #[test]
