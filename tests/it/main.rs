@@ -27,6 +27,8 @@ mod learnt;
 mod lending;
 /// Models of the user's own in a running agent.
 mod models;
+/// What happened near an episode.
+mod near;
 /// Unit files, users and code name the same paths.
 mod packaging;
 /// The replay is the agent.
