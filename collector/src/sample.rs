@@ -166,9 +166,13 @@ pub(crate) fn episode(seq: u64, id: u64, phase: u8, since_ms: u32) -> Sample {
             points: points.collect(),
         }),
         without: Some(wire::Without { omitted: wire::omitted::CULPRIT, score: 0.58, without: 0.04 }),
-        near: [wire::Near { kind: cut("package"), before_ms: 94_000, text: cut("label-printer 2.1 installed") }]
-            .into_iter()
-            .collect(),
+        near: [wire::Near {
+            kind: cut("package"),
+            before_ms: 94_000,
+            text: cut("label-printer 2.1 installed"),
+        }]
+        .into_iter()
+        .collect(),
     };
     let Sample(seq, kind, body, ..) = raw(seq, Kind::Episode, body(&e));
     Sample(seq, kind, body, (1000, Some(NOON)), if phase == wire::phase::CLOSED { 9 } else { 17 })

@@ -7,8 +7,9 @@ use fieldmouse::decode;
 use fieldmouse_core::metric;
 use fieldmouse_core::series::{SeriesKey, cut};
 use fieldmouse_core::wire::{
-    self, Ack, AckFrom, Alarms, Ask, Beat, Birth, ClockSet, Contributor, Culprit, Detail, Episode, Fact, Forecast,
-    Head, Item, Kind, Loss, Near, Piece, Spark, Status, Trouble, Without, loss, omitted, phase, piece, state,
+    self, Ack, AckFrom, Alarms, Ask, Beat, Birth, ClockSet, Contributor, Culprit, Detail, Episode, Fact,
+    Forecast, Head, Item, Kind, Loss, Near, Piece, Spark, Status, Trouble, Without, loss, omitted, phase,
+    piece, state,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;

@@ -67,12 +67,19 @@ pub struct Notice {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Habit {
     id: u64,
-    /// Metrics that had a good share in it: what keeps coming back does not always begin with the same one, but what
-    /// begins with another one is not the same.
+    /// Metrics that had a good share in it, the one that moved most first: what keeps coming back does not always begin with
+    /// the same one, but what begins with none of them is not the same, nor is what moves another one most in the end.
     codes: Vec<u16, CODES>,
     closed: Millis,
     longest: Millis,
     times: u16,
+}
+
+impl Habit {
+    /// Whether this metric moved most.
+    fn is_mostly(&self, code: u16) -> bool {
+        self.codes.first() == Some(&code)
+    }
 }
 
 /// After coming back so often within the time of return, it is a habit.
@@ -233,7 +240,13 @@ impl Episodes {
     ) {
         let return_ms = self.times.return_ms;
         self.habits.retain(|h| now.saturating_sub(h.closed) <= return_ms);
-        let habit = self.habits.iter().find(|h| h.codes.contains(&keys[lead].code));
+        let code = keys[lead].code;
+        // What moved most the last time is the surer sign; what else moved is one as well.
+        let habit = self
+            .habits
+            .iter()
+            .find(|h| h.is_mostly(code))
+            .or_else(|| self.habits.iter().find(|h| h.codes.contains(&code)));
         let (id, recurred) = match &habit {
             Some(h) => (h.id, h.times),
             None => {
@@ -266,7 +279,6 @@ impl Episodes {
             together: series[lead].now.by_device,
             known: habit.map(|h| h.codes.clone()).unwrap_or_default(),
             without: None,
-            near: heapless::Vec::new(),
         };
         episode.join(lead, keys, series);
         // What moves with it is part of it from the start.
@@ -353,7 +365,9 @@ impl Episodes {
             let lasted = e.hot.saturating_sub(e.onset);
             self.clockwork.note(e.groups(keys), e.onset, lasted);
             let mut codes = e.codes(keys);
-            let old = self.habits.iter().position(|h| h.id == e.id).map(|i| self.habits.swap_remove(i));
+            // It may have come as one and turned out to be another.
+            let is_same = |h: &Habit| h.id == e.id && codes.first().is_some_and(|main| h.is_mostly(*main));
+            let old = self.habits.iter().position(is_same).map(|i| self.habits.swap_remove(i));
             for code in old.iter().flat_map(|h| &h.codes) {
                 if !codes.contains(code) && codes.push(*code).is_err() {
                     break;
@@ -516,6 +530,14 @@ mod tests {
             _ => [0.05, 0.2, 0.01],
         };
         check(800, build, "opened 1 Memory; closed 1 Memory; reopened 1 Cpu; closed 1 Cpu");
+        // A busy processor is the first sign of both, but they are two things, and each comes only three times.
+        let two = |t: u32| match t {
+            300..340 | 900..940 | 1500..1540 => [0.95, 0.2, 0.01],
+            600..604 | 1200..1204 | 1800..1804 => [0.75, 0.2, 0.01],
+            604..640 | 1204..1240 | 1804..1840 => [0.75, 0.2, 1.0],
+            _ => [0.05, 0.2, 0.01],
+        };
+        check(2000, two, "");
         let later = |t: u32| {
             if [300, 5000].iter().any(|s| (*s..s + 40).contains(&t)) {
                 [0.95, 0.2, 0.01]

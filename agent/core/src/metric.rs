@@ -73,7 +73,17 @@ impl Group {
     #[must_use]
     pub fn word(number: u8) -> &'static str {
         let words = [
-            "other", "cpu", "memory", "disk", "filesystem", "network", "process", "sensor", "log", "service", "job",
+            "other",
+            "cpu",
+            "memory",
+            "disk",
+            "filesystem",
+            "network",
+            "process",
+            "sensor",
+            "log",
+            "service",
+            "job",
         ];
         words.get(usize::from(number)).copied().unwrap_or("other")
     }

@@ -39,7 +39,8 @@ const OTHER: Weight = Weight { at_onset: 0.5, half_before_ms: 300_000.0, half_af
 
 fn weight(kind: &str) -> &'static Weight {
     match kind {
-        "deployment" | "package" | "file-changed" | "unit-changed" | "kernel" | "image" | "boot" | "reload" => &CHANGE,
+        "deployment" | "package" | "file-changed" | "unit-changed" | "kernel" | "image" | "boot"
+        | "reload" => &CHANGE,
         "log-crash" | "unit-failed" | "coredump" => &CRASH,
         _ if kind.starts_with("log-") || kind.starts_with("trace-") => &SAID,
         _ => &OTHER,
@@ -70,7 +71,8 @@ impl Happenings {
         }
         let (kind, text) = (fact.kind.clone(), cut(fact.text.trim_end_matches('.')));
         // There is room.
-        let _room = self.0.push_back(Happening { at: now.saturating_sub(since), severity, kind, about, text });
+        let _room =
+            self.0.push_back(Happening { at: now.saturating_sub(since), severity, kind, about, text });
     }
 
     /// What happened near the onset of an episode that is told at `now`, the likeliest cause first.
@@ -81,7 +83,9 @@ impl Happenings {
         for happening in &self.0 {
             let weight = happening.weight(onset, episode);
             // What is said again of one thing is said once.
-            let is_same = |h: &Happening| (&h.kind, &h.about, &h.text) == (&happening.kind, &happening.about, &happening.text);
+            let is_same = |h: &Happening| {
+                (&h.kind, &h.about, &h.text) == (&happening.kind, &happening.about, &happening.text)
+            };
             if weight < LEAST || best.iter().any(|(w, h)| is_same(h) && *w >= weight) {
                 continue;
             }
@@ -126,7 +130,9 @@ impl Happening {
         let culprit = episode.culprit.as_ref().map(|c| c.name.as_str());
         let labels = episode.contributors.iter().flat_map(|c| c.key.label.split(';'));
         culprit.into_iter().chain(labels).filter(|name| name.len() >= WORD).any(|name| {
-            words(&self.text).chain(words(&self.about)).any(|word| name.starts_with(word) || word.starts_with(name))
+            words(&self.text)
+                .chain(words(&self.about))
+                .any(|word| name.starts_with(word) || word.starts_with(name))
         })
     }
 }
@@ -145,13 +151,13 @@ mod tests {
 
     const ONSET: Millis = 10_000_000;
     /// When it is told.
-    const NOW: Millis = ONSET + 10_000;
+    const NOW: Millis = ONSET + 60_000;
 
     fn episode(culprit: &str) -> Episode {
         let key = SeriesKey::new(metric::FILESYSTEM_USED, &["/srv/data"]);
         let contributor = Contributor { key, actual: 1.0, expected: 0.0, low: 0.0, high: 0.1, share: 100 };
         Episode {
-            since_ms: 10_000,
+            since_ms: 60_000,
             contributors: [contributor].into_iter().collect(),
             culprit: Some(Culprit { name: cut(culprit), pid: 1, count: 1, amount: 1.0 }),
             ..Episode::default()
@@ -168,7 +174,8 @@ mod tests {
             happenings.note(NOW, *severity, &fact);
         }
         let near = happenings.near(NOW, &episode("nginx"));
-        let want: std::vec::Vec<_> = expected.iter().map(|i| (happened[*i].1 * 1000, happened[*i].3)).collect();
+        let want: std::vec::Vec<_> =
+            expected.iter().map(|i| (happened[*i].1 * 1000, happened[*i].3)).collect();
         let is: std::vec::Vec<_> = near.iter().map(|n| (i64::from(n.before_ms), n.text.as_str())).collect();
         assert_eq!(is, want);
     }
@@ -181,16 +188,18 @@ mod tests {
         // What came after caused nothing, but a crash just after tells what happened.
         check(&[("package", -30, 9, "zlib upgraded"), ("log-crash", -5, 17, "segfault in worker")], &[1]);
         // Who is at work is named: likelier than what is closer.
-        check(
-            &[("package", 20, 9, "zlib upgraded"), ("package", 300, 9, "nginx-core upgraded")],
-            &[1, 0],
-        );
+        check(&[("package", 20, 9, "zlib upgraded"), ("package", 300, 9, "nginx-core upgraded")], &[1, 0]);
         check(&[("file-changed", 20, 9, "zlib.conf"), ("log-new", 30, 9, "no space on /srv/data")], &[0, 1]);
         check(&[("note", 3600, 9, "long ago"), ("deployment", 3000, 9, "longer than it matters")], &[]);
         // The same thing said twice stands once, where it says most.
         check(&[("package", 500, 9, "zlib upgraded"), ("package", 20, 9, "zlib upgraded")], &[1]);
         check(
-            &[("package", 40, 9, "d"), ("package", 30, 9, "c"), ("package", 20, 9, "b"), ("package", 10, 9, "a")],
+            &[
+                ("package", 40, 9, "d"),
+                ("package", 30, 9, "c"),
+                ("package", 20, 9, "b"),
+                ("package", 10, 9, "a"),
+            ],
             &[3, 2, 1],
         );
     }

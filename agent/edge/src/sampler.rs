@@ -258,7 +258,8 @@ mod tests {
         let configs = [config(&HANGS), config(&ANSWERS)];
         let runtime = crate::once::runtime().unwrap();
         let mut pipeline = Pipeline::new(Budget::default(), None, 1);
-        let mut sampler = Sampler::new(&configs, &Place::at(Path::new("/")), Duration::from_secs(2), 1000).unwrap();
+        let mut sampler =
+            Sampler::new(&configs, &Place::at(Path::new("/")), Duration::from_secs(2), 1000).unwrap();
         let mut check = |second: Millis, hanging: Option<Reading>, health: Health| {
             let readings = runtime.block_on(sampler.sample(1000 * second, &mut pipeline)).to_vec();
             let at = |code| pipeline.keys().iter().position(|k| k.code == code);

@@ -86,7 +86,8 @@ fn edge(forecaster: Option<Forecaster>) -> (f64, usize) {
     // Only the sources that run at every tick: the others would show as noise.
     let sources = default_sources().into_iter().filter(|s| s.every_ms <= 1000).collect::<Vec<_>>();
     let deadline = Duration::from_millis(800);
-    let mut sampler = Sampler::new(&sources, &Place::at(Path::new("/")), deadline, 1000).expect("the default sources");
+    let mut sampler =
+        Sampler::new(&sources, &Place::at(Path::new("/")), deadline, 1000).expect("the default sources");
     let mut told = Vec::new();
     let count = per_tick(|t| {
         let now = 1000 * (t + 1);

@@ -22,7 +22,7 @@ const APPOINTMENTS: usize = 24;
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 struct Appointment {
     /// A bit for each part of the device.
-    groups: u8,
+    groups: u16,
     /// When it began last.
     began: Millis,
     longest: Millis,
@@ -36,7 +36,7 @@ pub(super) struct Clockwork {
 }
 
 impl Appointment {
-    fn fits(&self, groups: u8, onset: Millis) -> bool {
+    fn fits(&self, groups: u16, onset: Millis) -> bool {
         let off = onset.abs_diff(self.began) % DAY_MS;
         self.groups & groups != 0 && off.min(DAY_MS - off) <= PUNCTUAL_MS
     }
@@ -44,7 +44,7 @@ impl Appointment {
 
 impl Clockwork {
     /// How long that lasts which is expected of this part of the device now; none if nothing is.
-    pub(super) fn expected(&self, groups: u8, onset: Millis) -> Option<Millis> {
+    pub(super) fn expected(&self, groups: u16, onset: Millis) -> Option<Millis> {
         let mut fitting = self.known.iter().filter(|a| {
             a.times >= EXPECTED && a.fits(groups, onset) && onset.saturating_sub(a.began) >= APART_MS
         });
@@ -52,7 +52,7 @@ impl Clockwork {
     }
 
     /// Remembers an episode that is over.
-    pub(super) fn note(&mut self, groups: u8, onset: Millis, lasted: Millis) {
+    pub(super) fn note(&mut self, groups: u16, onset: Millis, lasted: Millis) {
         self.known.retain(|a| onset.saturating_sub(a.began) <= STOPPED_MS);
         if let Some(a) = self.known.iter_mut().find(|a| a.fits(groups, onset)) {
             if onset.saturating_sub(a.began) >= APART_MS {

@@ -162,7 +162,7 @@ impl Open {
     }
 
     /// The parts of the device that had a good share in it.
-    pub(super) fn groups(&self, keys: &[SeriesKey]) -> u8 {
+    pub(super) fn groups(&self, keys: &[SeriesKey]) -> u16 {
         let had_part = self.had_part(keys);
         had_part.fold(bit(self.group), |bits, m| bits | bit(keys[m.series].metric().group))
     }
@@ -254,8 +254,8 @@ fn shares(amounts: impl Iterator<Item = f32>) -> Vec<u8, { wire::CONTRIBUTORS }>
 }
 
 /// A group as a bit.
-pub(super) fn bit(group: Group) -> u8 {
-    1 << (group as u8 & 7)
+pub(super) fn bit(group: Group) -> u16 {
+    1 << (group as u16 & 15)
 }
 
 /// How well a series explains the anomaly: how far it strayed, and how much that says about the cause.

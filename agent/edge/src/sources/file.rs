@@ -118,7 +118,7 @@ mod tests {
     #[test]
     fn files_come_and_go() {
         let root = tempfile::tempdir().unwrap();
-        let mut source = (KIND.build)(toml::Table::new(), &super::Place::at(root.path())).unwrap();
+        let mut source = (KIND.build)(toml::Table::new(), &super::super::Place::at(root.path())).unwrap();
         let mut out = Readings::default();
         source.sample(0, &mut out).unwrap();
         assert!(out.is_empty());

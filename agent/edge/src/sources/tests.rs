@@ -47,7 +47,9 @@ fn every_source_takes_no_configuration_and_refuses_what_it_does_not_know() {
         (kind.build)(toml::Table::new(), &Place::at(Path::new("/nowhere")))
             .unwrap_or_else(|e| panic!("{}: {e:#}", kind.name));
         let wrong = toml::Table::from_iter([("corse".to_owned(), toml::Value::Integer(1))]);
-        let Err(e) = (kind.build)(wrong, &Place::at(Path::new("/"))) else { panic!("{} takes anything", kind.name) };
+        let Err(e) = (kind.build)(wrong, &Place::at(Path::new("/"))) else {
+            panic!("{} takes anything", kind.name)
+        };
         let (e, start) =
             (format!("{e:#}"), format!("in [source.{}]: unknown field `corse`, expected ", kind.name));
         assert!(e.starts_with(&start), "{e}");
