@@ -537,7 +537,12 @@ mod tests {
             604..640 | 1204..1240 | 1804..1840 => [0.75, 0.2, 1.0],
             _ => [0.05, 0.2, 0.01],
         };
-        check(2000, two, "");
+        check(
+            2000,
+            two,
+            "opened 1 Cpu; closed 1 Cpu; reopened 1 Cpu; closed 1 Disk; reopened 1 Cpu; closed 1 Cpu; reopened 1 Cpu; \
+             closed 1 Disk; reopened 1 Cpu; closed 1 Cpu; reopened 1 Disk; closed 1 Disk",
+        );
         let later = |t: u32| {
             if [300, 5000].iter().any(|s| (*s..s + 40).contains(&t)) {
                 [0.95, 0.2, 0.01]
