@@ -172,7 +172,7 @@ impl Novelty {
         floor: f32,
         shortest: usize,
         counts: [bool; 2],
-        is_coarse: bool,
+        may_stand: bool,
     ) -> f32 {
         self.readings = self.readings.saturating_add(1);
         self.is_away = false;
@@ -211,7 +211,7 @@ impl Novelty {
             self.variance[i] += rate * (near * near - self.variance[i]);
         }
         let mut last = window.iter().rev();
-        if self.stillness.follow(last.next() == last.next()) && !is_coarse {
+        if self.stillness.follow(last.next() == last.next()) && !may_stand {
             novelty += STILL_NEWS;
         }
         // Rounding would keep small counts for ever if they faded at every reading.

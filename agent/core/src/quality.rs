@@ -135,7 +135,10 @@ impl Quality {
             self.unchanged = self.unchanged.saturating_add(1);
         } else {
             self.changes = self.changes.saturating_add(1);
-            self.longest_unchanged = self.longest_unchanged.max(self.unchanged);
+            // A fault is not what is usual: the next one is a fault as well.
+            if self.unchanged < self.frozen_ticks(before as f32) {
+                self.longest_unchanged = self.longest_unchanged.max(self.unchanged);
+            }
             self.unchanged = 0;
             self.same_since = now;
             #[expect(clippy::cast_possible_truncation, reason = "only compared with another")]
@@ -257,6 +260,7 @@ mod tests {
             (0..60).map(|i| Ok(40.0 + f64::from(i * 37 % 4))).chain(std::iter::repeat_n(Ok(41.0), 20));
         assert_eq!(check(metric::TEMPERATURE, coarse).0, Verdict::Ok);
         assert_eq!(check(metric::TEMPERATURE, lively.clone().chain(stuck.clone())).0, Verdict::Frozen);
+        assert_eq!(check(metric::TEMPERATURE, fine(100).chain(fine(9))).0, Verdict::Frozen, "and once more");
         assert_eq!(
             check(metric::TEMPERATURE, stuck.clone()).0,
             Verdict::Ok,

@@ -42,16 +42,17 @@ impl Series {
         let worth = |difference, scale| deviation(metric, direction, difference, scale, floor);
         self.usual.ask(x, tick.time, least, self.foretold, worth);
         if is_undescribed(metric, rules) {
-            self.judge_novelty(tick, [1.0, -1.0].map(|sign| direction.counts(metric, sign)));
+            // Of a sensor that stands still its quality tells.
+            let may_stand = metric.freezes || self.usual.is_coarse();
+            self.judge_novelty(tick, [1.0, -1.0].map(|sign| direction.counts(metric, sign)), may_stand);
         }
     }
 
-    fn judge_novelty(&mut self, tick: &Tick, counts: [bool; 2]) {
+    fn judge_novelty(&mut self, tick: &Tick, counts: [bool; 2], may_stand: bool) {
         let (place, scale) = self.usual.place(tick.time, 0.0);
         let shortest = libm::ceilf(SHORTEST_MS / self.lasted) as usize;
         let ways = self.novelty.get_or_insert_default();
-        let novelty =
-            ways.follow(&self.window, place, self.usual.floor(), shortest, counts, self.usual.is_coarse());
+        let novelty = ways.follow(&self.window, place, self.usual.floor(), shortest, counts, may_stand);
         let is_away = ways.is_away;
         let lasts = |since: &Millis| is_away && tick.now.saturating_sub(*since) < ADOPT_MS;
         self.novel_since = self.novel_since.filter(lasts);
