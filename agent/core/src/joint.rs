@@ -234,10 +234,10 @@ impl Joint {
         plausible
     }
 
-    /// Whether all series together are farther off than they usually are.
+    /// Whether all series together are farther off than they usually are, by so many standard deviations.
     #[must_use]
-    pub fn is_strange(&self) -> bool {
-        let own = self.sum.mean + STRANGE * libm::sqrtf(self.sum.variance).max(LEAST_SPREAD);
+    pub fn is_strange(&self, deviations: f32) -> bool {
+        let own = self.sum.mean + deviations * libm::sqrtf(self.sum.variance).max(LEAST_SPREAD);
         let edge = own + COMMON * (libm::logf(COMMON_ENERGY) - own);
         self.is_warm() && Log::of(self.energy) >= edge
     }

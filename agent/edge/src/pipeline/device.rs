@@ -18,8 +18,9 @@ const NOVEL: f32 = 2.0;
 const CROWD: f32 = 2.5;
 
 /// How both thresholds follow another budget, for each e-fold of it; measured on recordings.
-const NOVEL_BY_BUDGET: f32 = 0.6;
+const NOVEL_BY_BUDGET: f32 = 0.5;
 const LOUD_BY_BUDGET: f32 = 1.3;
+const STRANGE_BY_BUDGET: f32 = 0.5;
 const WEEK_MS: f32 = 7.0 * 86_400e3;
 
 /// Surprise of all series together from which on an episode opens.
@@ -92,7 +93,7 @@ impl Pipeline {
         match *voices {
             0 | 1 if one >= 0.5 => one,
             0 | 1 => order,
-            _ if one >= 0.5 || joint.is_strange() => 0.5 + order,
+            _ if one >= 0.5 || joint.is_strange(self.strange()) => 0.5 + order,
             _ => order,
         }
     }
@@ -106,7 +107,7 @@ impl Pipeline {
             now,
             time: self.device.time,
             every: self.tick_ms as f32,
-            novel: (NOVEL - NOVEL_BY_BUDGET * self.generous()).max(1.0)
+            novel: (NOVEL - NOVEL_BY_BUDGET * self.generous()).max(0.3)
                 * (1.0 + CROWD * (strangers.max(1) as f32).ln()),
         };
         for ((s, key), rules) in self.series.iter_mut().zip(&self.keys).zip(&self.rules) {
@@ -128,9 +129,9 @@ impl Pipeline {
     /// What all series say together is told as an anomaly of the one that says most of it. Series that somebody
     /// described answer for themselves: of them it is known which changes matter.
     fn answer_together(&mut self, now: Millis) {
-        let loud = self.loud();
+        let (loud, strange) = (self.loud(), self.strange());
         let Device { joint, voices, since, lead, .. } = &mut self.device;
-        if *voices < 2 || !joint.is_strange() {
+        if *voices < 2 || !joint.is_strange(strange) {
             if lead.is_some() {
                 self.series.iter_mut().for_each(|s| s.now.part = 0.0);
             }
@@ -164,7 +165,12 @@ impl Pipeline {
 
     /// Surprise of all series together from which on an episode opens.
     fn loud(&self) -> f32 {
-        (LOUD - LOUD_BY_BUDGET * self.generous()).max(STRANGE)
+        (LOUD - LOUD_BY_BUDGET * self.generous()).max(self.strange())
+    }
+
+    /// Standard deviations from which on all of them together are strange.
+    fn strange(&self) -> f32 {
+        (STRANGE - STRANGE_BY_BUDGET * self.generous()).max(1.5)
     }
 
     /// A surprise of all series together as a score: 0.5 is the threshold.
