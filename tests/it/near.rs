@@ -22,12 +22,12 @@ fn a_change_before_the_onset_is_told_with_the_episode() {
     };
     write(20.0);
     let config = format!(
-        "[node]\nname = \"mouse-1\"\nsite = \"lab\"\n[broker]\nurl = \"{}\"\n[source.file]\nevery = \"100ms\"\ndir = \"{}\"\n\
+        "[node]\nname = \"mouse-1\"\nsite = \"lab\"\n[agent]\ntick = \"100ms\"\n[broker]\nurl = \"{}\"\n[source.file]\nevery = \"100ms\"\ndir = \"{}\"\n\
          [[series]]\nmatch = \"sensor.value*\"\nlimit = {{ above = 50.0 }}\n",
         broker.url(),
         sensors.display()
     );
-    let mut agent = Agent::start(dir, &config);
+    let mut agent = Agent::with(dir, &config, |command| command);
     agent.until("a tick", |s| s["ticks"].as_u64() > Some(3));
     agent.event("note", "the cat was fed");
     agent.event("package", "boiler-firmware upgraded to 2.1.");

@@ -281,8 +281,8 @@ fn a_beat_of_revision_2_is_one_of_revision_1_and_more() {
 
 #[test]
 fn a_message_of_two_items() {
-    let golden = "fd010770726573732d34ef9bafcdf8acd1910129fbb899290180bcd9f29e3402090b011c0a6465706c6f796d656e7410 \
-         77656220322e342e31206973206f75742afbb899290180bcd9f29e3402110d01030c1e01";
+    let golden = "fd010770726573732d34ef9bafcdf8acd1910129fbb899290180bcd9f29e3402090b011d0a6465706c6f796d656e7410 \
+         77656220322e342e31206973206f7574002afbb899290180bcd9f29e3402110d01030c1e01";
     assert_eq!(decode::hex(&two_items()), decode::hex(&hex(golden)));
     let golden = hex(golden);
     let (head, items) = wire::read(&golden).unwrap();

@@ -2,6 +2,7 @@
 //! asked for and not here yet is fetched from its device.
 
 mod capsule;
+mod episode;
 mod forecast;
 mod json;
 mod metrics;
@@ -213,7 +214,7 @@ fn open_filter(question: Question) -> Result<OpenFilter, ApiError> {
 async fn episodes(Get(state): Get<State>, question: Question) -> Answer {
     let filter = open_filter(question)?;
     let found = ask(&state, move |s| s.episodes(&filter)).await?;
-    list("episodes", &found, json::episode)
+    list("episodes", &found, episode::episode)
 }
 
 async fn episode(
@@ -228,7 +229,7 @@ async fn episode(
     })
     .await?;
     let (episode, events) = found.ok_or(ApiError::NotFound)?;
-    Ok(Json(json::episode_in_full(&episode, &events)).into_response())
+    Ok(Json(episode::episode_in_full(&episode, &events)).into_response())
 }
 
 async fn facts(Get(state): Get<State>, question: Question) -> Answer {

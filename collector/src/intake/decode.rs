@@ -116,7 +116,7 @@ pub enum Body {
     /// An anomaly.
     Episode(Box<wire::Episode>),
     /// Something happened.
-    Fact(wire::Fact),
+    Fact(Box<wire::Fact>),
     /// A source or series fails or works again.
     Trouble(wire::Trouble),
     /// Numbers that never come.
@@ -249,7 +249,7 @@ fn body(item: &wire::Item<'_>) -> Result<Body, DecodeError> {
         }
         Some(Kind::Beat) => Body::Beat(wire::read_body(bytes)?),
         Some(Kind::Episode) => Body::Episode(Box::new(wire::read_body(bytes)?)),
-        Some(Kind::Fact) => Body::Fact(wire::read_body(bytes)?),
+        Some(Kind::Fact) => Body::Fact(Box::new(wire::read_body(bytes)?)),
         Some(Kind::Trouble) => Body::Trouble(wire::read_body(bytes)?),
         Some(Kind::Loss) => Body::Loss(wire::read_body(bytes)?),
         Some(Kind::Forecast) => Body::Forecast(wire::read_body(bytes)?),

@@ -4,6 +4,7 @@
 
 mod capsules;
 mod dating;
+mod facts;
 mod forecasts;
 mod read;
 mod sqlite;

@@ -4,15 +4,13 @@ use fieldmouse_core::wire::{self, state};
 use rusqlite::{Connection, OptionalExtension, Result, Row, ToSql, params};
 
 use super::write::id;
-use super::{
-    Closing, DeadLetter, Device, Episode, EpisodeEvent, Fact, Gap, Loss, OpenFilter, Totals, Trouble,
-};
+use super::{Closing, DeadLetter, Device, Episode, EpisodeEvent, Gap, Loss, OpenFilter, Totals, Trouble};
 
-fn unsigned(row: &Row<'_>, column: &str) -> Result<u64> {
+pub(super) fn unsigned(row: &Row<'_>, column: &str) -> Result<u64> {
     Ok(row.get::<_, i64>(column)?.cast_unsigned())
 }
 
-fn all<T>(
+pub(super) fn all<T>(
     db: &Connection,
     sql: &str,
     params: &[&dyn ToSql],
@@ -168,29 +166,6 @@ pub(super) fn episode_events(db: &Connection, e: &Episode) -> Result<Vec<Episode
         },
     )?;
     Ok(found.into_iter().flatten().collect())
-}
-
-pub(super) fn facts(db: &Connection, node: Option<&str>, limit: u32) -> Result<Vec<Fact>> {
-    all(
-        db,
-        "SELECT d.site, d.node, f.* FROM facts f JOIN devices d ON d.id = f.device
-         WHERE ?1 IS NULL OR d.node = ?1 ORDER BY f.at DESC, f.event DESC LIMIT ?2",
-        params![node, limit],
-        |r| {
-            Ok(Fact {
-                site: r.get("site")?,
-                node: r.get("node")?,
-                at: unsigned(r, "at")?,
-                severity: r.get("severity")?,
-                kind: r.get("kind")?,
-                text: r.get("text")?,
-                about: r.get("about")?,
-                since_ms: r.get("since_ms")?,
-                count: r.get("count")?,
-                example: r.get("example")?,
-            })
-        },
-    )
 }
 
 pub(super) fn troubles(db: &Connection, node: Option<&str>, limit: u32) -> Result<Vec<Trouble>> {

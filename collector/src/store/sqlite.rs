@@ -7,7 +7,7 @@ use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
 use super::{
     Capsule, Committed, DeadLetter, Device, Episode, EpisodeEvent, Fact, Forecast, Gap, Loss, OpenFilter,
-    Store, StoreError, Totals, Trouble, Wanted, capsules, forecasts, read, write,
+    Store, StoreError, Totals, Trouble, Wanted, capsules, facts, forecasts, read, write,
 };
 use crate::intake::decode::Arrival;
 
@@ -126,7 +126,7 @@ impl Store for Sqlite {
     }
 
     fn facts(&self, node: Option<&str>, limit: u32) -> Result<Vec<Fact>, StoreError> {
-        Ok(read::facts(&*self.reader()?, node, limit)?)
+        Ok(facts::list(&*self.reader()?, node, limit)?)
     }
 
     fn troubles(&self, node: Option<&str>, limit: u32) -> Result<Vec<Trouble>, StoreError> {

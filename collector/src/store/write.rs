@@ -6,7 +6,7 @@ use std::collections::btree_map::Entry as Slot;
 use fieldmouse_core::wire::{self, DecodeError, Kind, phase, state};
 use rusqlite::{OptionalExtension, Result, Transaction, params};
 
-use super::{Acknowledged, Closing, Committed, capsules, dating, forecasts};
+use super::{Acknowledged, Closing, Committed, capsules, dating, facts, forecasts};
 use crate::intake::decode::{self, Arrival, Body, Entry, Leaf, Message};
 use crate::numbers::{MAX_GAPS, Numbers, Seen};
 use crate::words;
@@ -329,28 +329,7 @@ impl Batch<'_> {
         match &entry.body {
             Body::Episode(e) => self.episode(origin, entry, e, at),
             Body::Forecast(f) => forecasts::put(self.tx, origin, event, entry, f, at),
-            Body::Fact(f) => {
-                let detail = f.detail.clone().unwrap_or_default();
-                self.tx
-                    .prepare_cached(
-                        "INSERT OR REPLACE INTO facts (event, device, received_at, at, severity, kind, text, about,
-                         since_ms, count, example) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
-                    )?
-                    .execute(params![
-                        event,
-                        origin.device,
-                        int(origin.received_ms),
-                        int(at),
-                        entry.severity,
-                        f.kind.as_str(),
-                        f.text.as_str(),
-                        detail.about.as_str(),
-                        detail.since_ms,
-                        detail.count,
-                        detail.example.as_str()
-                    ])?;
-                Ok(())
-            }
+            Body::Fact(f) => facts::put(self.tx, origin, event, entry, f, at),
             Body::Trouble(t) => {
                 let series = t.series.as_ref().map(ToString::to_string).unwrap_or_default();
                 self.tx
