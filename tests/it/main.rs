@@ -19,6 +19,8 @@ mod decide;
 mod failover;
 /// Brokers that misbehave, at random.
 mod hostile;
+/// A real OpenTelemetry SDK and a running agent.
+mod otlp;
 /// What must stay true of the source tree.
 mod invariants;
 /// What outlives a restart.
