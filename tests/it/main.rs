@@ -19,8 +19,6 @@ mod decide;
 mod failover;
 /// Brokers that misbehave, at random.
 mod hostile;
-/// A real OpenTelemetry SDK and a running agent.
-mod otlp;
 /// What must stay true of the source tree.
 mod invariants;
 /// What outlives a restart.
@@ -31,6 +29,8 @@ mod lending;
 mod models;
 /// What happened near an episode.
 mod near;
+/// A real OpenTelemetry SDK and a running agent.
+mod otlp;
 /// Unit files, users and code name the same paths.
 mod packaging;
 /// The replay is the agent.

@@ -32,12 +32,16 @@ fn what_a_real_sdk_exports_is_judged() {
         "[node]\nname = \"mouse-1\"\n[detect]\nfalse_alarms = \"1 per hour\"\n[broker]\nurl = \"mqtt://127.0.0.1:{broker}\"\n\
          [source.otlp]\nevery = \"100ms\"\nlisten = \"127.0.0.1:{port}\"\n"
     );
-    let mut agent =
-        Agent::start_with(dir.path(), &config, |command| command.env("FIELDMOUSE__SOURCE__OTLP__ENABLED", "true"));
+    let mut agent = Agent::start_with(dir.path(), &config, |command| {
+        command.env("FIELDMOUSE__SOURCE__OTLP__ENABLED", "true")
+    });
     agent.until("a first sample", |s| s["ticks"].as_u64() > Some(10));
 
     let mut command = Command::new(python());
-    command.arg(repository().join("tests/otlp/service.py")).arg(format!("http://127.0.0.1:{port}")).arg(CALMLY.to_string());
+    command
+        .arg(repository().join("tests/otlp/service.py"))
+        .arg(format!("http://127.0.0.1:{port}"))
+        .arg(CALMLY.to_string());
     let mut service = Running::start("service.py", command);
     let status = agent.until("both services in the graph", |s| has(s, "shop", "stock"));
     service.check_alive();

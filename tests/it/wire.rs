@@ -7,9 +7,9 @@ use fieldmouse::decode;
 use fieldmouse_core::metric;
 use fieldmouse_core::series::{SeriesKey, cut};
 use fieldmouse_core::wire::{
-    self, Ack, AckFrom, Alarms, Ask, Beat, Birth, ClockSet, Contributor, Culprit, Detail, Edge, Episode, Fact,
-    Forecast, Head, Item, Kind, Loss, Near, Piece, Spark, Status, Trouble, Without, loss, omitted, phase,
-    piece, state,
+    self, Ack, AckFrom, Alarms, Ask, Beat, Birth, ClockSet, Contributor, Culprit, Detail, Edge, Episode,
+    Fact, Forecast, Head, Item, Kind, Loss, Near, Piece, Spark, Status, Trouble, Without, loss, omitted,
+    phase, piece, state,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -271,9 +271,16 @@ fn a_birth_names_its_series() {
     check(&edge, "037765620473686f70");
     body.extend([bytes_of(&edge), hex("0900")].concat());
     let (read, named, edges) = wire::read_birth(2, &body).unwrap();
-    assert_eq!((read, named.collect::<Vec<_>>(), edges.collect::<Vec<_>>()), (birth(), series.to_vec(), vec![edge]));
+    assert_eq!(
+        (read, named.collect::<Vec<_>>(), edges.collect::<Vec<_>>()),
+        (birth(), series.to_vec(), vec![edge])
+    );
     let (read, named, _) = wire::read_birth(1, &body).unwrap();
-    assert_eq!((read, named.collect::<Vec<_>>()), (birth(), series.to_vec()), "an old collector reads a new agent");
+    assert_eq!(
+        (read, named.collect::<Vec<_>>()),
+        (birth(), series.to_vec()),
+        "an old collector reads a new agent"
+    );
     assert!(wire::read_birth(2, &bytes_of(&birth())).is_err(), "it ends with more than there is");
 }
 

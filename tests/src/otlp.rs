@@ -73,7 +73,9 @@ fn span(dice: &mut Dice) -> Span {
 }
 
 fn protobuf(span: &Span) -> Vec<u8> {
-    let id = |number: u8, parts: &[u64]| bytes(number, &parts.iter().flat_map(|n| n.to_be_bytes()).collect::<Vec<_>>());
+    let id = |number: u8, parts: &[u64]| {
+        bytes(number, &parts.iter().flat_map(|n| n.to_be_bytes()).collect::<Vec<_>>())
+    };
     let [high, low, own, parent] = span.ids;
     let parent = if parent > 0 { id(4, &[parent]) } else { Vec::new() };
     let mut all = [id(1, &[high, low]), id(2, &[own]), parent, bytes(5, span.name.as_bytes())].concat();
@@ -121,7 +123,9 @@ pub fn spans_json(dice: &mut Dice, service: &str, count: usize) -> String {
 #[must_use]
 pub fn metrics(dice: &mut Dice) -> Vec<u8> {
     let time = NOW + dice.of(0, 1 << 40);
-    let point = [fixed64(2, NOW), fixed64(3, time), fixed64(4, 2.5_f64.to_bits()), attribute(7, "state", "used")].concat();
+    let point =
+        [fixed64(2, NOW), fixed64(3, time), fixed64(4, 2.5_f64.to_bits()), attribute(7, "state", "used")]
+            .concat();
     let whole = [fixed64(2, NOW), fixed64(3, time), fixed64(6, dice.of(0, 1000))].concat();
     let buckets: Vec<u8> = (0..4).flat_map(|_| dice.of(0, 9).to_le_bytes()).collect();
     let bounds: Vec<u8> = [1.0_f64, 5.0, 25.0].iter().flat_map(|b| b.to_le_bytes()).collect();
@@ -131,7 +135,8 @@ pub fn metrics(dice: &mut Dice) -> Vec<u8> {
     ]
     .concat();
     let temporality = [0x10, dice.pick(&[1, 2])];
-    let named = |name: &str, field: u8, data: Vec<u8>| [bytes(1, name.as_bytes()), bytes(field, &data)].concat();
+    let named =
+        |name: &str, field: u8, data: Vec<u8>| [bytes(1, name.as_bytes()), bytes(field, &data)].concat();
     let all = [
         named("memory.usage", 5, bytes(1, &point)),
         named("requests", 7, [bytes(1, &whole), temporality.to_vec(), vec![0x18, 1]].concat()),

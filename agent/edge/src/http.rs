@@ -260,7 +260,11 @@ impl Inner {
         self.refused.fetch_add(1, Ordering::Relaxed);
     }
 
-    async fn serve(self: Arc<Self>, request: hyper::Request<Incoming>, is_one_too_many: bool) -> hyper::Response<Whole> {
+    async fn serve(
+        self: Arc<Self>,
+        request: hyper::Request<Incoming>,
+        is_one_too_many: bool,
+    ) -> hyper::Response<Whole> {
         let answer = match is_one_too_many {
             true => Err(Response::later(503, "too many connections")),
             false => self.answer(request).await,

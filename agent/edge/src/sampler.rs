@@ -87,7 +87,15 @@ impl Sampler {
             })
             .collect::<anyhow::Result<_>>()?;
         let answers = mpsc::unbounded_channel();
-        Ok(Self { slots, deadline, tick_ms, answers, readings: Vec::new(), told: Vec::new(), edges: Vec::new() })
+        Ok(Self {
+            slots,
+            deadline,
+            tick_ms,
+            answers,
+            readings: Vec::new(),
+            told: Vec::new(),
+            edges: Vec::new(),
+        })
     }
 
     /// Samples what is due at `now`, and returns the readings by the pipeline's indices.
@@ -271,19 +279,25 @@ mod tests {
         fn sample(&mut self, _: Millis, out: &mut Readings) -> Result<(), SourceError> {
             let slot = out.slot_every(SeriesKey::custom("queue.length"), 5000);
             self.0 += 1;
-            if self.0.is_multiple_of(3) { out.set(slot, f64::from(self.0)) } else { out.rest(slot) }
+            if self.0.is_multiple_of(3) {
+                out.set(slot, f64::from(self.0))
+            } else {
+                out.rest(slot)
+            }
             Ok(())
         }
     }
 
-    static RESTS: Kind = Kind { name: "rests", about: "", every_ms: 1000, build: |_, _| Ok(Box::new(Rests(0))) };
+    static RESTS: Kind =
+        Kind { name: "rests", about: "", every_ms: 1000, build: |_, _| Ok(Box::new(Rests(0))) };
 
     #[test]
     fn what_rests_is_not_due_and_no_fault() {
         let configs = [SourceConfig { kind: &RESTS, every_ms: 1000, keys: toml::Table::new() }];
         let runtime = crate::once::runtime().unwrap();
         let mut pipeline = Pipeline::new(Budget::default(), None, 1);
-        let mut sampler = Sampler::new(&configs, &Place::at(Path::new("/")), Duration::from_secs(2), 1000).unwrap();
+        let mut sampler =
+            Sampler::new(&configs, &Place::at(Path::new("/")), Duration::from_secs(2), 1000).unwrap();
         let mut told = Vec::new();
         for second in 1..=30 {
             let readings = runtime.block_on(sampler.sample(1000 * second, &mut pipeline)).to_vec();

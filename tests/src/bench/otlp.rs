@@ -44,7 +44,11 @@ fn measure(name: &str, kind: &str, body: &[u8]) {
         }
     });
     let peak = highest().saturating_sub(before);
-    let spans: f64 = out.iter().filter(|(key, _)| key.code == fieldmouse_core::metric::SPAN_COUNT).filter_map(|(_, n)| n.ok()).sum();
+    let spans: f64 = out
+        .iter()
+        .filter(|(key, _)| key.code == fieldmouse_core::metric::SPAN_COUNT)
+        .filter_map(|(_, n)| n.ok())
+        .sum();
     println!("{name} {:.0} spans/s", spans / took.as_secs_f64());
     println!("{name}.memory {peak} By");
     println!("{name}.series {} series", out.len());

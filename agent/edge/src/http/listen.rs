@@ -23,9 +23,9 @@ impl Listen {
     /// # Errors
     /// If it is no address, or one that other machines reach although there is no token.
     pub fn new(listen: &str, token_file: Option<&Path>) -> anyhow::Result<Self> {
-        let address: SocketAddr = listen
-            .parse()
-            .with_context(|| format!("`listen`: `{listen}` is no address with a port, such as 127.0.0.1:4318"))?;
+        let address: SocketAddr = listen.parse().with_context(|| {
+            format!("`listen`: `{listen}` is no address with a port, such as 127.0.0.1:4318")
+        })?;
         ensure!(
             address.ip().is_loopback() || token_file.is_some(),
             "`listen`: other machines reach `{listen}`; set `token_file`, too, or listen at 127.0.0.1"

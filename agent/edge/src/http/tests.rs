@@ -197,17 +197,21 @@ fn who_may_speak_is_known_by_a_token() {
     check("", 401);
     std::fs::write(&file, "short\n").unwrap();
     let error = Token::read(&file).unwrap_err().to_string();
-    assert!(error.contains("token") && error.contains("at least 16 bytes") && !error.contains("short"), "{error}");
+    assert!(
+        error.contains("token") && error.contains("at least 16 bytes") && !error.contains("short"),
+        "{error}"
+    );
 }
 
 #[test]
 fn a_wide_address_needs_a_token() {
     let token = Path::new("/etc/fieldmouse/otlp.token");
-    let check = |listen: &str, token: Option<&Path>, wrong: Option<&str>| match (Listen::new(listen, token), wrong) {
-        (Ok(_), None) => {}
-        (Err(e), Some(why)) => assert!(format!("{e:#}").contains(why), "{e:#}"),
-        (got, _) => panic!("{listen}: {got:?}"),
-    };
+    let check =
+        |listen: &str, token: Option<&Path>, wrong: Option<&str>| match (Listen::new(listen, token), wrong) {
+            (Ok(_), None) => {}
+            (Err(e), Some(why)) => assert!(format!("{e:#}").contains(why), "{e:#}"),
+            (got, _) => panic!("{listen}: {got:?}"),
+        };
     check("127.0.0.1:4318", None, None);
     check("[::1]:4318", None, None);
     check("127.8.0.1:4318", None, None);

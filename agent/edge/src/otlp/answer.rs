@@ -91,6 +91,9 @@ mod tests {
         check(&some, true, br#"{"partialSuccess":{"errorMessage":"full","rejectedDataPoints":"300"}}"#);
         assert_eq!(malformed(Malformed("no JSON"), true).body, br#"{"code":3,"message":"no JSON"}"#);
         let answer = malformed(Malformed("why"), false);
-        assert_eq!((answer.status, answer.kind, answer.body.as_slice()), (400, PROTOBUF, b"\x08\x03\x12\x03why".as_slice()));
+        assert_eq!(
+            (answer.status, answer.kind, answer.body.as_slice()),
+            (400, PROTOBUF, b"\x08\x03\x12\x03why".as_slice())
+        );
     }
 }

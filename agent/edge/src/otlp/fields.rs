@@ -99,7 +99,9 @@ impl<'a> Value<'a> {
     pub(super) fn text(self) -> Result<Cow<'a, str>, Malformed> {
         match self {
             Self::Bytes(bytes) => Ok(String::from_utf8_lossy(bytes)),
-            Self::Json([b'"', inner @ .., b'"']) if !inner.contains(&b'\\') => Ok(String::from_utf8_lossy(inner)),
+            Self::Json([b'"', inner @ .., b'"']) if !inner.contains(&b'\\') => {
+                Ok(String::from_utf8_lossy(inner))
+            }
             Self::Json(text) => serde_json::from_slice(text).map(Cow::Owned).map_err(|_| NO_TEXT),
             _ => Err(NO_TEXT),
         }
@@ -326,8 +328,10 @@ mod tests {
     fn json_by_its_names() {
         json(r#"{"name":"a"}"#, Ok("name=a"));
         json(" { \"name\" : \"a\\n\\\"b\" , \"count\" : \"-3\" } ", Ok("name=a\n\"b count=-3"));
-        json(r#"{"x":{"name":"no"},"inner":[{"name":"a"},{"name":"b"},{}],"count":7}"#,
-            Ok("inner={name=a} inner={name=b} inner={} count=7"));
+        json(
+            r#"{"x":{"name":"no"},"inner":[{"name":"a"},{"name":"b"},{}],"count":7}"#,
+            Ok("inner={name=a} inner={name=b} inner={} count=7"),
+        );
         json(r#"{"x":"\\","name":"]}","y":[[["}"]]],"share":"NaN"}"#, Ok("name=]} share=NaN"));
         json(r#"{"share":1e3,"name":null,"inner":[]}"#, Ok("share=1000"));
         json("{}", Ok(""));
@@ -363,11 +367,15 @@ mod tests {
 
     #[test]
     fn ids_are_hexadecimal_or_bytes() {
-        let check = |value: Value<'_>, wanted: Result<u128, Malformed>| assert_eq!(value.id(), wanted, "{value:?}");
+        let check =
+            |value: Value<'_>, wanted: Result<u128, Malformed>| assert_eq!(value.id(), wanted, "{value:?}");
         check(Value::Bytes(&[1, 2]), Ok(0x102));
         check(Value::Bytes(&[0xff; 16]), Ok(u128::MAX));
         check(Value::Bytes(&[]), Ok(0));
-        check(Value::Json(br#""5B8EFFF798038103D269B633813FC60C""#), Ok(0x5B8E_FFF7_9803_8103_D269_B633_813F_C60C));
+        check(
+            Value::Json(br#""5B8EFFF798038103D269B633813FC60C""#),
+            Ok(0x5B8E_FFF7_9803_8103_D269_B633_813F_C60C),
+        );
         check(Value::Json(b"\"\""), Ok(0));
         check(Value::Json(b"\"xyz\""), Err(Malformed("an id was expected")));
     }
@@ -379,7 +387,8 @@ mod tests {
         let mut nested = Vec::new();
         for _ in 0..1000 {
             let length = u16::try_from(nested.len()).unwrap();
-            let head = [0x12, (length & 0x7f) as u8 | 0x80, (length >> 7 & 0x7f) as u8 | 0x80, (length >> 14) as u8];
+            let head =
+                [0x12, (length & 0x7f) as u8 | 0x80, (length >> 7 & 0x7f) as u8 | 0x80, (length >> 14) as u8];
             nested = [&head, nested.as_slice()].concat();
         }
         assert!(Message::protobuf(&nested).fields(TABLE).all(|f| f.is_ok()));

@@ -10,8 +10,13 @@ const NEST: Nest = Nest {
     resource: &[(1, "resource"), (2, "scopeLogs")],
     scope: &[(2, "logRecords")],
 };
-const RECORD: &Table =
-    &[(1, "timeUnixNano"), (2, "severityNumber"), (5, "body"), (11, "observedTimeUnixNano"), (12, "eventName")];
+const RECORD: &Table = &[
+    (1, "timeUnixNano"),
+    (2, "severityNumber"),
+    (5, "body"),
+    (11, "observedTimeUnixNano"),
+    (12, "eventName"),
+];
 const FATAL_4: u64 = 24;
 
 /// Takes every record.

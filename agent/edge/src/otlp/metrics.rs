@@ -23,14 +23,8 @@ const NEST: Nest = Nest {
     resource: &[(1, "resource"), (2, "scopeMetrics")],
     scope: &[(2, "metrics")],
 };
-const METRIC: &Table = &[
-    (1, "name"),
-    (5, "gauge"),
-    (7, "sum"),
-    (9, "histogram"),
-    (10, "exponentialHistogram"),
-    (11, "summary"),
-];
+const METRIC: &Table =
+    &[(1, "name"), (5, "gauge"), (7, "sum"), (9, "histogram"), (10, "exponentialHistogram"), (11, "summary")];
 const DATA: &Table = &[(1, "dataPoints"), (2, "aggregationTemporality"), (3, "isMonotonic")];
 const DELTA: u64 = 1;
 
@@ -82,7 +76,10 @@ impl Metrics {
     }
 
     fn fullness(&self) -> String {
-        format!("more than {} series of metrics are exported; the others are not judged (source.otlp.series)", self.most)
+        format!(
+            "more than {} series of metrics are exported; the others are not judged (source.otlp.series)",
+            self.most
+        )
     }
 
     fn metric(&mut self, service: &str, metric: Message<'_>, refused: &mut u64) -> Result<(), Malformed> {

@@ -108,7 +108,8 @@ mod tests {
     #[test]
     fn values_keep_what_is_no_secret() {
         let mut names = Names::new(Masker::default());
-        let mut check = |key: &str, value: &str, wanted: &str| assert_eq!(names.value(key, value), wanted, "{value}");
+        let mut check =
+            |key: &str, value: &str, wanted: &str| assert_eq!(names.value(key, value), wanted, "{value}");
         check("http.response.status_code", "503", "503");
         check("http.request.method", "GET", "GET");
         check("http.route", "/user/{id}", "/user/{id}");

@@ -113,9 +113,9 @@ impl Operation {
             return;
         }
         let Self { service, name, sketch, .. } = self;
-        let slots = *self
-            .durations
-            .get_or_insert_with(|| QUANTILES.map(|(word, _)| out.slot(metric::SPAN_DURATION, &[service, name, word])));
+        let slots = *self.durations.get_or_insert_with(|| {
+            QUANTILES.map(|(word, _)| out.slot(metric::SPAN_DURATION, &[service, name, word]))
+        });
         let mut slowest = 0.0;
         for (slot, (_, share)) in slots.into_iter().zip(QUANTILES) {
             slowest = sketch.quantile(share).unwrap_or(0.0);
@@ -124,7 +124,8 @@ impl Operation {
         sketch.clear();
         if let Some(usually) = self.slowness.note(now, slowest) {
             let (is, was) = (in_words(slowest), in_words(usually));
-            let text = format!("{}: {} takes {is} (99 % of calls less), usually {was}", self.service, self.name);
+            let text =
+                format!("{}: {} takes {is} (99 % of calls less), usually {was}", self.service, self.name);
             let example = self.slowest.as_ref().map(|(_, text)| text.clone());
             self.tell(now, 1, Fact::new("trace-slow", &text), u64::from(count), example, out);
         }
@@ -282,7 +283,12 @@ mod tests {
             assert!(fact.text.contains(text) && detail.example.starts_with(example), "{fact:?}");
         };
         let calm = (600, 20, 0, 0.02);
-        check(&[calm, (60, 20, 10, 0.02)], "trace-error", "calls of GET /user/<*> failed within 10 s, usually 0.0 %", "true");
+        check(
+            &[calm, (60, 20, 10, 0.02)],
+            "trace-error",
+            "calls of GET /user/<*> failed within 10 s, usually 0.0 %",
+            "true",
+        );
         check(&[calm, (60, 20, 0, 0.5)], "trace-slow", "(99 % of calls less), usually 2", "false");
         check(&[(600, 2, 0, 0.02), (60, 2, 2, 0.02)], "trace-error", "20 of 20 calls", "true");
         // What goes on is told again, but seldom.

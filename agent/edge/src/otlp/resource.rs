@@ -123,7 +123,8 @@ pub(super) fn body(value: Value<'_>) -> Result<Any<'_>, Malformed> {
         let mut text = String::new();
         for entry in several.message()?.fields(VALUES) {
             let entry = entry?.1;
-            let (key, value) = if number == 6 { attribute(entry)? } else { (Cow::Borrowed(""), simple(entry)?) };
+            let (key, value) =
+                if number == 6 { attribute(entry)? } else { (Cow::Borrowed(""), simple(entry)?) };
             for part in [&*key, if key.is_empty() { "" } else { "=" }, &*value.shown(), " "] {
                 text.push_str(part);
             }

@@ -15,7 +15,11 @@ struct Bench {
 
 impl Bench {
     fn new(limits: Limits) -> Self {
-        Self { intake: Intake::new(&Place::default(), limits, None), out: Readings::default(), edges: Vec::new() }
+        Self {
+            intake: Intake::new(&Place::default(), limits, None),
+            out: Readings::default(),
+            edges: Vec::new(),
+        }
     }
 
     fn post(&mut self, signal: Signal, kind: &str, body: &[u8]) -> Response {
@@ -36,7 +40,8 @@ impl Bench {
             self.edges = edges.iter().map(|e| format!("{}>{}", e.from, e.to)).collect();
         }
         let due: Vec<_> = self.out.due().collect();
-        let named = self.out.keys().zip(due).filter_map(|((key, _), reading)| Some((key.to_string(), reading?)));
+        let named =
+            self.out.keys().zip(due).filter_map(|((key, _), reading)| Some((key.to_string(), reading?)));
         let mut shown: Vec<_> = named.collect();
         shown.sort_by(|a, b| a.0.cmp(&b.0));
         shown
@@ -95,7 +100,9 @@ fn a_span_is_counted_by_service_and_operation() {
     let error = "span.error{service.name=my.service,span.name=I'm a server span}";
     assert_eq!(bench.sample(1000), [series(count, 1.0), series(error, 1.0)]);
     let later = bench.sample(11_000);
-    let duration = |q: &str| format!("span.duration{{service.name=my.service,span.name=I'm a server span,quantile={q}}}");
+    let duration = |q: &str| {
+        format!("span.duration{{service.name=my.service,span.name=I'm a server span,quantile={q}}}")
+    };
     assert_eq!(later.len(), 5);
     for q in ["p50", "p95", "p99"] {
         let (_, value) = later.iter().find(|(name, _)| *name == duration(q)).unwrap();
@@ -110,7 +117,9 @@ fn protobuf_says_the_same_and_the_resource_may_stand_behind() {
     let export = of_service("shop", &spans);
     assert_eq!(bench.post(Signal::Traces, PROTOBUF, &export).body, b"");
     let service = r#"{"attributes":[{"key":"service.name","value":{"stringValue":"shop"}}]}"#;
-    let text = format!(r#"{{"resourceSpans":[{{"scopeSpans":[{{"spans":[{{"name":"GET /user/3"}}]}}],"resource":{service}}}]}}"#);
+    let text = format!(
+        r#"{{"resourceSpans":[{{"scopeSpans":[{{"spans":[{{"name":"GET /user/3"}}]}}],"resource":{service}}}]}}"#
+    );
     bench.json(Signal::Traces, &text);
     let seen = bench.sample(1000);
     assert_eq!(seen[0], series("span.count{service.name=shop,span.name=GET /user/<*>}", 3.0));
@@ -142,14 +151,16 @@ fn who_calls_whom_is_seen_among_batches() {
 #[test]
 fn ten_thousand_services_in_one_batch_are_a_hundred_and_the_others() {
     let mut bench = Bench::new(LIMITS);
-    let all: Vec<u8> =
-        (0..10_000).flat_map(|i| of_service(&format!("service {i}"), &[span("x", [1, 2], 2, 1, 2)])).collect();
+    let all: Vec<u8> = (0..10_000)
+        .flat_map(|i| of_service(&format!("service {i}"), &[span("x", [1, 2], 2, 1, 2)]))
+        .collect();
     assert!(all.len() > 500_000);
     assert_eq!(bench.post(Signal::Traces, PROTOBUF, &all).status, 200);
     let seen = bench.sample(1000);
     // Durations of those alone that were called often enough by now.
     assert_eq!(seen.len(), 2 * 101 + 3);
-    let total: f64 = seen.iter().filter(|(name, _)| name.starts_with("span.count")).map(|(_, n)| n.unwrap()).sum();
+    let total: f64 =
+        seen.iter().filter(|(name, _)| name.starts_with("span.count")).map(|(_, n)| n.unwrap()).sum();
     assert_eq!(total, 10_000.0, "every span is counted");
     assert!(seen.contains(&series("span.count{service.name=other,span.name=other}", 9_900.0)));
     assert_eq!(bench.told(), ["otlp-full"]);
@@ -194,7 +205,12 @@ fn numbers_become_levels_and_rates() {
         &[None, Some(5.0), Some(0.0)],
     );
     // Begun anew: it says since when, or it does not.
-    check("sum", cumulative, &[(1, 10, r#""asInt":"100""#), (15, 20, r#""asInt":"50""#)], &[None, Some(10.0)]);
+    check(
+        "sum",
+        cumulative,
+        &[(1, 10, r#""asInt":"100""#), (15, 20, r#""asInt":"50""#)],
+        &[None, Some(10.0)],
+    );
     check(
         "sum",
         cumulative,
@@ -202,8 +218,18 @@ fn numbers_become_levels_and_rates() {
         &[None, None, Some(1.0)],
     );
     check("sum", delta, &[(1, 11, i), (11, 21, r#""asDouble":20"#)], &[None, Some(2.0)]);
-    check("sum", r#","aggregationTemporality":2"#, &[(1, 11, i), (1, 21, r#""asInt":"-3""#)], &[None, Some(-3.0)]);
-    check("sum", r#","aggregationTemporality":1"#, &[(1, 11, i), (11, 21, r#""asInt":"-3""#)], &[None, Some(2.0)]);
+    check(
+        "sum",
+        r#","aggregationTemporality":2"#,
+        &[(1, 11, i), (1, 21, r#""asInt":"-3""#)],
+        &[None, Some(-3.0)],
+    );
+    check(
+        "sum",
+        r#","aggregationTemporality":1"#,
+        &[(1, 11, i), (11, 21, r#""asInt":"-3""#)],
+        &[None, Some(2.0)],
+    );
     check("gauge", "", &[(0, 10, i), (0, 20, r#""asDouble":"NaN""#)], &[None, Some(5.0)]);
     check("gauge", "", &[(0, 10, i), (0, 20, r#""flags":1"#)], &[None, None]);
 }
@@ -215,7 +241,10 @@ fn a_histogram_is_a_rate_a_mean_and_a_quantile() {
         format!(r#""count":"{count}","sum":{sum},"bucketCounts":{buckets},"explicitBounds":[10,20]"#)
     };
     let data = r#","aggregationTemporality":2"#;
-    bench.json(Signal::Metrics, &number("t", "histogram", data, 1, 10, &point(10, 50, "[\"10\",\"0\",\"0\"]")));
+    bench.json(
+        Signal::Metrics,
+        &number("t", "histogram", data, 1, 10, &point(10, 50, "[\"10\",\"0\",\"0\"]")),
+    );
     assert_eq!(bench.sample(10_000), []);
     bench.json(Signal::Metrics, &number("t", "histogram", data, 1, 20, &point(30, 350, "[10,20,0]")));
     let wanted = [
@@ -281,12 +310,16 @@ fn names_are_short_masked_and_apart() {
     let mut bench = Bench::new(LIMITS);
     let name = "http.server.request.duration.of.all.requests.that.were.ever.served";
     for (time, id) in [(10, "41110001"), (10, "41110002"), (20, "41110001"), (20, "41110002")] {
-        let text = number(name, "gauge", "", 0, time, r#""asInt":"5""#).replace(r#""intValue":"7""#, &format!(r#""stringValue":"{id}""#));
+        let text = number(name, "gauge", "", 0, time, r#""asInt":"5""#)
+            .replace(r#""intValue":"7""#, &format!(r#""stringValue":"{id}""#));
         bench.json(Signal::Metrics, &text);
     }
     let seen = bench.sample(20_000);
     assert!(seen.len() == 2 && seen[0].0 != seen[1].0, "{seen:?}");
-    assert!(seen.iter().all(|(name, _)| name.len() <= 64 && name.starts_with("http.server") && !name.contains("4111")));
+    assert!(
+        seen.iter()
+            .all(|(name, _)| name.len() <= 64 && name.starts_with("http.server") && !name.contains("4111"))
+    );
 }
 
 #[test]

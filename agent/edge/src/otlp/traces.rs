@@ -166,7 +166,13 @@ impl Traces {
     }
 
     /// Who calls whom.
-    fn follow(&mut self, service: &str, message: Message<'_>, span: Span, now: Millis) -> Result<(), Malformed> {
+    fn follow(
+        &mut self,
+        service: &str,
+        message: Message<'_>,
+        span: Span,
+        now: Millis,
+    ) -> Result<(), Malformed> {
         let call = |id: u128| {
             let mixed = span.trace ^ span.trace >> 64 ^ id.rotate_left(1);
             #[expect(clippy::cast_possible_truncation, reason = "a hash of both")]

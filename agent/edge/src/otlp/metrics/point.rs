@@ -16,13 +16,8 @@ pub(super) enum Kind {
     Summary,
 }
 
-const NUMBER: &Table = &[
-    (2, "startTimeUnixNano"),
-    (3, "timeUnixNano"),
-    (4, "asDouble"),
-    (6, "asInt"),
-    (8, "flags"),
-];
+const NUMBER: &Table =
+    &[(2, "startTimeUnixNano"), (3, "timeUnixNano"), (4, "asDouble"), (6, "asInt"), (8, "flags")];
 const HISTOGRAM: &Table = &[
     (2, "startTimeUnixNano"),
     (3, "timeUnixNano"),

@@ -70,7 +70,11 @@ pub(super) fn labels(
         // The hash is of what it really is, not of what is shown of it.
         let real = format!("{name}{{{}}}", joined(&attributes, true));
         let hash = fit(&real, 0).into_owned();
-        let short = if whole.len() + hash.len() <= LABEL { whole } else { format!("{name}{{{}}}", joined(&masked, false)) };
+        let short = if whole.len() + hash.len() <= LABEL {
+            whole
+        } else {
+            format!("{name}{{{}}}", joined(&masked, false))
+        };
         SeriesKey::custom(&format!("{}{hash}", super::super::names::head(&short, LABEL - hash.len())))
     };
     Ok(parts.iter().map(key).collect())
