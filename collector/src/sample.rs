@@ -42,7 +42,7 @@ pub(crate) fn message(node: &str, epoch: u64, items: &[Sample]) -> Vec<u8> {
             clock: if wall_ms.is_some() { Clock::Synced } else { Clock::Unset } as u8,
             severity: *severity,
             kind: *kind as u16,
-            rev: 1,
+            rev: if *kind == Kind::Birth { Kind::Birth.rev() } else { 1 },
             body,
         };
         n += wire::write_item(&item, &mut to[n..]).expect("the item fits");
@@ -104,6 +104,8 @@ pub(crate) fn birth(series: &[SeriesKey]) -> Sample {
     for key in series {
         bytes.extend(body(key));
     }
+    let edge = body(&wire::Edge { from: cut("web"), to: cut("shop") });
+    bytes.extend([edge.as_slice(), &u16::try_from(edge.len()).expect("short").to_le_bytes()].concat());
     raw(0, Kind::Birth, bytes)
 }
 

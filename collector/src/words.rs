@@ -16,6 +16,7 @@ pub fn no_data_word(number: u8) -> &'static str {
         NoData::NotFinite,
         NoData::Denied,
         NoData::FirstReading,
+        NoData::Idle,
     ]
     .into_iter()
     .find(|w| *w as u8 == number)

@@ -29,6 +29,8 @@ mod lending;
 mod models;
 /// What happened near an episode.
 mod near;
+/// A real OpenTelemetry SDK and a running agent.
+mod otlp;
 /// Unit files, users and code name the same paths.
 mod packaging;
 /// The replay is the agent.

@@ -7,9 +7,9 @@ use fieldmouse::decode;
 use fieldmouse_core::metric;
 use fieldmouse_core::series::{SeriesKey, cut};
 use fieldmouse_core::wire::{
-    self, Ack, AckFrom, Alarms, Ask, Beat, Birth, ClockSet, Contributor, Culprit, Detail, Episode, Fact,
-    Forecast, Head, Item, Kind, Loss, Near, Piece, Spark, Status, Trouble, Without, loss, omitted, phase,
-    piece, state,
+    self, Ack, AckFrom, Alarms, Ask, Beat, Birth, ClockSet, Contributor, Culprit, Detail, Edge, Episode,
+    Fact, Forecast, Head, Item, Kind, Loss, Near, Piece, Spark, Status, Trouble, Without, loss, omitted,
+    phase, piece, state,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -264,8 +264,24 @@ fn a_birth_names_its_series() {
     let mut body = bytes_of(&birth());
     series.iter().for_each(|key| body.extend(bytes_of(key)));
     assert_eq!(decode::hex(&body), decode::hex(&[bytes_of(&birth()), hex(golden)].concat()));
-    let (read, named) = wire::read_birth(&body).unwrap();
-    assert_eq!((read, named.collect::<Vec<_>>()), (birth(), series.to_vec()));
+    let (read, named, edges) = wire::read_birth(1, &body).unwrap();
+    assert_eq!((read, named.collect::<Vec<_>>(), edges.count()), (birth(), series.to_vec(), 0));
+    // Revision 2 says at its end who calls whom.
+    let edge = Edge { from: cut("web"), to: cut("shop") };
+    check(&edge, "037765620473686f70");
+    body.extend([bytes_of(&edge), hex("0900")].concat());
+    let (read, named, edges) = wire::read_birth(2, &body).unwrap();
+    assert_eq!(
+        (read, named.collect::<Vec<_>>(), edges.collect::<Vec<_>>()),
+        (birth(), series.to_vec(), vec![edge])
+    );
+    let (read, named, _) = wire::read_birth(1, &body).unwrap();
+    assert_eq!(
+        (read, named.collect::<Vec<_>>()),
+        (birth(), series.to_vec()),
+        "an old collector reads a new agent"
+    );
+    assert!(wire::read_birth(2, &bytes_of(&birth())).is_err(), "it ends with more than there is");
 }
 
 #[test]

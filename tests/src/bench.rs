@@ -10,6 +10,7 @@ pub mod forecast;
 pub mod incidents;
 pub mod learnt;
 pub mod logs;
+pub mod otlp;
 pub mod replay_speed;
 pub mod seasons;
 pub mod telemetry;

@@ -16,6 +16,7 @@ pub mod ear;
 pub mod faults;
 pub mod hostile;
 pub mod http;
+pub mod otlp;
 pub mod program;
 pub mod results;
 pub mod sim;

@@ -177,7 +177,9 @@ impl Agent {
             .current_dir(dir)
             // The environment wins over the file, so a test's file says only what the test is about.
             .env("FIELDMOUSE__AGENT__STATE_DIR", dir.join("state"))
-            .env("FIELDMOUSE__AGENT__SOCKET", dir.join("agent.sock"));
+            .env("FIELDMOUSE__AGENT__SOCKET", dir.join("agent.sock"))
+            // Several agents of one machine would want one port.
+            .env("FIELDMOUSE__SOURCE__OTLP__ENABLED", "false");
         more(&mut command);
         let mut agent = Self { run: Running::start("fieldmouse", command), dir: dir.to_owned() };
         wait_for(LIMIT, "the agent's socket", || {

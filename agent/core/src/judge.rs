@@ -16,7 +16,7 @@ use crate::metric::{Metric, Role};
 use crate::novelty::Novelty;
 use crate::quality::{Checked, Quality, Verdict};
 use crate::rules::{Direction, Overrides};
-use crate::series::{Millis, Reading};
+use crate::series::{Millis, NoData, Reading};
 use crate::surprise::{Evidence, Tail, Threshold};
 use crate::usual::Usual;
 use crate::window::{self, Norm, WINDOW, Window};
@@ -159,6 +159,11 @@ impl Series {
             }
             (verdict, value) => {
                 self.predicted = None;
+                if checked.why == Some(NoData::Idle) {
+                    // What does not happen does not go wrong any more.
+                    self.evidence.clear();
+                    self.novel_since = None;
+                }
                 // What cannot be seen is neither strange nor ordinary: the evidence stays as it is.
                 self.conclude(rules, now, verdict, value, 0.0);
             }

@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use Group::{Cpu, Disk, Filesystem, Memory, Network, Other, Process, Sensor};
+use Group::{Cpu, Disk, Filesystem, Memory, Network, Other, Process, Sensor, Service};
 use Kind::{Counter, Gauge};
 use Role::{Headline, Symptom};
 use Scale::{Linear, Log};
@@ -240,6 +240,11 @@ metrics! {
 
     // Its unit and its usual size are the model's own; only more of it is strange.
     MODEL_SCORE = 120, "fieldmouse.model.score" ["fieldmouse.model.name", "fieldmouse.model.series"] "1", Gauge Other Headline Linear, floor 0.0, range ANY, weight 0.9, "score of model {}";
+
+    // How much a service has to do is others' doing.
+    SPAN_COUNT = 140, "span.count" ["service.name", "span.name"] "{span}/s", Counter Service Symptom Log, floor 10.0, range COUNT, weight 0.4, "calls of {}";
+    SPAN_ERROR = 141, "span.error" ["service.name", "span.name"] "{span}/s", Counter Service Headline Log, floor 1.0, range COUNT, weight 1.0, "failed calls of {}";
+    SPAN_DURATION = 142, "span.duration" ["service.name", "span.name", "quantile"] "s", Gauge Service Headline Log, floor 0.1, range COUNT, weight 0.9, "duration of {}";
 }
 
 /// The row of a code; the custom row for a code that is not in the table.

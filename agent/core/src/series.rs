@@ -91,6 +91,8 @@ pub enum NoData {
     Denied = 6,
     /// A counter needs two readings; this is the first after a start, reset or gap.
     FirstReading = 7,
+    /// Nothing happened that could be measured: nobody was served, so nobody waited. No fault.
+    Idle = 8,
 }
 
 impl NoData {
@@ -105,6 +107,7 @@ impl NoData {
             Self::NotFinite,
             Self::Denied,
             Self::FirstReading,
+            Self::Idle,
         ]
         .into_iter()
         .find(|why| *why as u8 == number)
@@ -121,6 +124,7 @@ impl NoData {
             Self::NotFinite => "not finite",
             Self::Denied => "permission denied",
             Self::FirstReading => "first reading",
+            Self::Idle => "idle",
         }
     }
 }

@@ -63,7 +63,7 @@ impl Kind {
     pub fn rev(self) -> u8 {
         match self {
             Self::Episode => 3,
-            Self::Beat | Self::Ack | Self::Fact => 2,
+            Self::Birth | Self::Beat | Self::Ack | Self::Fact => 2,
             _ => 1,
         }
     }

@@ -36,6 +36,11 @@ pub fn event(head: &Head<'_>, item: &Item<'_>) -> Value {
     })
 }
 
+/// Who calls whom.
+pub(crate) fn edge(edge: &wire::Edge) -> Value {
+    json!({"from": edge.from.as_str(), "to": edge.to.as_str()})
+}
+
 fn body(kind: Kind, rev: u8, bytes: &[u8]) -> Result<Value, DecodeError> {
     Ok(match kind {
         Kind::Status => {
@@ -43,12 +48,13 @@ fn body(kind: Kind, rev: u8, bytes: &[u8]) -> Result<Value, DecodeError> {
             json!({"state": wire::state::word(s.state), "version": s.version.as_str()})
         }
         Kind::Birth => {
-            let (b, series) = wire::read_birth(bytes)?;
+            let (b, series, edges) = wire::read_birth(rev, bytes)?;
             json!({
                 "version": b.version.as_str(), "platform": b.platform.as_str(), "os": b.os.as_str(),
                 "host": b.host.as_str(), "cpus": b.cpus, "memory": b.memory, "model": hex(&b.model),
                 "model_name": b.model_name.as_str(), "tick_ms": b.tick_ms, "labels": b.labels.as_str(),
                 "series": series.map(|k| k.to_string()).collect::<Vec<_>>(),
+                "edges": edges.map(|e| edge(&e)).collect::<Vec<_>>(),
             })
         }
         Kind::Beat => {

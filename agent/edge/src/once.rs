@@ -145,7 +145,8 @@ fn sampler(config: &Config, tick_ms: u64) -> anyhow::Result<Sampler> {
 pub fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
-        .max_blocking_threads(crate::sources::KINDS.len() + 2)
+        // Two to spare, and one for each source that listens.
+        .max_blocking_threads(crate::sources::KINDS.len() + 4)
         .thread_stack_size(256 << 10)
         .build()
         .context("no runtime")

@@ -298,8 +298,9 @@ impl Pipeline {
             let text = explain::drift(&self.keys[i], drifting).to_string();
             out.push(Output::Drift(wire::Fact::new("drift", &text)));
         }
-        // A first reading is no fault, and what stands still is told as an episode.
-        let is_told = checked.why != Some(NoData::FirstReading) && checked.verdict != Verdict::Frozen;
+        // A first reading is no fault, nor is idleness, and what stands still is told as an episode.
+        let is_fault = !matches!(checked.why, Some(NoData::FirstReading | NoData::Idle));
+        let is_told = is_fault && checked.verdict != Verdict::Frozen;
         let verdict = if is_told { checked.verdict } else { Verdict::Ok };
         if let Some(told) = self.troubles[i].note(verdict as u8) {
             let (key, why) = (self.keys[i].clone(), checked.why);

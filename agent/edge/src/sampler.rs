@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use fieldmouse_core::series::{Millis, NoData, Reading};
+use fieldmouse_core::wire::Edge;
 use tokio::sync::mpsc;
 
 use crate::config::SourceConfig;
@@ -50,6 +51,7 @@ pub struct Sampler {
     answers: (mpsc::UnboundedSender<Answer>, mpsc::UnboundedReceiver<Answer>),
     readings: Vec<Option<Reading>>,
     told: Vec<Told>,
+    edges: Vec<Edge>,
 }
 
 impl std::fmt::Debug for Sampler {
@@ -85,7 +87,15 @@ impl Sampler {
             })
             .collect::<anyhow::Result<_>>()?;
         let answers = mpsc::unbounded_channel();
-        Ok(Self { slots, deadline, tick_ms, answers, readings: Vec::new(), told: Vec::new() })
+        Ok(Self {
+            slots,
+            deadline,
+            tick_ms,
+            answers,
+            readings: Vec::new(),
+            told: Vec::new(),
+            edges: Vec::new(),
+        })
     }
 
     /// Samples what is due at `now`, and returns the readings by the pipeline's indices.
@@ -158,8 +168,8 @@ impl Sampler {
         // The source's list of series only ever grows.
         let every =
             if slot.every_ms <= self.tick_ms { 0 } else { u32::try_from(slot.every_ms).unwrap_or(u32::MAX) };
-        for (key, _) in readings.iter().skip(slot.series.len()) {
-            slot.series.push(pipeline.index(key, every));
+        for (key, own) in readings.keys().skip(slot.series.len()) {
+            slot.series.push(pipeline.index(key, if own > 0 { own } else { every }));
         }
         for (place, limit) in readings.limits() {
             if let Some(i) = slot.series.get(place) {
@@ -168,10 +178,13 @@ impl Sampler {
         }
         // What happened is told, however late.
         self.told.extend(readings.told());
+        if let Some(edges) = readings.take_edges() {
+            self.edges = edges;
+        }
         self.readings.resize(pipeline.keys().len(), None);
         if on_time {
-            for ((_, reading), i) in readings.iter().zip(&slot.series) {
-                self.readings[*i] = Some(reading);
+            for (reading, i) in readings.due().zip(&slot.series) {
+                self.readings[*i] = reading;
             }
         }
         slot.health = result.map_or_else(Health::Failed, |()| Health::Good);
@@ -181,6 +194,12 @@ impl Sampler {
     /// What the sources told since the last time.
     pub fn take_told(&mut self) -> Vec<Told> {
         std::mem::take(&mut self.told)
+    }
+
+    /// Who calls whom.
+    #[must_use]
+    pub fn edges(&self) -> &[Edge] {
+        &self.edges
     }
 
     /// Every source with its health.
@@ -215,6 +234,7 @@ mod tests {
     use std::sync::{Condvar, Mutex};
 
     use fieldmouse_core::metric;
+    use fieldmouse_core::series::SeriesKey;
 
     use super::*;
     use crate::budget::Budget;
@@ -251,6 +271,44 @@ mod tests {
     static ANSWERS: Kind =
         Kind { name: "answers", about: "", every_ms: 1000, build: |_, _| Ok(Box::new(Answers)) };
     static HANGS: Kind = Kind { name: "hangs", about: "", every_ms: 1000, build: |_, _| Ok(Box::new(Hangs)) };
+
+    /// Has a reading every third time, and rests between.
+    struct Rests(u32);
+
+    impl Source for Rests {
+        fn sample(&mut self, _: Millis, out: &mut Readings) -> Result<(), SourceError> {
+            let slot = out.slot_every(SeriesKey::custom("queue.length"), 5000);
+            self.0 += 1;
+            if self.0.is_multiple_of(3) {
+                out.set(slot, f64::from(self.0))
+            } else {
+                out.rest(slot)
+            }
+            Ok(())
+        }
+    }
+
+    static RESTS: Kind =
+        Kind { name: "rests", about: "", every_ms: 1000, build: |_, _| Ok(Box::new(Rests(0))) };
+
+    #[test]
+    fn what_rests_is_not_due_and_no_fault() {
+        let configs = [SourceConfig { kind: &RESTS, every_ms: 1000, keys: toml::Table::new() }];
+        let runtime = crate::once::runtime().unwrap();
+        let mut pipeline = Pipeline::new(Budget::default(), None, 1);
+        let mut sampler =
+            Sampler::new(&configs, &Place::at(Path::new("/")), Duration::from_secs(2), 1000).unwrap();
+        let mut told = Vec::new();
+        for second in 1..=30 {
+            let readings = runtime.block_on(sampler.sample(1000 * second, &mut pipeline)).to_vec();
+            let wanted = second.is_multiple_of(3).then_some(Ok(second as f64));
+            assert_eq!(readings, [wanted], "second {second}");
+            pipeline.tick(1000 * second, &readings, &mut told);
+        }
+        assert_eq!(told, []);
+        assert_eq!(pipeline.every_ms(), [5000]);
+        assert_eq!(pipeline.series()[0].window.len(), 10);
+    }
 
     #[test]
     fn a_hung_source_delays_nobody_and_comes_back() {

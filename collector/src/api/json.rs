@@ -185,6 +185,7 @@ pub(super) struct DeviceInFull {
     #[serde(flatten)]
     device: Device,
     series: Vec<String>,
+    edges: serde_json::Value,
     gaps: Vec<Gap>,
     losses: Vec<Loss>,
 }
@@ -210,6 +211,7 @@ pub(super) fn device_in_full(d: &store::Device, gaps: &[store::Gap], losses: &[s
     DeviceInFull {
         device: device(d),
         series: series_of(d),
+        edges: serde_json::from_str(&d.edges).unwrap_or_default(),
         gaps: gaps.iter().map(|g| Gap { epoch: g.epoch.to_string(), first: g.first, last: g.last }).collect(),
         losses: losses
             .iter()

@@ -109,8 +109,8 @@ pub struct Entry {
 pub enum Body {
     /// Presence.
     Status(wire::Status),
-    /// Description and series.
-    Birth(Box<wire::Birth>, Vec<SeriesKey>),
+    /// Description, series, and who calls whom.
+    Birth(Box<wire::Birth>, Vec<SeriesKey>, Vec<wire::Edge>),
     /// The agent's own health.
     Beat(wire::Beat),
     /// An anomaly.
@@ -244,8 +244,8 @@ fn body(item: &wire::Item<'_>) -> Result<Body, DecodeError> {
     Ok(match Kind::of(item.kind) {
         Some(Kind::Status) => Body::Status(wire::read_body(bytes)?),
         Some(Kind::Birth) => {
-            let (birth, series) = wire::read_birth(bytes)?;
-            Body::Birth(Box::new(birth), series.collect())
+            let (birth, series, edges) = wire::read_birth(item.rev, bytes)?;
+            Body::Birth(Box::new(birth), series.collect(), edges.collect())
         }
         Some(Kind::Beat) => Body::Beat(wire::read_body(bytes)?),
         Some(Kind::Episode) => Body::Episode(Box::new(wire::read_body(bytes)?)),

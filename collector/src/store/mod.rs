@@ -176,6 +176,8 @@ pub struct Device {
     pub labels: String,
     /// JSON array of names.
     pub series: String,
+    /// JSON array of who calls whom.
+    pub edges: String,
     pub beat_at: Option<u64>,
     pub beat: Option<wire::Beat>,
     pub high: u64,

@@ -53,6 +53,7 @@ pub(super) fn devices(db: &Connection, one: Option<(&str, &str)>) -> Result<Vec<
                 tick_ms: r.get("tick_ms")?,
                 labels: r.get("labels")?,
                 series: r.get("series")?,
+                edges: r.get("edges")?,
                 beat_at: r.get::<_, Option<i64>>("beat_at")?.map(i64::cast_unsigned),
                 beat: beat.and_then(|bytes| wire::read_body(&bytes).ok()),
                 high: unsigned(r, "high")?,

@@ -190,6 +190,7 @@ fn a_birth_describes_the_device() {
     let d = bench.device();
     assert_eq!((d.os.as_str(), d.cpus, d.memory), ("Debian 12", 4, 4 << 30));
     assert_eq!(d.series, r#"["system.cpu.utilization{cpu.mode=user}","tank.level"]"#);
+    assert_eq!(d.edges, r#"[{"from":"web","to":"shop"}]"#);
 }
 
 #[test]

@@ -215,13 +215,14 @@ impl Batch<'_> {
                         status.version.as_str()
                     ])?;
             }
-            Body::Birth(b, series) => {
+            Body::Birth(b, series, edges) => {
                 let names: Vec<String> = series.iter().map(ToString::to_string).collect();
                 let names = serde_json::to_string(&names).unwrap_or_else(|_| "[]".to_owned());
+                let edges = serde_json::to_string(edges).unwrap_or_else(|_| "[]".to_owned());
                 self.tx
                     .prepare_cached(
                         "UPDATE devices SET version = ?2, platform = ?3, os = ?4, host = ?5, cpus = ?6, memory = ?7,
-                         model = ?8, model_name = ?9, tick_ms = ?10, labels = ?11, series = ?12, birth_at = ?13
+                         model = ?8, model_name = ?9, tick_ms = ?10, labels = ?11, series = ?12, birth_at = ?13, edges = ?14
                          WHERE id = ?1",
                     )?
                     .execute(params![
@@ -237,7 +238,8 @@ impl Batch<'_> {
                         b.tick_ms,
                         b.labels.as_str(),
                         names,
-                        at
+                        at,
+                        edges
                     ])?;
             }
             Body::Beat(beat) => {

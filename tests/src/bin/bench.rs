@@ -1,5 +1,5 @@
 //! `bench append [DIRECTORY] | capsule [FILE.csv] | drain | endtoend [OPTIONS] | flash [DIRECTORY] | forecast [FILE…] | incidents [OPTIONS] |
-//! learnt [DIRECTORY] | logs [FILE…] | replay-speed | seasons [OPTIONS]`: prints the figures of one benchmark.
+//! learnt [DIRECTORY] | logs [FILE…] | otlp | replay-speed | seasons [OPTIONS]`: prints the figures of one benchmark.
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -19,12 +19,13 @@ fn main() -> ExitCode {
         "incidents" => bench::incidents::main(rest),
         "learnt" => bench::learnt::main(rest),
         "logs" => bench::logs::main(rest),
+        "otlp" => bench::otlp::main(),
         "replay-speed" => bench::replay_speed::main(),
         "seasons" => bench::seasons::main(rest),
         other => {
             let _gone = writeln!(
                 std::io::stderr(),
-                "bench: `{other}` is not understood; usage: bench append|capsule|drain|endtoend|flash|forecast|incidents|learnt|logs|replay-speed|seasons"
+                "bench: `{other}` is not understood; usage: bench append|capsule|drain|endtoend|flash|forecast|incidents|learnt|logs|otlp|replay-speed|seasons"
             );
             return ExitCode::from(2);
         }

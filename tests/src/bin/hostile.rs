@@ -1,9 +1,11 @@
-//! Many hostile brokers: `hostile schedules COUNT [SEED]`, `hostile streams COUNT [SEED]`.
+//! Many hostile brokers: `hostile schedules COUNT [SEED]`, `hostile streams COUNT [SEED]`; and exporters: `hostile otlp SECONDS
+//! [SEED]`.
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test program")]
 
 use std::process::ExitCode;
+use std::time::Duration;
 
-use fieldmouse_tests::hostile::{panics, prepare, schedule, stream};
+use fieldmouse_tests::hostile::{otlp, panics, prepare, schedule, stream};
 use fieldmouse_tests::results::Row;
 use fieldmouse_tests::wait::timed;
 
@@ -20,8 +22,9 @@ fn main() -> ExitCode {
     let failed = match args.first().map(String::as_str) {
         Some("schedules") => schedules(seed, count),
         Some("streams") => streams(seed, count),
+        Some("otlp") => exports(seed, Duration::from_secs(count)),
         _ => {
-            eprintln!("usage: hostile schedules|streams [COUNT [SEED]]");
+            eprintln!("usage: hostile schedules|streams [COUNT [SEED]], hostile otlp [SECONDS [SEED]]");
             return ExitCode::from(2);
         }
     };
@@ -51,6 +54,18 @@ fn schedules(seed: u64, count: u64) -> u64 {
         row.figure("schedule.longest_without_progress", w.stuck_ms, &allowed);
     }
     row.figure("schedule.took", took.as_secs(), "s");
+    row.failed()
+}
+
+fn exports(seed: u64, span: Duration) -> u64 {
+    let summary = otlp::run(seed, span);
+    for seed in &summary.failed {
+        eprintln!("seed {seed}: a panic, an answer that is none, or more series than there may be");
+    }
+    let mut row = Row::new("O1", "exports that only look like some", Some(seed));
+    row.count("otlp.exports", summary.exports, "exports");
+    row.failures("otlp.failed", summary.failed.len() as u64, "exports");
+    row.figure("otlp.taken", summary.taken, "exports");
     row.failed()
 }
 

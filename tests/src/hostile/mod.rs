@@ -1,12 +1,13 @@
 //! Brokers that misbehave, byte by byte, and the agent's link against them.
 //!
 //! [`schedule`] runs the real link, delivery and outbox against a broker that does what a seed says for a while and is
-//! honest from then on. [`stream`] sends bytes that only look like packets.
+//! honest from then on. [`stream`] sends bytes that only look like packets, [`otlp`] exports that only look like some.
 
 pub mod broker;
 pub mod collector;
 pub mod dice;
 pub mod evil;
+pub mod otlp;
 pub mod packet;
 pub mod schedule;
 pub mod stream;

@@ -36,7 +36,8 @@ pub mod state {
     }
 }
 
-/// `birth`, rev 1. In the item's body it is followed by `series` entries of [`SeriesKey`].
+/// `birth`, rev 2. In the item's body it is followed by `series` entries of [`SeriesKey`], or fewer if there is no room
+/// for all. In rev 2 the last two bytes are the length, in little endian, of what stands before them: entries of [`Edge`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Birth {
     /// Version of the agent.
@@ -268,14 +269,51 @@ pub fn read_ack(rev: u8, body: &[u8]) -> Result<(Ack, Option<String<NAME>>), Dec
     super::read_body::<AckFrom>(body).map(|said| (said.ack, Some(said.collector)))
 }
 
-/// Reads a birth and the series that follow it.
+/// Most edges that a birth names.
+pub const EDGES: usize = 64;
+
+/// Who calls whom, as spans show it: two services, or a service and what it uses.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Edge {
+    /// Who calls.
+    pub from: String<32>,
+    /// Who is called.
+    pub to: String<32>,
+}
+
+/// Reads a birth of any revision, and the series and edges that follow it.
 ///
 /// # Errors
-/// [`DecodeError::Body`] if the fixed part is malformed; a malformed series ends the iterator.
-pub fn read_birth(body: &[u8]) -> Result<(Birth, BirthSeries<'_>), DecodeError> {
-    let (birth, rest) = postcard::take_from_bytes::<Birth>(body).map_err(|_| DecodeError::Body)?;
+/// [`DecodeError::Body`] if the fixed part is malformed; a malformed series or edge ends its iterator.
+pub fn read_birth(rev: u8, body: &[u8]) -> Result<(Birth, BirthSeries<'_>, BirthEdges<'_>), DecodeError> {
+    let (birth, mut rest) = postcard::take_from_bytes::<Birth>(body).map_err(|_| DecodeError::Body)?;
     let left = birth.series;
-    Ok((birth, BirthSeries { rest, left }))
+    let mut edges: &[u8] = &[];
+    if rev >= 2 {
+        let (before, length) = rest.split_last_chunk().ok_or(DecodeError::Body)?;
+        let length = usize::from(u16::from_le_bytes(*length));
+        let at = before.len().checked_sub(length).ok_or(DecodeError::Body)?;
+        (rest, edges) = before.split_at(at);
+    }
+    Ok((birth, BirthSeries { rest, left }, BirthEdges { rest: edges, left: EDGES }))
+}
+
+/// The edges of a birth.
+#[derive(Debug, Clone)]
+pub struct BirthEdges<'a> {
+    rest: &'a [u8],
+    left: usize,
+}
+
+impl Iterator for BirthEdges<'_> {
+    type Item = Edge;
+
+    fn next(&mut self) -> Option<Edge> {
+        self.left = self.left.checked_sub(1)?;
+        let (edge, rest) = postcard::take_from_bytes(self.rest).ok()?;
+        self.rest = rest;
+        Some(edge)
+    }
 }
 
 /// The series of a birth.

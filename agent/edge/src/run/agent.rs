@@ -62,7 +62,8 @@ pub(super) struct Agent {
     pub(super) floor: Arc<Floor>,
     pub(super) troubles: HashMap<&'static str, (u8, bool)>,
     birth: Arc<Mutex<report::Hello>>,
-    born_with: usize,
+    /// How many series and edges the last birth knew of.
+    born_with: (usize, usize),
     pub(super) publish: Vec<Command>,
     outputs: Vec<Output>,
     body: Vec<u8>,
@@ -145,7 +146,7 @@ impl Agent {
             floor,
             troubles: HashMap::new(),
             birth: Arc::default(),
-            born_with: 0,
+            born_with: (0, 0),
             publish: Vec::new(),
             outputs: Vec::new(),
             body: vec![0; wire::MAX_PAYLOAD],
@@ -187,7 +188,7 @@ impl Agent {
             self.culprits.observe(now);
             self.next_culprits = now + CULPRITS_MS;
         }
-        if self.born_with != self.pipeline.keys().len() {
+        if self.born_with != (self.pipeline.keys().len(), self.sampler.edges().len()) {
             self.be_born();
         }
         if self.ticks == 1 {
@@ -281,7 +282,7 @@ impl Agent {
     }
 
     pub(super) fn be_born(&mut self) {
-        self.born_with = self.pipeline.keys().len();
+        self.born_with = (self.pipeline.keys().len(), self.sampler.edges().len());
         let hello = report::hello(self);
         if self.link.up {
             self.publish.push(Command::Publish {

@@ -33,12 +33,25 @@ impl Hello {
     }
 
     pub(super) fn birth(&self, stamp: Stamp) -> Bytes {
-        link::message(&self.head(), stamp, Kind::Birth, &self.body)
+        link::message_of(&self.head(), stamp, Kind::Birth, Kind::Birth.rev(), &self.body)
     }
 
     fn head(&self) -> Head<'_> {
         Head { node: &self.node, epoch: self.epoch }
     }
+}
+
+/// The end of a birth: who calls whom, and how many bytes that takes.
+fn edges(edges: &[wire::Edge]) -> Vec<u8> {
+    const LONGEST: usize = 2 * 33;
+    let mut bytes = vec![0; wire::EDGES * LONGEST];
+    let mut len = 0;
+    for edge in edges.iter().take(wire::EDGES) {
+        len += wire::write_body(edge, &mut bytes[len..]).unwrap_or(0);
+    }
+    bytes.truncate(len);
+    bytes.extend(u16::try_from(len).unwrap_or(0).to_le_bytes());
+    bytes
 }
 
 /// The birth of this device, with all series it has shown.
@@ -60,7 +73,8 @@ pub(super) fn hello(agent: &Agent) -> Hello {
     };
     // What does not fit a message is not named; the number still tells.
     const ROOM: usize = wire::MAX_PAYLOAD - 1024;
-    let mut body = vec![0; ROOM];
+    let edges = edges(agent.sampler.edges());
+    let mut body = vec![0; ROOM - edges.len()];
     let mut len = wire::write_body(&birth, &mut body).unwrap_or(0);
     for key in keys {
         match wire::write_body(key, &mut body[len..]) {
@@ -69,6 +83,7 @@ pub(super) fn hello(agent: &Agent) -> Hello {
         }
     }
     body.truncate(len);
+    body.extend(edges);
     body.shrink_to_fit();
     Hello { node: agent.config.node.clone(), epoch: agent.outbox.epoch(), body }
 }
@@ -194,6 +209,7 @@ pub(super) fn status(agent: &mut Agent, now: Millis, traffic: &Traffic) -> Value
         "cost": {"cpu_us": cpu_us, "rss_kib": rss_kib},
         "top": {"cpu": top(agent.culprits.top(3).cpu), "memory": top(agent.culprits.top(3).memory)},
         "sources": sources,
+        "edges": agent.sampler.edges().iter().map(decode::edge).collect::<Vec<_>>(),
         "forecasts": agent.pipeline.forecasts().iter().map(decode::forecast).collect::<Vec<_>>(),
         "episodes": agent.open_episodes(now).iter().map(decode::episode).collect::<Vec<_>>(),
     })

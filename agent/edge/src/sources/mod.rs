@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use fieldmouse_core::forecast::Limit;
 use fieldmouse_core::series::{Millis, NoData, Reading, SeriesKey};
-use fieldmouse_core::wire::Fact;
+use fieldmouse_core::wire::{Edge, Fact};
 
 use crate::config::LogsKeys;
 
@@ -87,17 +87,22 @@ pub struct Slot(u32);
 #[derive(Debug, Default)]
 pub struct Readings {
     keys: Vec<SeriesKey>,
-    values: Vec<Reading>,
+    /// How often each is read, in milliseconds; 0: as often as its source.
+    every: Vec<u32>,
+    /// None: it rests.
+    values: Vec<Option<Reading>>,
     /// What was said of limits since they were last asked for.
     limits: Vec<(Slot, Option<Limit>)>,
     /// What happened since it was last asked for.
     told: Vec<Told>,
+    /// The service graph, if it is another than at the last time.
+    edges: Option<Vec<Edge>>,
 }
 
 impl Readings {
     /// Forgets the values, keeps the series: what is not set before the tick ends is absent.
     pub fn begin(&mut self) {
-        self.values.fill(Err(NoData::Absent));
+        self.values.fill(Some(Err(NoData::Absent)));
     }
 
     /// The place of a series, made at its first mention. Sources keep it rather than ask every tick.
@@ -107,9 +112,15 @@ impl Readings {
 
     /// The place of a series by its key.
     pub fn slot_of(&mut self, key: SeriesKey) -> Slot {
+        self.slot_every(key, 0)
+    }
+
+    /// The place of a series that is read more seldom than its source, so often: between two readings it rests.
+    pub fn slot_every(&mut self, key: SeriesKey, every_ms: u32) -> Slot {
         let at = self.keys.iter().position(|k| *k == key).unwrap_or_else(|| {
             self.keys.push(key);
-            self.values.push(Err(NoData::Absent));
+            self.every.push(every_ms);
+            self.values.push(Some(Err(NoData::Absent)));
             self.keys.len() - 1
         });
         Slot(u32::try_from(at).unwrap_or(u32::MAX))
@@ -118,21 +129,28 @@ impl Readings {
     /// A value, as it stands (a counter is still a counter).
     pub fn set(&mut self, slot: Slot, value: f64) {
         if let Some(v) = self.values.get_mut(slot.0 as usize) {
-            *v = Ok(value);
+            *v = Some(Ok(value));
         }
     }
 
     /// A value, or why there is none.
     pub fn put(&mut self, slot: Slot, reading: Reading) {
         if let Some(v) = self.values.get_mut(slot.0 as usize) {
-            *v = reading;
+            *v = Some(reading);
         }
     }
 
     /// No value, and why.
     pub fn fail(&mut self, slot: Slot, why: NoData) {
         if let Some(v) = self.values.get_mut(slot.0 as usize) {
-            *v = Err(why);
+            *v = Some(Err(why));
+        }
+    }
+
+    /// Nothing new, which says nothing: it is as if the series were not due at this tick.
+    pub fn rest(&mut self, slot: Slot) {
+        if let Some(v) = self.values.get_mut(slot.0 as usize) {
+            *v = None;
         }
     }
 
@@ -159,12 +177,33 @@ impl Readings {
 
     /// All of it has the same reason for having no value.
     pub fn fail_all(&mut self, why: NoData) {
-        self.values.fill(Err(why));
+        self.values.fill(Some(Err(why)));
     }
 
-    /// Every series with its reading, in the order of their first mention. The order never changes; it only grows.
+    /// The service graph is this from now on.
+    pub fn set_edges(&mut self, edges: Vec<Edge>) {
+        self.edges = Some(edges);
+    }
+
+    /// The service graph, if it is another than at the last time.
+    pub fn take_edges(&mut self) -> Option<Vec<Edge>> {
+        self.edges.take()
+    }
+
+    /// Every series with its reading, in the order of their first mention. The order never changes; it only grows. What
+    /// rests has none.
     pub fn iter(&self) -> impl Iterator<Item = (&SeriesKey, Reading)> {
-        self.keys.iter().zip(self.values.iter().copied())
+        self.keys.iter().zip(self.values.iter().map(|reading| reading.unwrap_or(Err(NoData::Absent))))
+    }
+
+    /// Every series with how often it is read, in the same order; 0: as often as its source.
+    pub fn keys(&self) -> impl Iterator<Item = (&SeriesKey, u32)> {
+        self.keys.iter().zip(self.every.iter().copied())
+    }
+
+    /// Every reading, in the same order; none of what rests.
+    pub fn due(&self) -> impl Iterator<Item = Option<Reading>> {
+        self.values.iter().copied()
     }
 
     /// How many series.
@@ -188,12 +227,11 @@ macro_rules! sources {
     };
 }
 
-sources![host, filesystem, process, hwmon, thermal, power_supply, flash, certificate, file];
+sources![host, filesystem, process, hwmon, thermal, power_supply, flash, certificate, file, otlp];
 
 #[cfg(test)]
 pub(crate) use process::parse as parse_stat;
 pub(crate) use process::{Scanner, Stat};
-#[cfg(feature = "onnx")]
 pub(crate) use text::label;
 pub(crate) use text::matches_any;
 
