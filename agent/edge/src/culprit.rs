@@ -94,7 +94,10 @@ impl Culprits {
     /// stands out, or nothing is known of who uses such a thing.
     pub fn blame(&mut self, first: &SeriesKey, onset: Millis, now: Millis) -> Option<Blame> {
         let metric = first.metric();
-        if matches!(metric.group, Group::Sensor | Group::Other) {
+        // Of the others it is not known who uses them.
+        let is_used =
+            [Group::Cpu, Group::Memory, Group::Disk, Group::Filesystem, Group::Network, Group::Process];
+        if !is_used.contains(&metric.group) {
             return None;
         }
         // Several episodes may open at one tick.
@@ -144,18 +147,20 @@ impl Culprits {
                 });
                 writes.or_else(|| self.busiest_with_disks(onset, now))
             }
-            _ => self.busiest_with_disks(onset, now),
+            Group::Disk => self.busiest_with_disks(onset, now).or_else(|| self.waiting()),
+            _ => None,
         }
     }
 
     fn busiest_with_disks(&self, onset: Millis, now: Millis) -> Option<Blame> {
-        let busiest = self.busiest(onset, now, LEAST_BYTES_PER_S, |old, new| rates(old, new, |w| w.io));
-        // Who flushes what others wrote has read and written nothing, but waits.
-        busiest.or_else(|| {
-            let waiting = self.fresh.procs.iter().filter(|p| p.waits).map(|p| (p.name.clone(), 1.0));
-            let culprit = self.most(&sum(waiting), 0.0)?;
-            Some(Blame { culprit: wire::Culprit { amount: 0.0, ..culprit }, beyond: None })
-        })
+        self.busiest(onset, now, LEAST_BYTES_PER_S, |old, new| rates(old, new, |w| w.io))
+    }
+
+    /// Who flushes what others wrote has read and written nothing, but waits.
+    fn waiting(&self) -> Option<Blame> {
+        let waiting = self.fresh.procs.iter().filter(|p| p.waits).map(|p| (p.name.clone(), 1.0));
+        let culprit = self.most(&sum(waiting), 0.0)?;
+        Some(Blame { culprit: wire::Culprit { amount: 0.0, ..culprit }, beyond: None })
     }
 
     /// Who did most a second since the youngest look that is old enough to be compared with; and how much more than
