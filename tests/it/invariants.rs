@@ -58,6 +58,11 @@ fn fixture(source: &str) -> Result<&'static str, &'static str> {
         "certificate" => return Err("which files it reads is configured"),
         "otlp" => return Err("it shows what programs export to it"),
         "file" => return Err("its directory is what a test writes into it"),
+        "package" => "var/lib/dpkg/status",
+        "watch" => "etc/hosts",
+        "webhook" => return Err("it hands on what is posted"),
+        "job" => return Err("it shows what is handed in"),
+        "change" => "proc/sys/kernel/osrelease",
         other => panic!(
             "source {other}: name its fixture below tests/machines/server here, or say why there is none"
         ),

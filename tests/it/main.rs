@@ -9,6 +9,8 @@ mod agent;
 mod capsule;
 /// Agent, broker and collector together.
 mod chain;
+/// What changes on a device and what is deployed on it, told by real programs.
+mod changes;
 /// Exit codes and every command that needs no running agent.
 mod cli;
 /// The corpus of configurations, and the example file.

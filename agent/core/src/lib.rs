@@ -18,6 +18,7 @@ pub mod drift;
 pub mod episode;
 pub mod explain;
 pub mod forecast;
+pub mod job;
 pub mod joint;
 pub mod judge;
 pub mod logs;

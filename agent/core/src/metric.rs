@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use Group::{Cpu, Disk, Filesystem, Memory, Network, Other, Process, Sensor, Service};
+use Group::{Cpu, Disk, Filesystem, Job, Memory, Network, Other, Process, Sensor, Service};
 use Kind::{Counter, Gauge};
 use Role::{Headline, Symptom};
 use Scale::{Linear, Log};
@@ -245,6 +245,9 @@ metrics! {
     SPAN_COUNT = 140, "span.count" ["service.name", "span.name"] "{span}/s", Counter Service Symptom Log, floor 10.0, range COUNT, weight 0.4, "calls of {}";
     SPAN_ERROR = 141, "span.error" ["service.name", "span.name"] "{span}/s", Counter Service Headline Log, floor 1.0, range COUNT, weight 1.0, "failed calls of {}";
     SPAN_DURATION = 142, "span.duration" ["service.name", "span.name", "quantile"] "s", Gauge Service Headline Log, floor 0.1, range COUNT, weight 0.9, "duration of {}";
+    // One reading a run: their source judges them by their own past, but limits of people hold.
+    JOB_DURATION = 150, "cicd.pipeline.run.duration" ["cicd.pipeline.name"] "s", Gauge Job Symptom Log, floor 60.0, range COUNT, weight 0.3, "duration of the last run of {}";
+    JOB_FAILED = 151, "cicd.pipeline.run.failure_ratio" ["cicd.pipeline.name"] "1", Gauge Job Symptom Linear, floor 0.3, range SHARE, weight 0.3, "share of failed runs of {}";
 }
 
 /// The row of a code; the custom row for a code that is not in the table.

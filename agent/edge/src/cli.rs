@@ -2,6 +2,7 @@
 
 mod capsule;
 mod commands;
+mod event;
 #[cfg(feature = "onnx")]
 mod model;
 mod outbox;
@@ -70,6 +71,13 @@ struct Args {
     capsule: Option<PathBuf>,
     out: Option<PathBuf>,
     templates: Option<PathBuf>,
+    name: Option<String>,
+    status: Option<String>,
+    duration: Option<String>,
+    id: Option<String>,
+    branch: Option<String>,
+    commit: Option<String>,
+    environment: Option<String>,
 }
 
 /// Runs the command of these arguments (without the program's name).
@@ -113,6 +121,13 @@ fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Args, Failure> {
             Long("capsule") => got.capsule = Some(parser.value()?.into()),
             Long("out") => got.out = Some(parser.value()?.into()),
             Long("templates") => got.templates = Some(parser.value()?.into()),
+            Long("name") => got.name = Some(parser.value()?.string()?),
+            Long("status") => got.status = Some(parser.value()?.string()?),
+            Long("duration") => got.duration = Some(parser.value()?.string()?),
+            Long("id") => got.id = Some(parser.value()?.string()?),
+            Long("branch") => got.branch = Some(parser.value()?.string()?),
+            Long("commit") => got.commit = Some(parser.value()?.string()?),
+            Long("environment") => got.environment = Some(parser.value()?.string()?),
             Long("contract") => got.contract = Some(parser.value()?.string()?),
             Long("for") => got.seconds = Some(parser.value()?.string()?),
             // Nothing here is random; the option is there for those who always give one.

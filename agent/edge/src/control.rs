@@ -11,6 +11,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::duration::Span;
+use crate::jobs;
 use anyhow::{Context, bail};
 use fieldmouse_core::series::Millis;
 use serde::{Deserialize, Serialize};
@@ -50,6 +51,35 @@ pub enum Ask {
         /// OpenTelemetry severity number.
         severity: u8,
     },
+    /// Tell of this run of a job, or of this deployment.
+    Run(RunTold),
+}
+
+/// A run as it is told on the socket.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct RunTold {
+    /// Whether something was deployed; else it was a job.
+    #[serde(default)]
+    pub deployment: bool,
+    /// What it is called. Runs of one name are compared.
+    pub name: String,
+    /// How it ended.
+    pub status: jobs::Status,
+    /// How long it took.
+    pub duration_ms: Option<Millis>,
+    /// Which run it was; told twice it counts once.
+    #[serde(default)]
+    pub id: String,
+    /// Branch or tag.
+    #[serde(default)]
+    pub branch: String,
+    /// Id of the commit.
+    #[serde(default)]
+    pub commit: String,
+    /// Where to, of a deployment.
+    #[serde(default)]
+    pub environment: String,
 }
 
 /// A question with the way to answer it.
@@ -212,8 +242,19 @@ pub fn status(socket: &Path, as_json: bool) -> anyhow::Result<()> {
 /// # Errors
 /// If no agent answers, or it did not take the fact.
 pub fn event(socket: &Path, kind: &str, text: &str, severity: u8) -> anyhow::Result<()> {
+    told(&ask(socket, &Ask::Event { kind: kind.into(), text: text.into(), severity })?)
+}
+
+/// `event job --name …`: the same of a run.
+///
+/// # Errors
+/// If no agent answers, or it did not take it.
+pub fn run(socket: &Path, run: RunTold) -> anyhow::Result<()> {
+    told(&ask(socket, &Ask::Run(run))?)
+}
+
+fn told(answer: &Value) -> anyhow::Result<()> {
     use std::io::Write;
-    let answer = ask(socket, &Ask::Event { kind: kind.into(), text: text.into(), severity })?;
     let mut out = std::io::stdout();
     if answer["durable"] == true {
         writeln!(out, "told as event {}", answer["seq"])?;

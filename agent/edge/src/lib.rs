@@ -15,6 +15,8 @@ pub mod drill;
 pub mod duration;
 pub mod floor;
 pub mod http;
+mod inventory;
+pub mod jobs;
 pub mod keys;
 pub mod learnt;
 pub mod link;

@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::Context;
 use fieldmouse_core::wire;
 
-use super::{Args, Failure, capsule, outbox, usage};
+use super::{Args, Failure, capsule, event, outbox, usage};
 use crate::config::{Config, SeriesTable};
 use crate::duration::Span;
 use crate::pipeline::Pipeline;
@@ -38,11 +38,7 @@ pub(super) fn dispatch(args: &Args) -> Result<(), Failure> {
         ["model", "try"] => model_try(None),
         ["model", "try", contract] => model_try(Some(contract)),
         ["status"] => control::status(&socket(args)?, args.json).map_err(Failure::from),
-        ["event", kind] => {
-            let text = args.text.clone().ok_or_else(|| Failure::Usage("event: --text is missing".into()))?;
-            let severity = severity(args.severity.as_deref().unwrap_or("info"))?;
-            control::event(&socket(args)?, kind, &text, severity).map_err(Failure::from)
-        }
+        ["event", kind] => event::hand_over(args, kind),
         ["maintenance", "start"] => {
             let missing = |what| Failure::Usage(format!("maintenance start: {what} is missing"));
             let text = args.text.clone().filter(|t| !t.is_empty()).ok_or_else(|| missing("--text"))?;
@@ -187,13 +183,4 @@ fn decode_file(file: &str) -> Result<(), Failure> {
         print(&format!("{event}\n"))?;
     }
     Ok(())
-}
-
-fn severity(word: &str) -> Result<u8, Failure> {
-    match word {
-        "info" => Ok(9),
-        "warning" => Ok(13),
-        "error" => Ok(17),
-        other => Err(Failure::Usage(format!("`{other}` is no severity; allowed are info, warning, error"))),
-    }
 }

@@ -27,6 +27,9 @@ usage: fieldmouse COMMAND [OPTIONS]
   drill list | NAME           a labelled fault, and whether and when the running agent saw it
   event KIND --text TEXT      hand a fact to the running agent (deployments, jobs); returns when it is durable
       [--severity info|warning|error]
+  event job|deployment --name NAME --status running|succeeded|failed|cancelled
+      [--duration SPAN|SECONDS] [--id ID] [--branch NAME] [--commit ID] [--environment NAME]
+                              a run, which is compared with the runs before it: slow or failing ones are told
   maintenance start --for SPAN --text TEXT
       [--match PATTERN]       from now on nothing alerts and nothing is learnt, of these series or of all
   maintenance end             it is over before its time

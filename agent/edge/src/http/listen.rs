@@ -23,14 +23,16 @@ impl Listen {
     /// # Errors
     /// If it is no address, or one that other machines reach although there is no token.
     pub fn new(listen: &str, token_file: Option<&Path>) -> anyhow::Result<Self> {
-        let address: SocketAddr = listen.parse().with_context(|| {
-            format!("`listen`: `{listen}` is no address with a port, such as 127.0.0.1:4318")
-        })?;
-        ensure!(
-            address.ip().is_loopback() || token_file.is_some(),
-            "`listen`: other machines reach `{listen}`; set `token_file`, too, or listen at 127.0.0.1"
-        );
+        let address = address(listen, "token_file", token_file)?;
         Ok(Self { address, token_file: token_file.map(ToOwned::to_owned) })
+    }
+
+    /// As the keys `listen` and `secret_file` say, where the handlers see to it who may speak: by signatures.
+    ///
+    /// # Errors
+    /// If it is no address, or one that other machines reach although there is no secret.
+    pub fn signed(listen: &str, secret_file: Option<&Path>) -> anyhow::Result<Self> {
+        Ok(Self { address: address(listen, "secret_file", secret_file)?, token_file: None })
     }
 
     /// The address.
@@ -46,6 +48,17 @@ impl Listen {
     pub fn token(&self) -> io::Result<Option<Token>> {
         self.token_file.as_deref().map(Token::read).transpose()
     }
+}
+
+fn address(listen: &str, key: &str, file: Option<&Path>) -> anyhow::Result<SocketAddr> {
+    let address: SocketAddr = listen
+        .parse()
+        .with_context(|| format!("`listen`: `{listen}` is no address with a port, such as 127.0.0.1:4318"))?;
+    ensure!(
+        address.ip().is_loopback() || file.is_some(),
+        "`listen`: other machines reach `{listen}`; set `{key}`, too, or listen at 127.0.0.1"
+    );
+    Ok(address)
 }
 
 /// A secret that those who may speak know, too.

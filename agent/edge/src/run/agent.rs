@@ -20,14 +20,15 @@ use crate::culprit::Culprits;
 use crate::dating::Undated;
 use crate::disk::{self, Folder};
 use crate::floor::Floor;
+use crate::jobs::Inbox;
 use crate::learnt::keeper::Keeper;
 use crate::link::delivery::{self, Delivery};
 use crate::link::{Command, Compose, Leaf, News, Traffic};
 use crate::outbox::{self, Outbox};
 use crate::pipeline::{Output, Pipeline};
 use crate::sampler::{Health, Sampler};
-use crate::sources::Told;
 use crate::sources::machine::{self, Machine};
+use crate::sources::{Place, Told};
 use crate::supervisor::Vitals;
 
 /// How often processes are counted, so that the one at fault can be told.
@@ -72,6 +73,8 @@ pub(super) struct Agent {
     pub(super) handed: Handed,
     pub(super) loading: Loading,
     pub(super) recording: Recording,
+    /// Where runs of jobs are handed in.
+    pub(super) jobs: Inbox,
 }
 
 /// What is known of the connection.
@@ -113,8 +116,9 @@ impl Agent {
         });
         let boot = clock::boot();
         pipeline.restore(learnt, clock::stamp(), boot);
-        let sampler =
-            Sampler::new(&config.sources, &config.place(), config.deadline(), written.agent.tick.0)?;
+        let jobs = Inbox::default();
+        let place = Place { jobs: jobs.clone(), ..config.place() };
+        let sampler = Sampler::new(&config.sources, &place, config.deadline(), written.agent.tick.0)?;
         let recording = Recording::new(&config);
         let floor = broker.floor().clone();
         floor.load(&written.agent.state_dir);
@@ -155,6 +159,7 @@ impl Agent {
             handed: Handed::default(),
             loading: Loading::new(),
             recording,
+            jobs,
         })
     }
 

@@ -9,6 +9,7 @@ use super::report;
 use crate::capsule;
 use crate::clock;
 use crate::control::{Ask, Request};
+use crate::jobs::Run;
 use crate::link::{self, Command, Leaf, Traffic};
 use crate::sources::Told;
 
@@ -69,6 +70,16 @@ impl Agent {
             }
             Ask::Event { kind, text, severity } => {
                 let fact = wire::Fact::new(&kind, &text);
+                let seq = self.tell_fact(now, &Told { severity, fact });
+                self.handed.wait(&self.outbox, seq, request.answer);
+            }
+            Ask::Run(told) => {
+                let run = Run::from(told);
+                let (severity, fact) = run.fact();
+                // It is judged by the source of jobs, if that is on and not behind.
+                if !self.jobs.put(run, true) {
+                    log::warn!("{}: is not judged, too many wait", fact.text);
+                }
                 let seq = self.tell_fact(now, &Told { severity, fact });
                 self.handed.wait(&self.outbox, seq, request.answer);
             }

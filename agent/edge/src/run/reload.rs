@@ -5,6 +5,7 @@ use fieldmouse_core::wire::{self, Kind};
 use super::agent::Agent;
 use crate::config::{self, Config};
 use crate::sampler::Sampler;
+use crate::sources::Place;
 
 impl Agent {
     /// Takes over what may change while running. A bad file changes nothing, and is told.
@@ -22,8 +23,8 @@ impl Agent {
 
     fn adopt(&mut self, config: Config) -> anyhow::Result<()> {
         let written = &config.written;
-        let sampler =
-            Sampler::new(&config.sources, &config.place(), config.deadline(), written.agent.tick.0)?;
+        let place = Place { jobs: self.jobs.clone(), ..config.place() };
+        let sampler = Sampler::new(&config.sources, &place, config.deadline(), written.agent.tick.0)?;
         self.load_models(written.model.clone());
         let needs_restart = self.config.differs_beyond_reload(&config);
         self.pipeline.set_windows(config.windows.clone());

@@ -11,6 +11,7 @@ use fieldmouse_core::series::{Millis, NoData, Reading, SeriesKey};
 use fieldmouse_core::wire::{Edge, Fact};
 
 use crate::config::LogsKeys;
+use crate::jobs::Inbox;
 
 /// Takes readings, and facts. One method: what can be seen now.
 ///
@@ -48,6 +49,8 @@ pub struct Place {
     pub run: Option<PathBuf>,
     /// What of lines nobody may see.
     pub logs: LogsKeys,
+    /// Where runs of jobs are handed in.
+    pub jobs: Inbox,
 }
 
 impl Place {
@@ -227,7 +230,23 @@ macro_rules! sources {
     };
 }
 
-sources![host, filesystem, process, hwmon, thermal, power_supply, flash, certificate, file, otlp];
+sources![
+    host,
+    filesystem,
+    process,
+    hwmon,
+    thermal,
+    power_supply,
+    flash,
+    certificate,
+    file,
+    otlp,
+    package,
+    watch,
+    change,
+    job,
+    webhook
+];
 
 #[cfg(test)]
 pub(crate) use process::parse as parse_stat;
