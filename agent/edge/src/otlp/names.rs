@@ -77,7 +77,8 @@ impl Names {
             && count(u8::is_ascii_digit) <= DIGITS
             && count(|b| *b == b'.') < 3;
         let words: String = value.chars().filter(|c| !c.is_ascii_digit()).collect();
-        if is_plain && !self.mask(&words).contains(VALUE) {
+        // What is so short is a code or a word, such as `true`.
+        if is_plain && (value.len() <= 5 || !self.mask(&words).contains(VALUE)) {
             return crate::sources::label(value);
         }
         let masked = self.mask(head(value, LONGEST)).to_owned();
@@ -112,6 +113,7 @@ mod tests {
             |key: &str, value: &str, wanted: &str| assert_eq!(names.value(key, value), wanted, "{value}");
         check("http.response.status_code", "503", "503");
         check("http.request.method", "GET", "GET");
+        check("error", "false", "false");
         check("http.route", "/user/{id}", "/user/{id}");
         check("url.path", "/user/123", "/user/<*>");
         check("network.interface.name", "eth0", "eth0");
