@@ -58,6 +58,7 @@ fn fixture(source: &str) -> Result<&'static str, &'static str> {
         "certificate" => return Err("which files it reads is configured"),
         "otlp" => return Err("it shows what programs export to it"),
         "file" => return Err("its directory is what a test writes into it"),
+        "log" => "var/log/syslog",
         other => panic!(
             "source {other}: name its fixture below tests/machines/server here, or say why there is none"
         ),

@@ -22,6 +22,11 @@ pub trait Source: Send {
     /// # Errors
     /// If the source as a whole cannot be read. One bad value is `out.fail(slot, why)`, not an error.
     fn sample(&mut self, now: Millis, out: &mut Readings) -> Result<(), SourceError>;
+
+    /// What `status` shows of it beside its series; null if that is all. Asked between samples.
+    fn about(&self) -> serde_json::Value {
+        serde_json::Value::Null
+    }
 }
 
 /// What a source is called and how it is made.
@@ -227,7 +232,7 @@ macro_rules! sources {
     };
 }
 
-sources![host, filesystem, process, hwmon, thermal, power_supply, flash, certificate, file, otlp];
+sources![host, filesystem, process, hwmon, thermal, power_supply, flash, certificate, file, log, otlp];
 
 #[cfg(test)]
 pub(crate) use process::parse as parse_stat;
