@@ -63,6 +63,7 @@ fn fixture(source: &str) -> Result<&'static str, &'static str> {
         "webhook" => return Err("it hands on what is posted"),
         "job" => return Err("it shows what is handed in"),
         "change" => "proc/sys/kernel/osrelease",
+        "log" => "var/log/syslog",
         other => panic!(
             "source {other}: name its fixture below tests/machines/server here, or say why there is none"
         ),

@@ -41,6 +41,8 @@ mod replay;
 mod sim;
 /// What systemd hears.
 mod supervisor;
+/// Log files under kills and rotation.
+mod tail;
 /// Suspend and pauses.
 mod time;
 /// Golden bytes of every message.

@@ -42,7 +42,7 @@ fn check(program: &str, user: &str, file: &str) {
     one("MemoryMax");
     let users = read(&format!("sysusers.d/{program}.conf"));
     assert!(users.starts_with(&format!("u {user} - ")), "{users}");
-    assert!(users.trim_end().ends_with(&format!("/var/lib/{program}")), "{users}");
+    assert!(users.lines().next().unwrap().ends_with(&format!("/var/lib/{program}")), "{users}");
 }
 
 #[test]

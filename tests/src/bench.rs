@@ -13,4 +13,5 @@ pub mod logs;
 pub mod otlp;
 pub mod replay_speed;
 pub mod seasons;
+pub mod tail;
 pub mod telemetry;

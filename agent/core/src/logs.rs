@@ -1,8 +1,9 @@
-//! Lines of logs: what in them is text that always comes again, and what is a value that nobody may keep.
+//! Lines of logs: who wrote them, what in them is text that always comes again, and what is a value that nobody may keep.
 //!
 //! `mask` is the boundary: nothing of a line goes further but the [`line::Line`] it makes, in which values are
 //! gone. What may be a secret is told in `secret`.
 
+pub mod head;
 pub mod line;
 pub mod mask;
 pub mod pattern;

@@ -5,9 +5,11 @@
 
 pub mod book;
 pub mod file;
+pub mod keep;
 pub mod lines;
 pub mod miner;
 mod names;
+pub mod tail;
 pub mod template;
 #[cfg(test)]
 mod tests;

@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::Context;
 use fieldmouse_core::series::{Millis, NoData, Reading};
 use fieldmouse_core::wire::Edge;
+use serde_json::Value;
 use tokio::sync::mpsc;
 
 use crate::config::SourceConfig;
@@ -205,6 +206,11 @@ impl Sampler {
     /// Every source with its health.
     pub fn health(&self) -> impl Iterator<Item = (&'static str, &Health)> {
         self.slots.iter().map(|s| (s.name, &s.health))
+    }
+
+    /// What every source says of itself; null if it is being sampled.
+    pub fn about(&self) -> impl Iterator<Item = Value> {
+        self.slots.iter().map(|s| s.idle.as_ref().map_or(Value::Null, |(it, _)| it.about()))
     }
 
     /// The source that a series belongs to.

@@ -40,6 +40,17 @@ fn learnt_in_words(l: &Value) -> String {
     text
 }
 
+/// How a log is read.
+fn lines_in_words(file: &Value) -> String {
+    let path = file["path"].as_str().unwrap_or("");
+    if let Some(why) = file["why"].as_str() {
+        return format!("{path}: NOT READ: {why}");
+    }
+    let lost = file["lost_bytes"].as_u64().filter(|lost| *lost > 0);
+    let lost = lost.map_or(String::new(), |lost| format!(", {lost} bytes gone before they were read"));
+    format!("{path}: {} read, {} bytes to go{lost}", file["lines"], file["behind_bytes"])
+}
+
 /// The status of an agent for people.
 #[must_use]
 pub fn in_words(s: &Value) -> String {
@@ -148,6 +159,9 @@ pub fn in_words(s: &Value) -> String {
                 text_of(&source["health"])
             ),
         );
+        for file in source["about"]["files"].as_array().into_iter().flatten() {
+            line("lines", lines_in_words(file));
+        }
     }
     for forecast in s["forecasts"].as_array().into_iter().flatten() {
         line("forecast", text_of(&forecast["sentence"]));

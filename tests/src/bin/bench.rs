@@ -1,5 +1,5 @@
 //! `bench append [DIRECTORY] | capsule [FILE.csv] | drain | endtoend [OPTIONS] | flash [DIRECTORY] | forecast [FILE…] | incidents [OPTIONS] |
-//! learnt [DIRECTORY] | logs [FILE…] | otlp | replay-speed | seasons [OPTIONS]`: prints the figures of one benchmark.
+//! learnt [DIRECTORY] | logs [FILE…] | otlp | replay-speed | seasons [OPTIONS] | tail`: prints the figures of one benchmark.
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -22,10 +22,11 @@ fn main() -> ExitCode {
         "otlp" => bench::otlp::main(),
         "replay-speed" => bench::replay_speed::main(),
         "seasons" => bench::seasons::main(rest),
+        "tail" => bench::tail::main(),
         other => {
             let _gone = writeln!(
                 std::io::stderr(),
-                "bench: `{other}` is not understood; usage: bench append|capsule|drain|endtoend|flash|forecast|incidents|learnt|logs|otlp|replay-speed|seasons"
+                "bench: `{other}` is not understood; usage: bench append|capsule|drain|endtoend|flash|forecast|incidents|learnt|logs|otlp|replay-speed|seasons|tail"
             );
             return ExitCode::from(2);
         }

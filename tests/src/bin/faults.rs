@@ -5,10 +5,13 @@
 use std::collections::HashMap;
 use std::process::ExitCode;
 
+use std::time::Duration;
+
+use fieldmouse_tests::faults::tail::{self, Scheme};
 use fieldmouse_tests::faults::{commit, crash, damage, disk, kills};
 
 const USAGE: &str = "usage: faults kills [--kills 50] | crash [--most N] | disk [--most N] | damage [--every 1] | \
-                     commit [--most N], each with [--seed 1]";
+                     commit [--most N] | tail [--kills 100], each with [--seed 1]";
 
 fn main() -> ExitCode {
     let mut args = std::env::args().skip(1);
@@ -31,6 +34,10 @@ fn main() -> ExitCode {
         "full" => disk::full(seed),
         "damage" => damage::run(usize::try_from(given("--every").unwrap_or(1)).unwrap(), seed),
         "commit" => commit::run(most, seed),
+        "tail" => [Scheme::Rename, Scheme::CopyTruncate]
+            .into_iter()
+            .map(|scheme| tail::run(scheme, given("--kills").unwrap_or(100), Duration::from_secs(1), seed))
+            .sum(),
         other => panic!("`{other}` is no fault test; {USAGE}"),
     };
     ExitCode::from(u8::from(failures > 0))

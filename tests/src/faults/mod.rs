@@ -21,6 +21,8 @@ pub mod receiver;
 pub mod script;
 /// Running a program under strace, and reading what it tells.
 pub mod strace;
+/// L1: the agent killed while it reads a log that is rotated.
+pub mod tail;
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -23,6 +23,11 @@ pub trait Source: Send {
     /// # Errors
     /// If the source as a whole cannot be read. One bad value is `out.fail(slot, why)`, not an error.
     fn sample(&mut self, now: Millis, out: &mut Readings) -> Result<(), SourceError>;
+
+    /// What `status` shows of it beside its series; null if that is all. Asked between samples.
+    fn about(&self) -> serde_json::Value {
+        serde_json::Value::Null
+    }
 }
 
 /// What a source is called and how it is made.
@@ -241,6 +246,7 @@ sources![
     certificate,
     file,
     otlp,
+    log,
     package,
     watch,
     change,
