@@ -30,7 +30,7 @@ fn what_a_real_sdk_exports_is_judged() {
     let (port, broker) = (free_port(), free_port());
     let config = format!(
         "[node]\nname = \"mouse-1\"\n[detect]\nfalse_alarms = \"1 per hour\"\n[broker]\nurl = \"mqtt://127.0.0.1:{broker}\"\n\
-         [source.otlp]\nevery = \"100ms\"\nlisten = \"127.0.0.1:{port}\"\n"
+         [source.otlp]\nevery = \"100ms\"\nwindow = \"1s\"\nlisten = \"127.0.0.1:{port}\"\n"
     );
     let mut agent = Agent::start_with(dir.path(), &config, |command| {
         command.env("FIELDMOUSE__SOURCE__OTLP__ENABLED", "true")

@@ -39,6 +39,8 @@ pub struct Limits {
     pub operations: usize,
     /// Series of metrics.
     pub series: usize,
+    /// The time over which calls are counted. Programs export them in batches, of five seconds by default.
+    pub window_ms: Millis,
 }
 
 /// The three kinds of what is exported, by their paths.
@@ -92,7 +94,7 @@ impl Intake {
         Self {
             place: place.clone(),
             saved,
-            traces: traces::Traces::new(limits.operations, masker()),
+            traces: traces::Traces::new(limits.operations, limits.window_ms, masker()),
             metrics: metrics::Metrics::new(limits.series, masker()),
             book: None,
             now: 0,

@@ -11,7 +11,7 @@ use super::dice::Dice;
 use crate::otlp;
 use crate::wait::timed;
 
-const LIMITS: Limits = Limits { operations: 20, series: 40 };
+const LIMITS: Limits = Limits { operations: 20, series: 40, window_ms: 10_000 };
 /// Series of operations, of metrics, and of lines.
 const SERIES: usize = 5 * 21 + 40 + 8;
 /// Exports that one intake takes.

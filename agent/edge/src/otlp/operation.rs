@@ -2,22 +2,19 @@
 //! that shows what is not.
 
 use fieldmouse_core::metric;
-use fieldmouse_core::series::{LABEL, Millis, NoData, cut};
+use fieldmouse_core::series::{LABEL, Millis, NoData, SeriesKey, cut};
 use fieldmouse_core::wire::{Detail, Fact};
 
 use super::names::fit;
 use super::sketch::Sketch;
 use crate::sources::{Readings, Slot};
 
-/// Calls that are enough for quantiles; fewer are waited for …
-const ENOUGH: u32 = 30;
-/// … so long.
-const WINDOW_MS: Millis = 10_000;
 /// Without a call for so long, nothing is known of its duration.
 const IDLE_MS: Millis = 120_000;
 /// One fact of a kind in this span.
 const TELL_MS: Millis = 600_000;
-const QUANTILES: [(&str, f64); 3] = [("p50", 0.5), ("p95", 0.95), ("p99", 0.99)];
+const SLOWEST: f64 = 0.99;
+const QUANTILES: [(&str, f64); 3] = [("p50", 0.5), ("p95", 0.95), ("p99", SLOWEST)];
 /// Room for a service's name in a label.
 const SERVICE: usize = 20;
 
@@ -35,10 +32,9 @@ pub(super) struct Operation {
     calls: u64,
     errors: u64,
     last: Millis,
-    /// Durations, since then.
+    /// Of this window: durations, failures, the slowest call, and one that failed.
     sketch: Sketch,
-    since: Millis,
-    /// The slowest call of the last seconds, and one that failed.
+    failed: u64,
     slowest: Option<(f64, String)>,
     failing: Option<String>,
     slowness: Slowness,
@@ -63,12 +59,10 @@ impl Operation {
     }
 
     pub(super) fn take(&mut self, call: Call, example: Option<String>, now: Millis) {
-        if self.sketch.count() == 0 {
-            self.since = now;
-        }
         self.sketch.add(call.seconds);
         self.calls += 1;
         self.errors += u64::from(call.is_error);
+        self.failed += u64::from(call.is_error);
         self.last = now;
         match example {
             Some(text) if call.is_error && self.failing.is_none() => self.failing = Some(text),
@@ -77,63 +71,84 @@ impl Operation {
         }
     }
 
-    pub(super) fn tick(&mut self, now: Millis, out: &mut Readings) {
-        let Self { service, name, .. } = self;
-        let [calls, errors] = *self.counters.get_or_insert_with(|| {
-            [metric::SPAN_COUNT, metric::SPAN_ERROR].map(|code| out.slot(code, &[service, name]))
-        });
+    /// A window ends: sets the series, and tells what is not usual.
+    pub(super) fn roll(&mut self, now: Millis, window_ms: Millis, out: &mut Readings) {
+        let every = u32::try_from(window_ms).unwrap_or(u32::MAX);
+        let Self { service, name, sketch, .. } = self;
+        let slot = |out: &mut Readings, code, last: &[&str]| {
+            let values = [&[&**service, &**name], last].concat();
+            out.slot_every(SeriesKey::new(code, &values), every)
+        };
+        let [calls, errors] = *self
+            .counters
+            .get_or_insert_with(|| [metric::SPAN_COUNT, metric::SPAN_ERROR].map(|code| slot(out, code, &[])));
         out.set(calls, self.calls as f64);
         out.set(errors, self.errors as f64);
-        self.time(now, out);
-        if let Some((calls, errors, usually)) = self.failures.note(now, self.calls, self.errors) {
-            let text = format!(
-                "{}: {errors} of {calls} calls of {} failed within {} s, usually {:.1} %",
-                self.service,
-                self.name,
-                WINDOW_MS / 1000,
-                usually * 100.0
-            );
-            let example = self.failing.clone();
-            self.tell(now, 0, Fact::new("trace-error", &text), errors, example, out);
+        let slowest = sketch.quantile(SLOWEST);
+        if slowest.is_some() {
+            let slots = *self
+                .durations
+                .get_or_insert_with(|| QUANTILES.map(|(word, _)| slot(out, metric::SPAN_DURATION, &[word])));
+            for (slot, (_, share)) in slots.into_iter().zip(QUANTILES) {
+                out.set(slot, sketch.quantile(share).unwrap_or(0.0));
+            }
+        } else {
+            self.rest_durations(now, out);
         }
-        if self.failures.is_begun(now) {
-            (self.failing, self.slowest) = (None, None);
+        let count = u64::from(self.sketch.count());
+        self.sketch.clear();
+        self.judge(now, window_ms, count, slowest, out);
+        (self.failing, self.slowest, self.failed) = (None, None, 0);
+    }
+
+    /// Between the ends of windows.
+    pub(super) fn rest(&self, now: Millis, out: &mut Readings) {
+        self.counters.into_iter().flatten().for_each(|slot| out.rest(slot));
+        self.rest_durations(now, out);
+    }
+
+    fn rest_durations(&self, now: Millis, out: &mut Readings) {
+        let is_idle = now.saturating_sub(self.last) >= IDLE_MS;
+        for slot in self.durations.into_iter().flatten() {
+            if is_idle { out.fail(slot, NoData::Idle) } else { out.rest(slot) }
         }
     }
 
-    /// Sets the quantiles when there is enough for them.
-    fn time(&mut self, now: Millis, out: &mut Readings) {
-        let count = self.sketch.count();
-        let is_due = count >= ENOUGH || count > 0 && now.saturating_sub(self.since) >= WINDOW_MS;
-        if !is_due {
-            let is_idle = now.saturating_sub(self.last) >= IDLE_MS;
-            for slot in self.durations.into_iter().flatten() {
-                if is_idle { out.fail(slot, NoData::Idle) } else { out.rest(slot) }
-            }
-            return;
+    fn judge(
+        &mut self,
+        now: Millis,
+        window_ms: Millis,
+        calls: u64,
+        slowest: Option<f64>,
+        out: &mut Readings,
+    ) {
+        if let Some(usually) = self.failures.note(calls, self.failed) {
+            let text = format!(
+                "{}: {} of {calls} calls of {} failed within {} s, usually {:.1} %",
+                self.service,
+                self.failed,
+                self.name,
+                window_ms as f64 / 1000.0,
+                usually * 100.0
+            );
+            let example = self.failing.take();
+            self.tell(now, window_ms, 0, Fact::new("trace-error", &text), self.failed, example, out);
         }
-        let Self { service, name, sketch, .. } = self;
-        let slots = *self.durations.get_or_insert_with(|| {
-            QUANTILES.map(|(word, _)| out.slot(metric::SPAN_DURATION, &[service, name, word]))
-        });
-        let mut slowest = 0.0;
-        for (slot, (_, share)) in slots.into_iter().zip(QUANTILES) {
-            slowest = sketch.quantile(share).unwrap_or(0.0);
-            out.set(slot, slowest);
-        }
-        sketch.clear();
-        if let Some(usually) = self.slowness.note(now, slowest) {
+        let Some(slowest) = slowest else { return };
+        if let Some(usually) = self.slowness.note(slowest) {
             let (is, was) = (in_words(slowest), in_words(usually));
             let text =
                 format!("{}: {} takes {is} (99 % of calls less), usually {was}", self.service, self.name);
-            let example = self.slowest.as_ref().map(|(_, text)| text.clone());
-            self.tell(now, 1, Fact::new("trace-slow", &text), u64::from(count), example, out);
+            let example = self.slowest.take().map(|(_, text)| text);
+            self.tell(now, window_ms, 1, Fact::new("trace-slow", &text), calls, example, out);
         }
     }
 
+    #[expect(clippy::too_many_arguments, reason = "one fact, in one place")]
     fn tell(
         &mut self,
         now: Millis,
+        window_ms: Millis,
         which: usize,
         fact: Fact,
         count: u64,
@@ -146,7 +161,7 @@ impl Operation {
         self.told[which] = Some(now);
         let detail = Detail {
             about: cut(&format!("{} {}", self.service, self.name)),
-            since_ms: u32::try_from(WINDOW_MS).unwrap_or(0),
+            since_ms: u32::try_from(window_ms).unwrap_or(u32::MAX),
             count: u32::try_from(count).unwrap_or(u32::MAX),
             example: cut(&example.unwrap_or_default()),
         };
@@ -170,12 +185,12 @@ struct Slowness {
     mean: f64,
     spread: f64,
     seen: u32,
-    since: Option<Millis>,
+    far: u32,
 }
 
 impl Slowness {
-    /// Takes another such duration. If it has been far above what is usual for a while, returns that.
-    fn note(&mut self, now: Millis, seconds: f64) -> Option<f64> {
+    /// Takes another such duration. If it is far above what is usual for the second time, returns that.
+    fn note(&mut self, seconds: f64) -> Option<f64> {
         const KNOWN: u32 = 20;
         const MEMORY: u32 = 100;
         let x = seconds.max(1e-6).ln();
@@ -184,7 +199,7 @@ impl Slowness {
         let is_far = self.seen >= KNOWN
             && away > (6.0 * self.spread).max(std::f64::consts::LN_2)
             && seconds - usually > 0.05;
-        self.since = if is_far { self.since.or(Some(now)) } else { None };
+        self.far = if is_far { self.far + 1 } else { 0 };
         self.seen += 1;
         // Of what is unusual little is learnt, but it may become the usual.
         let rate = if is_far { 0.1 } else { 1.0 } / f64::from(self.seen.min(MEMORY));
@@ -194,45 +209,33 @@ impl Slowness {
             self.mean += rate * away;
             self.spread += rate * (away.abs() - self.spread);
         }
-        self.since.is_some_and(|since| now.saturating_sub(since) >= WINDOW_MS).then_some(usually)
+        (self.far >= 2).then_some(usually)
     }
 }
 
-/// Which share of calls usually fails, and what was counted when this window began.
+/// Which share of calls usually fails.
 #[derive(Debug, Default)]
 struct Failures {
     share: f64,
     seen: u32,
-    began: Millis,
-    calls: u64,
-    errors: u64,
 }
 
 impl Failures {
-    /// Takes the counts. If far more failed in the window that ends now than usually do: calls, errors, usual share.
-    fn note(&mut self, now: Millis, calls: u64, errors: u64) -> Option<(u64, u64, f64)> {
+    /// Takes the counts of a window. If far more failed than usually do, returns the usual share.
+    fn note(&mut self, calls: u64, failed: u64) -> Option<f64> {
         const KNOWN: u32 = 6;
         const MEMORY: u32 = 360;
-        if now.saturating_sub(self.began) < WINDOW_MS {
+        if calls == 0 {
             return None;
         }
-        let (n, e) = (calls - self.calls, errors - self.errors);
-        (self.began, self.calls, self.errors) = (now, calls, errors);
-        if n == 0 {
-            return None;
-        }
-        let (all, failed, usually) = (n as f64, e as f64, self.share);
-        let chance = 6.0 * (all * usually * (1.0 - usually) + 1.0).sqrt();
-        let is_far = self.seen >= KNOWN && failed > all * usually + chance && failed > 2.0 * all * usually;
+        let (calls, failed, usually) = (calls as f64, failed as f64, self.share);
+        let chance = 6.0 * (calls * usually * (1.0 - usually) + 1.0).sqrt();
+        let is_far =
+            self.seen >= KNOWN && failed > calls * usually + chance && failed > 2.0 * calls * usually;
         self.seen += 1;
         let rate = if is_far { 0.1 } else { 1.0 } / f64::from(self.seen.min(MEMORY));
-        self.share += rate * (failed / all - usually);
-        is_far.then_some((n, e, usually))
-    }
-
-    /// Whether a window begins now.
-    fn is_begun(&self, now: Millis) -> bool {
-        self.began == now
+        self.share += rate * (failed / calls - usually);
+        is_far.then_some(usually)
     }
 }
 
@@ -256,7 +259,11 @@ mod tests {
                     operation.take(call, example, 1000 * second);
                 }
                 out.begin();
-                operation.tick(1000 * second, &mut out);
+                if second % 10 == 9 {
+                    operation.roll(1000 * second, 10_000, &mut out)
+                } else {
+                    operation.rest(1000 * second, &mut out)
+                }
                 facts.extend(out.told().map(|told| (second, told.fact)));
                 second += 1;
             }
@@ -299,23 +306,28 @@ mod tests {
     fn what_nobody_calls_has_counts_and_no_durations() {
         let mut operation = Operation::new("a service with quite a long name", &"b".repeat(80));
         let mut out = Readings::default();
-        let mut check = |second: u64, calls: u32, wanted: &[Option<Result<f64, NoData>>]| {
+        let mut check = |second: u64, calls: u32, ends: bool, wanted: &[Option<Result<f64, NoData>>]| {
             for _ in 0..calls {
                 operation.take(Call { seconds: 0.1, is_error: true }, None, 1000 * second);
             }
             out.begin();
-            operation.tick(1000 * second, &mut out);
+            if ends {
+                operation.roll(1000 * second, 10_000, &mut out)
+            } else {
+                operation.rest(1000 * second, &mut out)
+            }
             let got: Vec<_> = out.due().map(|r| r.map(|r| r.map(|x| (x * 10.0).round() / 10.0))).collect();
             assert_eq!(got, wanted, "second {second}");
             assert!(out.iter().all(|(key, _)| key.label.len() <= LABEL));
         };
-        let counts = |n: f64| [Some(Ok(n)), Some(Ok(n))];
-        check(1, 1, &counts(1.0));
-        check(10, 0, &counts(1.0));
-        check(11, 0, &[counts(1.0).as_slice(), &[Some(Ok(0.1)); 3]].concat());
-        check(12, 0, &[counts(1.0).as_slice(), &[None; 3]].concat());
-        check(13, 30, &[counts(31.0).as_slice(), &[Some(Ok(0.1)); 3]].concat());
-        check(132, 0, &[counts(31.0).as_slice(), &[None; 3]].concat());
-        check(133, 0, &[counts(31.0).as_slice(), &[Some(Err(NoData::Idle)); 3]].concat());
+        let all = |n: f64, duration| [[Some(Ok(n)); 2].as_slice(), &[duration; 3]].concat();
+        check(1, 1, false, &[]);
+        check(10, 0, true, &all(1.0, Some(Ok(0.1))));
+        check(11, 0, false, &[None; 5]);
+        check(13, 30, false, &[None; 5]);
+        check(20, 0, true, &all(31.0, Some(Ok(0.1))));
+        check(30, 0, true, &all(31.0, None));
+        check(132, 0, false, &[None; 5]);
+        check(133, 0, false, &[[None; 2].as_slice(), &[Some(Err(NoData::Idle)); 3]].concat());
     }
 }

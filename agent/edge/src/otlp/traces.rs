@@ -56,6 +56,9 @@ pub(super) struct Traces {
     /// The one after the last that fits is what all others are counted as.
     operations: Vec<Operation>,
     most: usize,
+    /// What is counted is looked at so often, and was last then.
+    window_ms: Millis,
+    began: Option<Millis>,
     /// By service and masked name, and by the hash of service and whole name.
     places: HashMap<(String, String), usize>,
     seen: HashMap<u64, usize>,
@@ -77,11 +80,13 @@ struct Span {
 }
 
 impl Traces {
-    pub(super) fn new(most: usize, masker: Masker) -> Self {
+    pub(super) fn new(most: usize, window_ms: Millis, masker: Masker) -> Self {
         Self {
             names: Names::new(masker),
             operations: Vec::new(),
             most,
+            window_ms,
+            began: None,
             places: HashMap::new(),
             seen: HashMap::new(),
             hasher: RandomState::new(),
@@ -97,7 +102,15 @@ impl Traces {
     }
 
     pub(super) fn tick(&mut self, now: Millis, out: &mut Readings) {
-        self.operations.iter_mut().for_each(|operation| operation.tick(now, out));
+        let window = self.window_ms;
+        let began = *self.began.get_or_insert(now);
+        if now.saturating_sub(began) >= window {
+            // Windows follow the clock, so that the rhythm is kept.
+            self.began = Some(if now - began >= 2 * window { now } else { began + window });
+            self.operations.iter_mut().for_each(|operation| operation.roll(now, window, out));
+        } else {
+            self.operations.iter().for_each(|operation| operation.rest(now, out));
+        }
         if let Some(edges) = self.graph.news(now) {
             out.set_edges(edges);
         }

@@ -15,6 +15,7 @@ use tokio::runtime::Handle;
 
 use super::{Kind, Place, Readings, Source, SourceError};
 use crate::disk::{Disk, Folder};
+use crate::duration::Span;
 use crate::http::{Limits, Listen, Request, Route, Server};
 use crate::otlp::{self, Intake, JSON, PROTOBUF, Signal};
 
@@ -37,11 +38,13 @@ struct Config {
     operations: usize,
     /// Series that metrics may have.
     series: usize,
+    /// The time over which calls are counted.
+    window: Span,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { listen: "127.0.0.1:4318".into(), token_file: None, operations: 100, series: 200 }
+        Self { listen: "127.0.0.1:4318".into(), token_file: None, operations: 100, series: 200, window: Span(10_000) }
     }
 }
 
@@ -76,10 +79,12 @@ impl Otlp {
         for (key, number) in [("operations", config.operations), ("series", config.series)] {
             ensure!(number <= MOST, "`{key}`: {number} is too many; at most {MOST}");
         }
+        let window = config.window;
+        ensure!((1..=3_600_000).contains(&window.0), "`window`: {window} is not within 1ms and 1h");
         Ok(Self {
             listen: Listen::new(&config.listen, config.token_file.as_deref())?,
             place: place.clone(),
-            limits: otlp::Limits { operations: config.operations, series: config.series },
+            limits: otlp::Limits { operations: config.operations, series: config.series, window_ms: config.window.0 },
             intake: None,
             server: None,
             again: 0,
@@ -226,6 +231,7 @@ mod tests {
         check("listen = \"0.0.0.0:4318\"", Some("set `token_file`"));
         check("listen = \"here\"", Some("no address with a port"));
         check("series = 1000000", Some("at most 2000"));
+        check("window = \"2h\"", Some("not within 1ms and 1h"));
     }
 
     /// Posts to a port that the source says nothing of: it was free just now.
@@ -257,12 +263,12 @@ mod tests {
         let answer = post(&address, "/v1/traces", spans);
         assert!(answer.starts_with("HTTP/1.1 200 ") && answer.ends_with("\r\n\r\n{}"), "{answer}");
         out.begin();
-        source.sample(12_000, &mut out).unwrap();
+        source.sample(21_000, &mut out).unwrap();
         let seen: Vec<_> = out.iter().map(|(key, reading)| (key.to_string(), reading)).collect();
         assert_eq!(seen[0], ("span.count{service.name=unknown_service,span.name=GET /}".into(), Ok(1.0)));
         let answer = post(&address, "/v1/spans", spans);
         assert!(answer.starts_with("HTTP/1.1 404 "), "{answer}");
-        source.sample(13_000, &mut out).unwrap();
+        source.sample(22_000, &mut out).unwrap();
         let told: Vec<_> = out.told().map(|told| told.fact.kind.to_string()).collect();
         assert_eq!(told, ["otlp-refused"]);
     }
