@@ -179,7 +179,7 @@ async fn collector(port: u16) -> mpsc::UnboundedReceiver<(String, bool, Vec<u64>
     let (mut ready, presence) = (Some(ready), client.clone());
     tokio::spawn(async move {
         // As a real one: it vouches only for what has no gap below it.
-        let (mut got, mut whole) = (std::collections::BTreeSet::new(), 0);
+        let (mut got, mut whole) = (std::collections::BTreeSet::<u64>::new(), 0);
         while let Ok(event) = events.poll().await {
             if let Event::Incoming(Packet::SubAck(_)) = &event {
                 ready.take().map(|r| r.send(()));
