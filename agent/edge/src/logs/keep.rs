@@ -250,6 +250,7 @@ mod tests {
         keep.tend(SYNC_MS, || unreachable!());
         keep.stand(b"three");
         keep.tend(SYNC_MS + 1, || unreachable!());
+        keep.settle();
         drop(keep);
         check(dir, Some(b"three"), None);
         // The last one was being written when it ended.
