@@ -43,6 +43,8 @@ mod sim;
 mod supervisor;
 /// Log files under kills and rotation.
 mod tail;
+/// Real senders of syslog.
+mod syslog;
 /// Suspend and pauses.
 mod time;
 /// Golden bytes of every message.
