@@ -1,8 +1,10 @@
-//! Whether a book of lines tells what matters and nothing else: a day of real log text with 20 planted incidents.
+//! Whether a book of lines tells what matters and nothing else: a day of real log text with 20 planted incidents, after a
+//! day in which it learns.
 //!
 //! `bench logday --data DIR [--seeds N] [--from SEED] [--systems A,B] [--show]`, where DIR holds `logs/NAME.raw.log.gz` and
 //! `labels/NAME.csv.gz` (Loghub-2k). Each system is a stream with a rhythm of the day, and writes runs of lines as they
-//! stand in the file. Messages that incidents bring are kept out of the rest of the day. A fact is false if it speaks of a
+//! stand in the file. Messages that incidents bring are kept out of the rest of the day, and so are boots and panics that
+//! are in the text. A fact is false if it speaks of a
 //! stream to which nothing was done at the time.
 #![expect(clippy::print_stdout, reason = "the figures are what they are for")]
 
@@ -35,6 +37,8 @@ struct Tally {
     seen: [u32; KINDS.len()],
     delays: Vec<u32>,
     beside: u32,
+    /// Facts of the day before.
+    learning: u32,
     falses: Vec<(String, u32)>,
 }
 
@@ -88,7 +92,8 @@ fn replay(systems: &[System], seed: u64, tally: &mut Tally, show: bool) -> usize
             of.iter().for_each(|h| println!("#      {} {}", clock(h.at), sentence(&h.told)));
         }
     }
-    for h in heard.iter().filter(|h| !day.incidents.iter().any(|i| i.is_of(h.at, &h.told.fact))) {
+    tally.learning += heard.iter().filter(|h| h.at < day::DAY).count() as u32;
+    for h in heard.iter().filter(|h| h.at >= day::DAY && !day.incidents.iter().any(|i| i.is_of(h.at, &h.told.fact))) {
         tally.count_false(&h.told.fact.kind, 1);
         if show {
             println!("# {} FALSE: {}", clock(h.at), sentence(&h.told));
@@ -130,6 +135,7 @@ impl Tally {
         }
         self.delays.extend(other.delays);
         self.beside += other.beside;
+        self.learning += other.learning;
         other.falses.iter().for_each(|(kind, n)| self.count_false(kind, *n));
     }
 
@@ -144,6 +150,7 @@ impl Tally {
         for (kind, n) in &self.falses {
             println!("logday.false.{kind} {:.2} facts a day", of(*n));
         }
+        println!("logday.learning {:.1} facts a day", of(self.learning));
         println!("logday.beside {:.1} facts a day", of(self.beside));
         self.delays.sort_unstable();
         if let Some(median) = self.delays.get(self.delays.len() / 2) {

@@ -1,6 +1,6 @@
 //! A beat: something that comes at regular intervals, and what it means when it fails to.
 //!
-//! Regular is what kept its interval often enough. How many beats may be missed follows from how seldom it missed one so
+//! Regular is what kept its interval often enough. How many beats may be missed follows from how many of them it missed so
 //! far, and from how many beats there are in the time in which one false alarm is allowed.
 
 use libm::{fabsf, logf};
@@ -30,6 +30,9 @@ pub struct Beat {
     jitter: f32,
     /// Intervals kept; broken ones count against them.
     kept: u8,
+    /// Beats there should have been of late, and those of them that were missed.
+    beats: u16,
+    missed: u16,
     is_silent: bool,
 }
 
@@ -70,6 +73,7 @@ impl Beat {
             self.jitter += weight * (fabsf(off) - self.jitter);
             self.kept = self.kept.saturating_add(1);
             self.at = now;
+            self.count(1);
             return;
         }
         if self.period > 0.0 && off < 0.0 && self.kept > 1 {
@@ -82,8 +86,18 @@ impl Beat {
         let cost = if is_multiple { 2.0 * (times - 1.0) } else { 4.0 };
         self.kept = self.kept.saturating_sub(cost as u8);
         self.at = now;
+        self.count(times.clamp(1.0, 64.0) as u16);
         if self.kept == 0 {
-            (self.period, self.jitter) = (gap, 0.0);
+            (self.period, self.jitter, self.beats, self.missed) = (gap, 0.0, 0, 0);
+        }
+    }
+
+    /// So many beats have passed, of which it kept the last.
+    fn count(&mut self, beats: u16) {
+        self.beats += beats;
+        self.missed += beats - 1;
+        if self.beats >= 256 {
+            (self.beats, self.missed) = (self.beats / 2, self.missed / 2);
         }
     }
 
@@ -92,7 +106,8 @@ impl Beat {
         if self.kept < REGULAR || self.is_silent || self.period < SHORTEST {
             return None;
         }
-        let beats = logf((alarm_s / self.period).max(1.0)) / logf(f32::from(self.kept) + 2.0);
+        let seldom = (f32::from(self.beats) + 2.0) / (f32::from(self.missed) + 1.0);
+        let beats = logf((alarm_s / self.period).max(1.0)) / logf(seldom.max(1.1));
         let wait = (beats.max(2.0) + 0.5) * self.period + 4.0 * self.jitter;
         let for_s = now.saturating_sub(self.at.max(self.last));
         if for_s < SILENCE || (for_s as f32) < wait {

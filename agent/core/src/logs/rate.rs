@@ -3,26 +3,31 @@
 //! Lines are counted in windows that hold about as many of each kind, from a minute for what comes often to an hour for
 //! what is rare. A count and what was expected are compared by their square roots (Anscombe 1948), in scales of what
 //! the windows of this kind have strayed so far: lines come in clusters. How rare such a deviation is, is asked of all
-//! kinds together ([`Tail`]), because one alone has too short a past; surprise is summed by Page's rule ([`Evidence`]).
+//! kinds together ([`Tail`]), because one alone has too short a past; surprise is summed by Page's rule.
 
-use libm::sqrtf;
+use libm::{logf, sqrtf};
 use serde::{Deserialize, Serialize};
 
-use crate::surprise::{Evidence, Tail, Threshold};
+use crate::surprise::Tail;
 
 /// Lines that a window is to hold.
 const LINES: f32 = 16.0;
 /// The longest window, in minutes.
 const LONGEST: u8 = 60;
 /// Minutes after which the past has lost two thirds of its weight; no less than so many windows.
-const MEMORY: f32 = 180.0;
+const MEMORY: f32 = 90.0;
 const WINDOWS: f32 = 8.0;
 /// Windows before anything is judged, and minutes.
 const WARM: u8 = 8;
 const WARM_MINUTES: f32 = 45.0;
-/// What is no change worth telling: less than twice, more than two fifths of it.
-const UP: f32 = 2.0;
-const DOWN: f32 = 0.4;
+/// What is no change worth telling: less than three times, more than a quarter of it.
+const UP: f32 = 3.0;
+const DOWN: f32 = 0.25;
+/// Surprise, in nats, that a window of chance does not reach on average; and what such a window takes away at most.
+const DRIFT: f32 = 2.0;
+const FALL: f32 = 2.0;
+/// By how much that makes chance add up sooner than by Wald's bound: the root of `exp(-DRIFT x) = 1 - x`, inverted.
+const SOONER: f32 = 1.25;
 /// Lines a window must hold to be called more.
 const LEAST: f32 = 8.0;
 
@@ -47,8 +52,8 @@ pub struct Rate {
     span: f32,
     /// How much more than chance the counts vary: squared deviation.
     spread: f32,
-    up: Evidence,
-    down: Evidence,
+    up: f32,
+    down: f32,
     /// The mean before the last change that was told; 0: there was none.
     before: f32,
 }
@@ -92,55 +97,68 @@ impl Rate {
         if self.closed <= 1 { self.before } else { self.mean }
     }
 
-    /// A minute has passed. `Some`: the rate has changed, told once.
-    pub fn minute(&mut self, tails: &mut Tails, threshold: Threshold) -> Option<Change> {
+    /// A minute has passed. `Some`: the rate has changed, told once. `minutes`: how many there are, of all kinds together,
+    /// in the time in which one false alarm is allowed.
+    pub fn minute(&mut self, tails: &mut Tails, minutes: f32) -> Option<Change> {
         self.open = self.open.saturating_add(1);
         let count = self.count as f32;
         let wanted = (LINES / self.mean.max(1e-3)).clamp(1.0, f32::from(LONGEST));
         // One that already holds far too many is not waited for.
-        let is_over = f32::from(self.open) >= wanted || count >= LINES + 4.0 * self.mean * wanted;
+        let is_over = f32::from(self.open) >= wanted || count >= LINES + 2.0 * self.mean * wanted;
         if !is_over {
             return None;
         }
+        // There are as many chances of a false alarm as windows.
+        let threshold = SOONER * logf((minutes / wanted).max(1e3));
         let change = self.close(count, f32::from(self.open), tails, threshold);
         (self.count, self.open) = (0, 0);
         change
     }
 
-    fn close(&mut self, count: f32, minutes: f32, tails: &mut Tails, threshold: Threshold) -> Option<Change> {
+    fn close(&mut self, count: f32, minutes: f32, tails: &mut Tails, threshold: f32) -> Option<Change> {
         self.closed = self.closed.saturating_add(1);
         let expected = self.mean * minutes;
         let off = 2.0 * (sqrtf(count + 0.375) - sqrtf(expected + 0.375));
-        let is_warm = self.closed > WARM && self.span >= WARM_MINUTES;
-        if is_warm {
+        if self.closed > WARM && self.span >= WARM_MINUTES {
             let off = off / sqrtf(self.spread.max(1.0));
-            self.up.add(tails.up.probability(off.max(0.0)), threshold);
-            self.down.add(tails.down.probability((-off).max(0.0)), threshold);
-            let is_more = self.up.is_hot(threshold) && count >= LEAST && count >= UP * expected;
-            let is_less = self.down.is_hot(threshold) && count <= DOWN * expected;
+            let sum = |sum: f32, tail: &Tail, off: f32, most: f32| {
+                let surprise = -logf(tail.probability(off.max(0.0)));
+                (sum + (surprise - DRIFT).clamp(-FALL, most)).clamp(0.0, 1.4 * threshold)
+            };
+            self.up = sum(self.up, &tails.up, off, threshold);
+            // One window that is empty may be a pause.
+            self.down = sum(self.down, &tails.down, -off, 0.6 * threshold);
+            let is_more = self.up >= threshold && count >= LEAST && count >= UP * expected;
+            let is_less = self.down >= threshold && count <= DOWN * expected;
             if is_more || is_less {
                 return self.change(count, minutes);
             }
-            for (tail, off) in [(&mut tails.up, off), (&mut tails.down, -off)] {
-                tail.note(off.max(0.0));
-                tail.learn();
+            if !self.is_astray(threshold) {
+                for (tail, off) in [(&mut tails.up, off), (&mut tails.down, -off)] {
+                    tail.note(off.max(0.0));
+                    tail.learn();
+                }
             }
         }
-        self.learn(count, minutes, off);
+        self.learn(count, minutes, off, threshold);
         None
     }
 
-    fn learn(&mut self, count: f32, minutes: f32, off: f32) {
-        // An excursion teaches slowly how far things stray, and where they are only after a while.
-        let is_excursion = self.up.is_rising() || self.down.is_rising();
+    /// Whether something may be going on.
+    fn is_astray(&self, threshold: f32) -> bool {
+        self.up.max(self.down) >= threshold / 2.0
+    }
+
+    fn learn(&mut self, count: f32, minutes: f32, off: f32, threshold: f32) {
+        // What may be a change teaches slowly where things are, and how far they stray.
+        let slowly = if self.is_astray(threshold) { 0.25 } else { 1.0 };
         self.span = (self.span + minutes).min(MEMORY.max(WINDOWS * minutes));
-        let weight = minutes / self.span * if is_excursion { 0.25 } else { 1.0 };
-        self.mean += weight * (count / minutes - self.mean);
+        self.mean += slowly * minutes / self.span * (count / minutes - self.mean);
         if self.closed == 1 {
             self.spread = 2.0;
         } else {
-            let weight = 1.0 / (f32::from(self.closed) + 3.0).min(48.0);
-            self.spread += weight * ((off * off).min(9.0 * self.spread) - self.spread);
+            let weight = slowly / (f32::from(self.closed) + 3.0).min(48.0);
+            self.spread += weight * ((off * off).min(16.0 * self.spread) - self.spread);
         }
     }
 
@@ -150,8 +168,7 @@ impl Rate {
         let is_return = self.before > 0.0 && change.to >= 0.4 * self.before && change.to <= 2.5 * self.before;
         self.before = if is_return { 0.0 } else { self.mean };
         (self.mean, self.span, self.closed) = (change.to, minutes, 1);
-        self.up.clear();
-        self.down.clear();
+        (self.up, self.down) = (0.0, 0.0);
         (!is_return).then_some(change)
     }
 
@@ -166,8 +183,7 @@ impl Rate {
         self.closed = self.closed.min(other.closed);
         self.mean += other.mean;
         self.spread = self.spread.max(other.spread);
-        self.up.clear();
-        self.down.clear();
+        (self.up, self.down) = (0.0, 0.0);
     }
 }
 
@@ -201,17 +217,17 @@ mod tests {
     /// minutes after it, and what else was.
     fn run(seed: u64, usual: f32, now: f32) -> (Option<(u32, Change)>, usize) {
         let (mut dice, mut tails) = (Dice(seed), Tails::default());
-        let threshold = Threshold::of_budget(1.0, 604_800e3, 40, 60e3, 60e3);
+        let minutes = 10_080.0 * 41.0;
         let mut others: std::vec::Vec<(Rate, f32)> =
             (0..40).map(|n| (Rate::default(), 0.02 * libm::powf(1.25, n as f32))).collect();
         let (mut it, mut told, mut beside) = (Rate::default(), None, 0);
         for minute in 0..780 {
             for (rate, mean) in &mut others {
                 rate.add(dice.count(*mean));
-                beside += usize::from(rate.minute(&mut tails, threshold).is_some());
+                beside += usize::from(rate.minute(&mut tails, minutes).is_some());
             }
             it.add(dice.count(if minute < 720 { usual } else { now }));
-            if let Some(change) = it.minute(&mut tails, threshold) {
+            if let Some(change) = it.minute(&mut tails, minutes) {
                 if minute >= 720 && told.is_none() {
                     told = Some((minute - 720 + 1, change));
                 } else {
@@ -233,9 +249,9 @@ mod tests {
                 assert_eq!(is_seen, within.is_some(), "seed {seed}: {usual} to {now}: {told:?}");
             }
         };
-        check(100.0, 300.0, Some(5));
+        check(100.0, 500.0, Some(5));
         check(10.0, 60.0, Some(5));
-        check(1.0, 15.0, Some(8));
+        check(1.0, 15.0, Some(10));
         check(0.05, 10.0, Some(10));
         check(60.0, 6.0, Some(5));
         check(2.0, 0.0, Some(40));

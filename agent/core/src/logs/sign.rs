@@ -14,7 +14,7 @@ pub enum Sign {
 }
 
 /// Words by which it is known, in lower case; and what is said of it.
-const SIGNS: [(&str, Sign, &str); 52] = [
+const SIGNS: [(&str, Sign, &str); 49] = [
     ("kernel panic", Sign::Kernel, "kernel panic"),
     ("out of memory: kill", Sign::Kernel, "out of memory, a process was killed"),
     ("oom-kill", Sign::Kernel, "out of memory, a process was killed"),
@@ -51,7 +51,7 @@ const SIGNS: [(&str, Sign, &str); 52] = [
     ("unhandled exception", Sign::Crash, "an uncaught exception"),
     ("uncaught", Sign::Crash, "an uncaught exception"),
     ("unhandledpromiserejection", Sign::Crash, "an uncaught exception"),
-    ("fatal exception", Sign::Crash, "an uncaught exception"),
+    ("fatal exception:", Sign::Crash, "an uncaught exception"),
     ("terminate called", Sign::Crash, "an uncaught exception"),
     ("outofmemoryerror", Sign::Crash, "a program out of memory"),
     ("stackoverflowerror", Sign::Crash, "a stack overflow"),
@@ -64,9 +64,6 @@ const SIGNS: [(&str, Sign, &str); 52] = [
     ("restarted", Sign::Start, "a restart"),
     ("linux version", Sign::Start, "a boot"),
     ("booting", Sign::Start, "a boot"),
-    ("starting up", Sign::Start, "a start"),
-    ("server started", Sign::Start, "a start"),
-    ("startup complete", Sign::Start, "a start"),
 ];
 
 /// What the text of a line is a sign of, and in which words that is told. Capitals matter not.

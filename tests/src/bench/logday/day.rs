@@ -6,12 +6,11 @@ use super::incidents::{self, Change, Incident};
 use super::systems::System;
 use crate::sim::rng::Rng;
 
-/// Of a day.
-pub(super) const SECONDS: u32 = 86_400;
-/// Incidents begin in the fourth hour: before that the book learns.
-const FIRST: u32 = 3 * 3600 + 1800;
-/// Of the 20, one in each such part of the day.
-const SLOT: u32 = 3660;
+/// Of a day in which nothing happens, and of the one that is tried.
+pub(super) const SECONDS: u32 = 2 * DAY;
+pub(super) const DAY: u32 = 86_400;
+/// Of the 20 incidents, one in each such part of the second day.
+const SLOT: u32 = DAY / 20;
 /// Messages that come by the clock, a system.
 const BEATS: usize = 2;
 
@@ -53,7 +52,7 @@ pub(super) struct Source<'a> {
 impl Day {
     pub(super) fn new(systems: &[System], rng: &mut Rng) -> Self {
         let sources: Vec<Source<'_>> = systems.iter().map(|s| source(s, rng)).collect();
-        let plan = incidents::plan(&sources, FIRST, SLOT, rng);
+        let plan = incidents::plan(&sources, DAY, SLOT, rng);
         let mut texts = Texts::default();
         let mut lines = Vec::new();
         for (stream, source) in sources.iter().enumerate() {
@@ -100,6 +99,8 @@ fn source<'a>(system: &'a System, rng: &mut Rng) -> Source<'a> {
     for event in calm.into_iter().take(BEATS) {
         beats.push(Beat { event, period: rng.pick(&[15, 30, 60, 120, 240]) });
     }
+    // What is an incident by itself is planted, or not there.
+    held.extend((0..system.counts.len()).filter(|e| system.is_crash(*e) && !held.contains(e)).collect::<Vec<_>>());
     let rate = rng.spread(50, 1500) as f64 / 1000.0;
     Source { system, held, beats, rate }
 }
@@ -113,7 +114,7 @@ fn write<'a>(source: &Source<'a>, changes: &[Change], rng: &mut Rng, mut line: i
     for second in 0..SECONDS {
         // Slow moods beside the rhythm of the day: a fifth up or down, for about twenty minutes.
         mood += -mood / 1200.0 + 0.2 * (2.0 / 1200.0_f64).sqrt() * normal(rng);
-        let rhythm = 1.0 + 0.6 * (f64::from(second) / f64::from(SECONDS) * std::f64::consts::TAU + phase).sin();
+        let rhythm = 1.0 + 0.6 * (f64::from(second) / f64::from(DAY) * std::f64::consts::TAU + phase).sin();
         let mut runs = source.rate / MEAN_RUN * rhythm * mood.exp();
         while unit(rng) < runs {
             runs -= 1.0;
@@ -133,12 +134,13 @@ fn write<'a>(source: &Source<'a>, changes: &[Change], rng: &mut Rng, mut line: i
         }
     }
     for beat in &source.beats {
-        let texts: Vec<&str> = source.system.of(beat.event).collect();
+        // One that is always the same, but for its values in life.
+        let text = source.system.of(beat.event).next().unwrap_or("");
         let mut at = rng.below(u64::from(beat.period)) as u32;
         while at < SECONDS {
             let jitter = rng.below(u64::from(beat.period) / 20 + 1) as u32;
             if !changes.iter().any(|c| c.is_of(at, beat.event)) {
-                line(at + jitter, texts[rng.index(texts.len())]);
+                line(at + jitter, text);
             }
             at += beat.period;
         }

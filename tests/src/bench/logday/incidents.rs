@@ -22,7 +22,7 @@ pub(super) const KINDS: [Kind; 5] = [Kind::New, Kind::Rate, Kind::Silence, Kind:
 /// Of each.
 const PLANNED: [usize; 5] = [5, 5, 4, 3, 3];
 /// Lines of events that are common enough for their rate to change, a minute.
-const COMMON: f64 = 1.0;
+const COMMON: f64 = 2.0;
 
 impl Kind {
     pub(super) fn word(self) -> &'static str {

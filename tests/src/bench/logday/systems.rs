@@ -62,6 +62,12 @@ impl System {
         !text.contains(" info ") && WORDS.iter().any(|w| text.contains(w))
     }
 
+    /// Whether an event tells of a crash or a boot, as people would say.
+    pub(super) fn is_crash(&self, event: usize) -> bool {
+        let text = self.of(event).next().unwrap_or("").to_ascii_lowercase();
+        ["panic!", "linux version", "killed process"].iter().any(|w| text.contains(w))
+    }
+
     /// The lines of an event.
     pub(super) fn of(&self, event: usize) -> impl Iterator<Item = &str> {
         self.lines.iter().filter(move |(_, e)| *e == event).map(|(text, _)| text.as_str())

@@ -1,4 +1,4 @@
-//! What explains a burst of errors: which stream, message or word stands in more of them than it did before.
+//! What explains a burst of errors of a stream: which message or word stands in more of them than it did before.
 //!
 //! As in the analysis of log rates that people know from large installations: for each value the share among the errors of the burst is
 //! compared with its share among those before, by the likelihood ratio of the two (G, Dunning 1993). Words are those of
@@ -71,18 +71,15 @@ impl Watch {
     /// What explains the errors of the last minutes. `None`: what was told a moment ago.
     pub(super) fn burst(&mut self, stream: u8, change: &Change) -> Option<Finding> {
         let at = self.at;
-        let is_of = |e: &Entry| e.class == Class::Error && (e.lately(at) >= 0.5 || e.rate.usual() > 0.0);
+        let is_of = |e: &Entry| e.stream == stream && e.class == Class::Error && (e.lately(at) >= 0.5 || e.rate.usual() > 0.0);
         let errors: BTreeMap<u32, &Entry> = self.ledger.iter().filter(|(_, e)| is_of(e)).collect();
         let counts = |e: &Entry| (60.0 * e.rate.usual(), e.lately(at));
         let (before, during) =
             errors.values().map(|e| counts(e)).fold((0.0, 0.0), |(a, b), (x, y)| (a + x, b + y));
-        let mut streams = vec![Value { is: stream, before: 0.0, during: 0.0 }; self.streams.all.len()];
         let (mut values, mut words) = (Vec::new(), BTreeMap::new());
         for (template, entry) in self.miner.templates().filter_map(|t| Some((t, *errors.get(&t.id)?))) {
             let (before, during) = counts(entry);
             values.push(Value { is: Is::Message(template.id), before, during });
-            let of = &mut streams[usize::from(entry.stream)];
-            *of = Value { is: entry.stream, before: of.before + before, during: of.during + during };
             for (hash, word) in template.distinct_words() {
                 let of = words.entry(hash).or_insert(Value { is: Is::Word(word), before: 0.0, during: 0.0 });
                 (of.before, of.during) = (of.before + before, of.during + during);
@@ -96,7 +93,6 @@ impl Watch {
             Some(Cause { is: Is::Word(word), share, .. }) => (most, format!("{:.0} % of them with `{word}`", 100.0 * share)),
             None => (most, "of many kinds".to_owned()),
         };
-        let stream = self::cause(&streams, before, during).map_or(stream, |c| c.is);
         let usual = change.from * f32::from(change.minutes);
         let minutes = span(60 * u32::from(change.minutes));
         let what = format!("{} errors in {minutes} instead of {usual:.0}, {said}", change.count);

@@ -2,7 +2,6 @@
 
 use fieldmouse_core::logs::rate::Change;
 use fieldmouse_core::logs::severity::Class;
-use fieldmouse_core::surprise::Threshold;
 
 use super::ledger::{Entry, OCCASION};
 use super::tell::{Finding, Kind, rate, span};
@@ -48,11 +47,11 @@ impl Watch {
         let watched = self.at.saturating_sub(since).min(WEEK) as f32;
         let awaited = watched / (1.0 + self.ledger.alike(entry, self.at) as f32);
         let share = match entry.class {
-            Class::Error => 168.0,
-            Class::Warn => 42.0,
-            Class::Info => 14.0,
+            Class::Error => 42.0,
+            Class::Warn => 28.0,
+            Class::Info => 7.0,
         };
-        awaited >= self.alarm_s() / share && (entry.class == Class::Error || !self.is_variant(id))
+        awaited >= self.alarm_s() / share && !self.is_variant(id)
     }
 
     /// Whether it differs in one word from another: a name, more often than not.
@@ -60,7 +59,7 @@ impl Watch {
         let Some(it) = self.miner.templates().find(|t| t.id == id) else { return false };
         let is_alike = |other: &Template| {
             let is_other = other.id != id && other.words().len() == it.words().len();
-            is_other && difference(it.words(), other.words()).is_some_and(|d| d.words + d.values <= 1 && d.alike >= 2)
+            is_other && difference(it.words(), other.words()).is_some_and(|d| d.words + d.values <= 1 && d.alike >= 3)
         };
         self.miner.templates().any(is_alike)
     }
@@ -95,10 +94,8 @@ impl Watch {
     /// A minute has passed.
     pub(super) fn rates(&mut self, found: &mut Vec<Finding>) {
         let at = self.at;
-        let threshold = |kinds: usize| {
-            Threshold::of_budget(self.budget.alarms, self.budget.period_ms, kinds, 60e3, 60e3)
-        };
-        let (of_template, of_stream) = (threshold(self.ledger.len()), threshold(2 * self.streams.all.len()));
+        let minutes = |kinds: usize| self.alarm_s() / 60.0 * kinds as f32;
+        let (of_template, of_stream) = (minutes(self.ledger.len()), minutes(2 * self.streams.all.len()));
         let mut burst: Option<(u8, Change)> = None;
         for (stream, of) in (0..).zip(&mut self.streams.all) {
             if let Some(change) = of.lines.minute(&mut self.tails[1], of_stream).filter(|c| c.count == 0) {

@@ -46,6 +46,10 @@ pub(super) struct Entry {
 }
 
 impl Entry {
+    pub(super) fn new(first: u32, stream: u8, sign: Option<Sign>) -> Self {
+        Self { first, stream, sign, ..Self::default() }
+    }
+
     /// Counts the lines since the last tick. `is_backlog`: they were not written when they came. `Some`: it is back after
     /// a silence of so many seconds.
     pub(super) fn settle(&mut self, at: u32, is_backlog: bool) -> Option<u32> {

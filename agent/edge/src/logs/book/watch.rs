@@ -132,7 +132,7 @@ impl Watch {
         self.masker.mask(record.text, &mut self.line);
         let seen = self.miner.learn(&self.line);
         let text = self.line.text();
-        let new = || Entry { first: at, stream, sign: sign(text).map(|s| s.0), ..Entry::default() };
+        let new = || Entry::new(at, stream, sign(text).map(|s| s.0));
         let entry = self.ledger.line(seen.id, new);
         entry.class = class;
         if let Some(crash) = self.crashes.iter_mut().find(|c| c.stream == stream) {
