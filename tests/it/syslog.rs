@@ -14,7 +14,8 @@ const CRASH: &str = "panic: runtime error: index out of range [5] with length 3"
 
 /// `logger` of util-linux, with these options.
 fn log(app: &str, options: &[&str]) {
-    let ran = Command::new("logger").args(options).args(["--tag", app, "--priority", "user.err", CRASH]).output();
+    let ran =
+        Command::new("logger").args(options).args(["--tag", app, "--priority", "user.err", CRASH]).output();
     let ran = ran.unwrap_or_else(|e| panic!("logger: {e}; apt-get install bsdutils"));
     assert!(ran.status.success(), "{app}: {}", String::from_utf8_lossy(&ran.stderr));
 }
@@ -72,7 +73,10 @@ fn crashes_are_told_whoever_sends_them() {
     for (app, how) in [
         ("relay-udp", "protocol=\"udp\""),
         ("relay-lines", "protocol=\"tcp\" template=\"RSYSLOG_ForwardFormat\""),
-        ("relay-counted", "protocol=\"tcp\" TCP_Framing=\"octet-counted\" template=\"RSYSLOG_SyslogProtocol23Format\""),
+        (
+            "relay-counted",
+            "protocol=\"tcp\" TCP_Framing=\"octet-counted\" template=\"RSYSLOG_SyslogProtocol23Format\"",
+        ),
     ] {
         let folder = dir.path().join(app);
         std::fs::create_dir(&folder).unwrap();

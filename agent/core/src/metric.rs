@@ -5,9 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use Group::{
-    Cpu, Disk, Filesystem, Job, Log as Lines, Memory, Network, Other, Process, Sensor, Service,
-};
+use Group::{Cpu, Disk, Filesystem, Job, Log as Lines, Memory, Network, Other, Process, Sensor, Service};
 use Kind::{Counter, Gauge};
 use Role::{Headline, Symptom};
 use Scale::{Linear, Log};

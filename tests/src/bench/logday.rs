@@ -54,7 +54,9 @@ pub fn main(args: &[String]) {
             "--from" => from = value().parse().expect("--from: a number"),
             "--systems" => only = Some(value().split(',').map(str::to_owned).collect::<Vec<_>>()),
             "--show" => show = true,
-            other => panic!("`{other}` is not understood; usage: logday --data DIR [--seeds N] [--from SEED] [--systems A,B] [--show]"),
+            other => panic!(
+                "`{other}` is not understood; usage: logday --data DIR [--seeds N] [--from SEED] [--systems A,B] [--show]"
+            ),
         }
     }
     let systems = systems::read(Path::new(&data), only.as_deref());
@@ -93,7 +95,10 @@ fn replay(systems: &[System], seed: u64, tally: &mut Tally, show: bool) -> usize
         }
     }
     tally.learning += heard.iter().filter(|h| h.at < day::DAY).count() as u32;
-    for h in heard.iter().filter(|h| h.at >= day::DAY && !day.incidents.iter().any(|i| i.is_of(h.at, &h.told.fact))) {
+    for h in heard
+        .iter()
+        .filter(|h| h.at >= day::DAY && !day.incidents.iter().any(|i| i.is_of(h.at, &h.told.fact)))
+    {
         tally.count_false(&h.told.fact.kind, 1);
         if show {
             println!("# {} FALSE: {}", clock(h.at), sentence(&h.told));

@@ -14,7 +14,8 @@ const SHORTEST: f32 = 5.0;
 const TOLERANCE: f32 = 0.12;
 /// Intervals kept before it is called regular.
 const REGULAR: u8 = 6;
-/// The shortest silence that is told, in seconds.
+/// For how long it has to be regular, and the shortest silence that is told, in seconds.
+const LEARNT: f32 = 600.0;
 const SILENCE: u32 = 60;
 
 /// When something comes, in whole seconds of any clock that only goes forward.
@@ -103,7 +104,7 @@ impl Beat {
 
     /// Whether it is silent at `now`, told once. `alarm_s`: seconds in which one false alarm is allowed.
     pub fn missed(&mut self, now: u32, alarm_s: f32) -> Option<Silence> {
-        if self.kept < REGULAR || self.is_silent || self.period < SHORTEST {
+        if !self.is_regular() || self.is_silent || f32::from(self.beats) * self.period < LEARNT {
             return None;
         }
         let seldom = (f32::from(self.beats) + 2.0) / (f32::from(self.missed) + 1.0);

@@ -26,8 +26,10 @@ const DOWN: f32 = 0.25;
 /// Surprise, in nats, that a window of chance does not reach on average; and what such a window takes away at most.
 const DRIFT: f32 = 2.0;
 const FALL: f32 = 2.0;
-/// By how much that makes chance add up sooner than by Wald's bound: the root of `exp(-DRIFT x) = 1 - x`, inverted.
-const SOONER: f32 = 1.25;
+/// The share of the threshold that less than before has to reach: what stands still does so for long, but a window that
+/// is empty may be a pause. So it takes two.
+const LESS: f32 = 0.75;
+const PAUSE: f32 = 0.45;
 /// Lines a window must hold to be called more.
 const LEAST: f32 = 8.0;
 
@@ -109,7 +111,7 @@ impl Rate {
             return None;
         }
         // There are as many chances of a false alarm as windows.
-        let threshold = SOONER * logf((minutes / wanted).max(1e3));
+        let threshold = logf((minutes / wanted).max(1e3));
         let change = self.close(count, f32::from(self.open), tails, threshold);
         (self.count, self.open) = (0, 0);
         change
@@ -126,10 +128,9 @@ impl Rate {
                 (sum + (surprise - DRIFT).clamp(-FALL, most)).clamp(0.0, 1.4 * threshold)
             };
             self.up = sum(self.up, &tails.up, off, threshold);
-            // One window that is empty may be a pause.
-            self.down = sum(self.down, &tails.down, -off, 0.6 * threshold);
+            self.down = sum(self.down, &tails.down, -off, PAUSE * threshold);
             let is_more = self.up >= threshold && count >= LEAST && count >= UP * expected;
-            let is_less = self.down >= threshold && count <= DOWN * expected;
+            let is_less = self.down >= LESS * threshold && count <= DOWN * expected;
             if is_more || is_less {
                 return self.change(count, minutes);
             }
@@ -164,7 +165,8 @@ impl Rate {
 
     /// The level of now is the new usual. Back to where it was is no news.
     fn change(&mut self, count: f32, minutes: f32) -> Option<Change> {
-        let change = Change { from: self.mean, to: count / minutes, count: count as u32, minutes: minutes as u8 };
+        let change =
+            Change { from: self.mean, to: count / minutes, count: count as u32, minutes: minutes as u8 };
         let is_return = self.before > 0.0 && change.to >= 0.4 * self.before && change.to <= 2.5 * self.before;
         self.before = if is_return { 0.0 } else { self.mean };
         (self.mean, self.span, self.closed) = (change.to, minutes, 1);

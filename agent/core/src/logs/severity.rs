@@ -70,10 +70,8 @@ pub fn severity(text: &[u8]) -> Option<u8> {
             at += 1;
             continue;
         }
-        if let Some(level) = level(word) {
-            if is_label(text, start, at) {
-                return Some(level);
-            }
+        if let Some(level) = level(word).filter(|_| is_label(text, start, at)) {
+            return Some(level);
         }
         if !is_denied {
             guess = guess.max(trouble(word));
@@ -91,9 +89,9 @@ fn is_of_word(b: u8) -> bool {
 fn priority(text: &[u8]) -> Option<u8> {
     let digits = text.strip_prefix(b"<")?;
     let end = digits.iter().take(4).position(|b| *b == b'>').filter(|end| *end > 0)?;
-    let number = digits[..end].iter().try_fold(0_u16, |n, b| {
-        b.is_ascii_digit().then(|| n * 10 + u16::from(b - b'0'))
-    })?;
+    let number = digits[..end]
+        .iter()
+        .try_fold(0_u16, |n, b| b.is_ascii_digit().then(|| n * 10 + u16::from(b - b'0')))?;
     (number <= 191).then(|| of_syslog((number % 8) as u8))
 }
 
@@ -169,13 +167,30 @@ fn is_keyed(before: &[u8]) -> bool {
 
 /// Words that tell of trouble wherever they stand.
 fn trouble(word: &[u8]) -> Option<u8> {
-    const ERRORS: [&[u8]; 17] = [
-        b"error", b"errors", b"failed", b"failure", b"failures", b"fails", b"exception", b"fatal", b"critical",
-        b"panic", b"panicked", b"segfault", b"traceback", b"aborted", b"corrupt", b"corrupted", b"crashed",
+    const ERRORS: [&[u8]; 21] = [
+        b"error",
+        b"errors",
+        b"failed",
+        b"failure",
+        b"failures",
+        b"fails",
+        b"exception",
+        b"fatal",
+        b"critical",
+        b"panic",
+        b"panicked",
+        b"segfault",
+        b"traceback",
+        b"aborted",
+        b"corrupt",
+        b"corrupted",
+        b"crashed",
+        b"cannot",
+        b"unable",
+        b"denied",
+        b"refused",
     ];
-    const WARNINGS: [&[u8]; 9] = [
-        b"warning", b"warn", b"deprecated", b"retrying", b"cannot", b"unable", b"denied", b"refused", b"timeout",
-    ];
+    const WARNINGS: [&[u8]; 5] = [b"warning", b"warn", b"deprecated", b"retrying", b"timeout"];
     let is = |words: &[&[u8]]| words.iter().any(|w| word.eq_ignore_ascii_case(w));
     let is_likely = word.len() >= 4 && b"efpstacwdru".contains(&(word[0] | 0x20));
     // `ConnectException`, `ValueError`.

@@ -24,7 +24,8 @@ pub fn parse(message: &[u8]) -> Message<'_> {
     let is_end = |b: &u8| matches!(b, b'\n' | b'\r' | 0 | b' ');
     let end = message.iter().rposition(|b| !is_end(b)).map_or(0, |at| at + 1);
     let message = &message[..end];
-    let (severity, rest) = priority(message).map_or((None, message), |(p, rest)| (Some(of_syslog(p % 8)), rest));
+    let (severity, rest) =
+        priority(message).map_or((None, message), |(p, rest)| (Some(of_syslog(p % 8)), rest));
     let (app, wall_ms, text) = rest.strip_prefix(b"1 ").and_then(rfc5424).unwrap_or_else(|| rfc3164(rest));
     Message { severity, app, wall_ms, text }
 }
@@ -125,7 +126,9 @@ fn tag(text: &[u8]) -> Option<(&str, &[u8])> {
 
 /// A name of a program, if it can be one.
 fn name(bytes: &[u8]) -> Option<&str> {
-    let is_of = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b'/' | b'@' | b'(' | b')' | b'+');
+    let is_of = |b: &u8| {
+        b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b'/' | b'@' | b'(' | b')' | b'+')
+    };
     let is_name = (1..=MAX_APP).contains(&bytes.len()) && bytes.iter().all(is_of);
     core::str::from_utf8(bytes).ok().filter(|_| is_name)
 }
@@ -144,7 +147,8 @@ fn moment(text: &[u8]) -> Option<u64> {
     }
     let (year, month, day) = (part(0, 4)?, part(5, 7)?, part(8, 10)?);
     let (hour, minute, second) = (part(11, 13)?, part(14, 16)?, part(17, 19)?);
-    let is_sound = year >= 1970 && (1..=12).contains(&month) && (1..=31).contains(&day) && hour < 24 && minute < 60;
+    let is_sound =
+        year >= 1970 && (1..=12).contains(&month) && (1..=31).contains(&day) && hour < 24 && minute < 60;
     if !is_sound || second > 60 {
         return None;
     }
@@ -219,8 +223,20 @@ mod tests {
         check("<13>1 - - - - - -", Some(10), "", None, "");
         // RFC 3164, and what programs make of it.
         check("<34>Oct 11 22:14:15 mymachine su: 'su root' failed", Some(18), "su", None, "'su root' failed");
-        check("<13>Nov  3 04:00:00 cron[77]: (root) CMD (true)\n", Some(10), "cron", None, "(root) CMD (true)");
-        check("<38>Nov  3 04:00:00 host sshd(pam_unix)[7]: closed", Some(9), "sshd(pam_unix)", None, "closed");
+        check(
+            "<13>Nov  3 04:00:00 cron[77]: (root) CMD (true)\n",
+            Some(10),
+            "cron",
+            None,
+            "(root) CMD (true)",
+        );
+        check(
+            "<38>Nov  3 04:00:00 host sshd(pam_unix)[7]: closed",
+            Some(9),
+            "sshd(pam_unix)",
+            None,
+            "closed",
+        );
         check("<11>su: no", Some(17), "su", None, "no");
         check(
             "<14>2026-11-23T04:00:00.250000+01:00 host app[1]: hello",
@@ -237,7 +253,8 @@ mod tests {
 
     #[test]
     fn days_are_counted_as_calendars_do() {
-        let check = |text: &str, s: Option<u64>| assert_eq!(moment(text.as_bytes()), s.map(|s| s * 1000), "{text}");
+        let check =
+            |text: &str, s: Option<u64>| assert_eq!(moment(text.as_bytes()), s.map(|s| s * 1000), "{text}");
         check("1970-01-01T00:00:00Z", Some(0));
         check("2000-02-29T12:00:00Z", Some(951_825_600));
         check("2026-11-23T04:00:00Z", Some(1_795_406_400));

@@ -53,12 +53,16 @@ impl LogsKeys {
     /// If there are too many series, one has no name, or a pattern is none.
     pub fn check(&self) -> Result<(), KeyError> {
         if self.metric.len() > MAX_METRICS {
-            return Err(KeyError::new("logs.metric", format!("{} tables; at most {MAX_METRICS}", self.metric.len())));
+            return Err(KeyError::new(
+                "logs.metric",
+                format!("{} tables; at most {MAX_METRICS}", self.metric.len()),
+            ));
         }
         for table in &self.metric {
             let name = &table.name;
             if name.is_empty() || name.len() > MAX_NAME || name.contains([';', ',', '{', '}']) {
-                let what = format!("`{name}` is no name; allowed are 1 to {MAX_NAME} bytes without ; , {{ and }}");
+                let what =
+                    format!("`{name}` is no name; allowed are 1 to {MAX_NAME} bytes without ; , {{ and }}");
                 return Err(KeyError::new("logs.metric.name", what));
             }
             pattern("logs.metric.match", &table.pattern)?;

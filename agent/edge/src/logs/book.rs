@@ -81,7 +81,8 @@ impl Book {
             // A class that never came has no series.
             if lines > 0 || self.slots[at].is_some() {
                 let source = &self.source;
-                let slot = self.slots[at].get_or_insert_with(|| out.slot(LOG_RECORDS, &[source, class.word()]));
+                let slot =
+                    self.slots[at].get_or_insert_with(|| out.slot(LOG_RECORDS, &[source, class.word()]));
                 out.set(*slot, lines as f64);
             }
         }

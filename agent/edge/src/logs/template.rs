@@ -39,9 +39,9 @@ impl Template {
     pub(super) fn distinct_words(&self) -> impl Iterator<Item = (u32, &str)> {
         let is_first = |at: usize, hash: u32| self.words[..at].iter().all(|w| w.hash != hash);
         let words = self.words.iter().enumerate();
-        words.filter(move |(at, w)| !w.is_value() && w.end - w.start > 2 && is_first(*at, w.hash)).filter_map(|(_, w)| {
-            Some((w.hash, self.text.get(usize::from(w.start)..usize::from(w.end))?))
-        })
+        words
+            .filter(move |(at, w)| !w.is_value() && w.end - w.start > 2 && is_first(*at, w.hash))
+            .filter_map(|(_, w)| Some((w.hash, self.text.get(usize::from(w.start)..usize::from(w.end))?)))
     }
 
     /// Bytes of memory.

@@ -58,7 +58,9 @@ impl Day {
         for (stream, source) in sources.iter().enumerate() {
             let changes: Vec<Change> =
                 plan.changes.iter().filter(|(of, _)| *of == stream).map(|(_, change)| *change).collect();
-            write(source, &changes, rng, |at, text| lines.push(Written { at, stream, text: texts.place(text) }));
+            write(source, &changes, rng, |at, text| {
+                lines.push(Written { at, stream, text: texts.place(text) })
+            });
         }
         for (stream, at, text) in &plan.lines {
             lines.push(Written { at: *at, stream: *stream, text: texts.place(text) });
@@ -100,7 +102,9 @@ fn source<'a>(system: &'a System, rng: &mut Rng) -> Source<'a> {
         beats.push(Beat { event, period: rng.pick(&[15, 30, 60, 120, 240]) });
     }
     // What is an incident by itself is planted, or not there.
-    held.extend((0..system.counts.len()).filter(|e| system.is_crash(*e) && !held.contains(e)).collect::<Vec<_>>());
+    held.extend(
+        (0..system.counts.len()).filter(|e| system.is_crash(*e) && !held.contains(e)).collect::<Vec<_>>(),
+    );
     let rate = rng.spread(50, 1500) as f64 / 1000.0;
     Source { system, held, beats, rate }
 }

@@ -53,9 +53,18 @@ fn unpacked(path: &Path) -> String {
 impl System {
     /// Whether people would call an event an error. Not in the words of the product, which are to be tried.
     pub(super) fn is_error(&self, event: usize) -> bool {
-        const WORDS: [&str; 14] = [
-            "error", "fail", "fatal", "exception", "cannot", "unable", "denied", "refused", "invalid", "interrupt",
-            "warn", "broken", "corrupt", "bad ",
+        const WORDS: [&str; 11] = [
+            "error",
+            "fail",
+            "fatal",
+            "exception",
+            "cannot",
+            "unable",
+            "denied",
+            "refused",
+            "severe",
+            "corrupt",
+            "bad ",
         ];
         let text = self.lines.iter().find(|(_, e)| *e == event).map(|(text, _)| text.to_ascii_lowercase());
         let text = text.unwrap_or_default();

@@ -71,7 +71,9 @@ impl Watch {
     /// What explains the errors of the last minutes. `None`: what was told a moment ago.
     pub(super) fn burst(&mut self, stream: u8, change: &Change) -> Option<Finding> {
         let at = self.at;
-        let is_of = |e: &Entry| e.stream == stream && e.class == Class::Error && (e.lately(at) >= 0.5 || e.rate.usual() > 0.0);
+        let is_of = |e: &Entry| {
+            e.stream == stream && e.class == Class::Error && (e.lately(at) >= 0.5 || e.rate.usual() > 0.0)
+        };
         let errors: BTreeMap<u32, &Entry> = self.ledger.iter().filter(|(_, e)| is_of(e)).collect();
         let counts = |e: &Entry| (60.0 * e.rate.usual(), e.lately(at));
         let (before, during) =
@@ -87,11 +89,25 @@ impl Watch {
         }
         values.extend(words.into_values());
         let cause = cause(&values, before, during);
-        let most = errors.iter().max_by(|a, b| a.1.lately(at).total_cmp(&b.1.lately(at))).map(|(id, _)| *id)?;
+        let most =
+            errors.iter().max_by(|a, b| a.1.lately(at).total_cmp(&b.1.lately(at))).map(|(id, _)| *id)?;
         let (id, said) = match cause {
-            Some(Cause { is: Is::Message(id), share, .. }) => (id, format!("{:.0} % of them this", 100.0 * share)),
-            Some(Cause { is: Is::Word(word), share, .. }) => (most, format!("{:.0} % of them with `{word}`", 100.0 * share)),
-            None => (most, "of many kinds".to_owned()),
+            Some(Cause { is: Is::Message(id), share, .. }) => {
+                (id, format!("{:.0} % of them this", 100.0 * share))
+            }
+            Some(Cause { is: Is::Word(word), share, .. }) => {
+                (most, format!("{:.0} % of them with `{word}`", 100.0 * share))
+            }
+            // As ever, but more of it.
+            None => {
+                let share = errors.get(&most).map_or(0.0, |e| e.lately(at)) / during.max(1e-3);
+                let said = if share > 0.8 {
+                    format!("{:.0} % of them this, as ever", 100.0 * share)
+                } else {
+                    "of many kinds".to_owned()
+                };
+                (most, said)
+            }
         };
         let usual = change.from * f32::from(change.minutes);
         let minutes = span(60 * u32::from(change.minutes));
@@ -105,7 +121,17 @@ impl Watch {
         }
         let (kind, class, for_s) = (Kind::Burst, Class::Error, 60 * u32::from(change.minutes));
         let (lines, weight) = (change.count, change.count as f32);
-        (!is_told).then_some(Finding { kind, stream, id: Some(id), class, for_s, lines, weight, what, example })
+        (!is_told).then_some(Finding {
+            kind,
+            stream,
+            id: Some(id),
+            class,
+            for_s,
+            lines,
+            weight,
+            what,
+            example,
+        })
     }
 }
 
@@ -116,8 +142,10 @@ mod tests {
     #[test]
     fn what_is_over_represented_explains() {
         let check = |values: &[(&'static str, f32, f32)], want: Option<&str>| {
-            let values: Vec<_> =
-                values.iter().map(|(is, before, during)| Value { is: *is, before: *before, during: *during }).collect();
+            let values: Vec<_> = values
+                .iter()
+                .map(|(is, before, during)| Value { is: *is, before: *before, during: *during })
+                .collect();
             assert_eq!(cause(&values, 60.0, 100.0).map(|c| c.is), want);
         };
         check(&[("disk", 3.0, 90.0), ("net", 40.0, 10.0)], Some("disk"));

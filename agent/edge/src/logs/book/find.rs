@@ -13,6 +13,8 @@ use crate::logs::template::{Template, difference};
 pub(super) const ONCE: u32 = 900;
 /// Weeks are the longest that is looked back for new templates.
 const WEEK: u32 = 7 * 86_400;
+/// Errors of a new kind that are told although another name in a known one is all that is new.
+const MANY: u16 = 5;
 
 impl Watch {
     /// Tells new templates where such are rare.
@@ -28,12 +30,23 @@ impl Watch {
                 }
             } else if self.is_rare(id, entry) {
                 let (stream, class, lines) = (entry.stream, entry.class, u32::from(entry.debut));
-                let times = if lines > 1 { format!(", {lines} times in {}", span(age)) } else { String::new() };
+                let times =
+                    if lines > 1 { format!(", {lines} times in {}", span(age)) } else { String::new() };
                 let what = format!("a message never seen before{times}");
                 let example = text(&self.miner, id).to_owned();
                 let (kind, weight) = (Kind::New, lines as f32);
                 self.ledger.get_mut(id).into_iter().for_each(|e| e.told = at);
-                found.push(Finding { kind, stream, id: Some(id), class, for_s: age, lines, weight, what, example });
+                found.push(Finding {
+                    kind,
+                    stream,
+                    id: Some(id),
+                    class,
+                    for_s: age,
+                    lines,
+                    weight,
+                    what,
+                    example,
+                });
             } else {
                 self.fresh.push((id, entry.debut.saturating_mul(2)));
             }
@@ -51,7 +64,8 @@ impl Watch {
             Class::Warn => 28.0,
             Class::Info => 7.0,
         };
-        awaited >= self.alarm_s() / share && !self.is_variant(id)
+        let is_many = entry.class == Class::Error && entry.debut >= MANY;
+        awaited >= self.alarm_s() / share && (is_many || !self.is_variant(id))
     }
 
     /// Whether it differs in one word from another: a name, more often than not.
@@ -59,7 +73,9 @@ impl Watch {
         let Some(it) = self.miner.templates().find(|t| t.id == id) else { return false };
         let is_alike = |other: &Template| {
             let is_other = other.id != id && other.words().len() == it.words().len();
-            is_other && difference(it.words(), other.words()).is_some_and(|d| d.words + d.values <= 1 && d.alike >= 3)
+            is_other
+                && difference(it.words(), other.words())
+                    .is_some_and(|d| d.words + d.values <= 1 && d.alike >= 3)
         };
         self.miner.templates().any(is_alike)
     }
@@ -85,7 +101,8 @@ impl Watch {
                 true => format!("nothing for {}; a message came every {period}", span(for_s)),
                 false => format!("a message that came every {period} is missing for {}", span(for_s)),
             };
-            let (kind, stream, class, lines, weight) = (Kind::Silent, entry.stream, entry.class, 0, silence.period_s);
+            let (kind, stream, class, lines, weight) =
+                (Kind::Silent, entry.stream, entry.class, 0, silence.period_s);
             let example = text(&self.miner, id).to_owned();
             found.push(Finding { kind, stream, id: Some(id), class, for_s, lines, weight, what, example });
         }
@@ -98,12 +115,13 @@ impl Watch {
         let (of_template, of_stream) = (minutes(self.ledger.len()), minutes(2 * self.streams.all.len()));
         let mut burst: Option<(u8, Change)> = None;
         for (stream, of) in (0..).zip(&mut self.streams.all) {
-            if let Some(change) = of.lines.minute(&mut self.tails[1], of_stream).filter(|c| c.count == 0) {
-                if !std::mem::replace(&mut of.is_missed, true) {
-                    let for_s = at - of.last.min(at);
-                    let what = format!("nothing for {}; {} lines came before", span(for_s), rate(change.from));
-                    found.push(Finding::of_stream(Kind::Silent, stream, for_s, 0, what));
-                }
+            let silent =
+                of.lines.minute(&mut self.tails[1], of_stream).filter(|c| c.count == 0 && !of.is_missed);
+            if let Some(change) = silent {
+                of.is_missed = true;
+                let for_s = at - of.last.min(at);
+                let what = format!("nothing for {}; {} lines came before", span(for_s), rate(change.from));
+                found.push(Finding::of_stream(Kind::Silent, stream, for_s, 0, what));
             }
             let change = of.errors.minute(&mut self.tails[1], of_stream).filter(Change::is_up);
             burst = burst.into_iter().chain(change.map(|c| (stream, c))).max_by_key(|(_, c)| c.count);
@@ -143,7 +161,8 @@ impl Finding {
             false => format!("a message comes less often: {to} instead of {from}"),
         };
         let weight = (change.to.max(0.01) / change.from.max(0.01)).ln().abs();
-        let (kind, stream, class, for_s) = (Kind::Rate, entry.stream, entry.class, 60 * u32::from(change.minutes));
+        let (kind, stream, class, for_s) =
+            (Kind::Rate, entry.stream, entry.class, 60 * u32::from(change.minutes));
         Self { kind, stream, id: Some(id), class, for_s, lines: change.count, weight, what, example }
     }
 }

@@ -46,7 +46,8 @@ pub(super) fn restore(place: &Place, saved: &[u8]) -> Option<Watch> {
         return None;
     }
     let kept: Kept = postcard::from_bytes(body).ok()?;
-    let is_sound = kept.streams.len() <= MOST && kept.entries.iter().all(|(_, e)| usize::from(e.stream) < MOST);
+    let is_sound =
+        kept.streams.len() <= MOST && kept.entries.iter().all(|(_, e)| usize::from(e.stream) < MOST);
     let miner = Miner::restore(Limits::default(), &kept.miner).ok().filter(|_| is_sound)?;
     let mut watch = Watch::new(place, None);
     watch.at = kept.at;

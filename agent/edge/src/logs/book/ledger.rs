@@ -202,7 +202,8 @@ impl Ledger {
 
     /// Bytes of memory.
     pub(super) fn bytes(&self) -> usize {
-        self.entries.capacity() * (size_of::<(u32, Entry)>() + 1) + 4 * (self.touched.capacity() + self.gone.capacity())
+        self.entries.capacity() * (size_of::<(u32, Entry)>() + 1)
+            + 4 * (self.touched.capacity() + self.gone.capacity())
     }
 }
 

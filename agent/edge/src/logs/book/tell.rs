@@ -79,11 +79,15 @@ pub(super) fn facts(
 }
 
 fn fact(group: &[Finding], stream: &str) -> Option<(u8, Fact)> {
-    let best = group.iter().max_by(|a, b| (a.class, a.weight).partial_cmp(&(b.class, b.weight)).unwrap_or(std::cmp::Ordering::Equal))?;
+    let best = group.iter().max_by(|a, b| {
+        (a.class, a.weight).partial_cmp(&(b.class, b.weight)).unwrap_or(std::cmp::Ordering::Equal)
+    })?;
     let class = best.class;
     let severity = match best.kind {
         Kind::New => class.severity(),
-        Kind::Rate | Kind::Silent => class.severity().min(13).max(if best.kind == Kind::Silent { 13 } else { 9 }),
+        Kind::Rate | Kind::Silent => {
+            class.severity().min(13).max(if best.kind == Kind::Silent { 13 } else { 9 })
+        }
         Kind::Burst => 17,
         Kind::Crash => class.severity().max(13),
         Kind::Back => 9,
@@ -164,7 +168,8 @@ mod tests {
     fn an_ordinary_fact_is_small() {
         let mut streams = Streams::default();
         let a = streams.of("a-unit-with-a-name.service", 1);
-        let mut f = finding(Kind::Burst, a, 1.0, "240 errors in 2 min instead of 3, 97 % of them this message");
+        let mut f =
+            finding(Kind::Burst, a, 1.0, "240 errors in 2 min instead of 3, 97 % of them this message");
         f.example = "x".repeat(1000);
         let (_, fact) = facts(vec![f], &mut streams, 1, |_| {}).remove(0);
         let bytes = postcard::to_extend(&fact, Vec::new()).unwrap().len();

@@ -23,7 +23,8 @@ impl Tale {
     }
 
     fn chance(&mut self, of: f64) -> bool {
-        self.state = self.state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        self.state =
+            self.state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         ((self.state >> 11) as f64 / (1_u64 << 53) as f64) < of
     }
 
@@ -37,7 +38,11 @@ impl Tale {
         self.book.tick(1000 * u64::from(self.now), &mut self.out);
         for told in self.out.told() {
             let detail = told.fact.detail.unwrap_or_default();
-            self.told.push((self.now, format!("{} {}", told.fact.kind, told.fact.text), detail.example.to_string()));
+            self.told.push((
+                self.now,
+                format!("{} {}", told.fact.kind, told.fact.text),
+                detail.example.to_string(),
+            ));
         }
     }
 
@@ -61,7 +66,7 @@ impl Tale {
             if self.chance(0.01) {
                 self.say("db", "ERROR lock wait exceeded on table orders");
             }
-            if self.now % 60 == 0 && !(2 * HOUR..3 * HOUR).contains(&(self.now % (100 * HOUR))) {
+            if self.now % 60 == 0 && !(6 * HOUR..7 * HOUR).contains(&(self.now % (100 * HOUR))) {
                 self.say("cron", &format!("(root) CMD (run-parts /etc/cron.d/{})", self.now));
             }
             more(self);
@@ -74,7 +79,10 @@ impl Tale {
     fn check(&self, from: u32, want: &[(&str, &str)]) {
         let told: Vec<_> = self.told.iter().filter(|(at, ..)| *at >= from).collect();
         let is_so = told.len() == want.len()
-            && told.iter().zip(want).all(|((_, text, example), (t, e))| text.contains(t) && example.contains(e));
+            && told
+                .iter()
+                .zip(want)
+                .all(|((_, text, example), (t, e))| text.contains(t) && example.contains(e));
         assert!(is_so, "told: {told:#?}\nwanted: {want:#?}");
     }
 }
@@ -101,11 +109,14 @@ fn lines_are_counted_by_severity() {
 
 #[test]
 fn rules_make_series_of_lines() {
-    let table = |name: &str, pattern: &str| crate::config::MetricTable { name: name.into(), pattern: pattern.into() };
+    let table =
+        |name: &str, pattern: &str| crate::config::MetricTable { name: name.into(), pattern: pattern.into() };
     let mut place = Place::default();
     place.logs.metric = vec![table("time", "done in * ms"), table("logins", "session opened")];
     let mut tale = Tale { book: Book::new("web", &place, None), ..Tale::new() };
-    for text in ["request done in 12.5 ms", "session opened for root", "request Done In 7 ms", "session opened again"] {
+    for text in
+        ["request done in 12.5 ms", "session opened for root", "request Done In 7 ms", "session opened again"]
+    {
         tale.say("app", text);
     }
     tale.tick();
@@ -122,7 +133,7 @@ fn rules_make_series_of_lines() {
 #[test]
 fn a_new_error_is_told_once_and_masked() {
     let mut tale = Tale::new();
-    tale.usual(HOUR + HOUR / 2);
+    tale.usual(5 * HOUR);
     tale.check(0, &[]);
     for _ in 0..3 {
         tale.say("db", "ERROR page 4711 of relation orders is torn, user=anna password=hunter");
@@ -132,7 +143,7 @@ fn a_new_error_is_told_once_and_masked() {
     tale.say("db", "ERROR page 4712 of relation orders is torn, user=anna password=secret");
     tale.usual(1200);
     let example = "ERROR page <*> of relation orders is torn, user=anna password=<*>";
-    tale.check(0, &[("log-new db: a message never seen before, 3 times in 12 s", example)]);
+    tale.check(0, &[("log-new db: a message never seen before, 3 times in 10 s", example)]);
 }
 
 #[test]
@@ -147,7 +158,7 @@ fn what_turns_out_to_be_known_is_not_told() {
     });
     tale.say("login", "session opened for user emil");
     tale.usual(60);
-    tale.check(HOUR, &[("log-silent cron", ""), ("log-silent cron", "")]);
+    tale.check(0, &[("log-silent cron", ""), ("log-silent cron", "")]);
 }
 
 #[test]
@@ -157,7 +168,8 @@ fn where_new_messages_are_usual_one_more_is_no_news() {
         let at = tale.now;
         if at % 300 == 7 {
             let word = |n: u32| char::from(b'a' + (at / 300 * 7 + n * 5) as u8 % 26);
-            let words: String = (0..4 + at / 300 % 9).map(|n| format!("{0}{0}{1} ", word(n), word(n + 1))).collect();
+            let words: String =
+                (0..4 + at / 300 % 9).map(|n| format!("{0}{0}{1} ", word(n), word(n + 1))).collect();
             tale.say("chatty", &format!("ERROR {words}"));
         }
     });
@@ -167,15 +179,21 @@ fn where_new_messages_are_usual_one_more_is_no_news() {
 #[test]
 fn a_periodic_message_that_is_silent_is_told_and_told_when_it_is_back() {
     let mut tale = Tale::new();
-    tale.usual(4 * HOUR);
+    tale.usual(8 * HOUR);
     let silent = "nothing for 3 min; a message came every 60 s";
-    tale.check(0, &[(&format!("log-silent cron: {silent}"), "CMD"), ("log-silent cron: it writes again after 60 min", "")]);
+    tale.check(
+        0,
+        &[
+            (&format!("log-silent cron: {silent}"), "CMD"),
+            ("log-silent cron: it writes again after 61 min", ""),
+        ],
+    );
 }
 
 #[test]
 fn a_burst_of_errors_is_explained() {
     let mut tale = Tale::new();
-    tale.usual(HOUR + HOUR / 2);
+    tale.usual(5 * HOUR);
     tale.usual_but(90, |tale| {
         tale.say("db", "ERROR lock wait exceeded on table orders");
         tale.say("db", "ERROR lock wait exceeded on table orders");
@@ -183,15 +201,15 @@ fn a_burst_of_errors_is_explained() {
     tale.usual(900);
     tale.check(0, &[("log-burst db: ", "ERROR lock wait exceeded on table orders")]);
     let text = &tale.told[0].1;
-    assert!(text.contains("errors in 60 s instead of") && text.contains("% of them this"), "{text}");
+    assert!(text.contains(" errors in ") && text.contains("% of them this"), "{text}");
 }
 
 #[test]
 fn a_rate_that_has_changed_is_told_with_both_levels() {
     let mut tale = Tale::new();
-    tale.usual(HOUR + HOUR / 2);
+    tale.usual(5 * HOUR);
     tale.usual_but(1200, |tale| {
-        if tale.chance(0.8) {
+        if tale.chance(0.7) {
             tale.say("web", &format!("INFO cache holds {} entries", tale.now));
         }
     });
@@ -214,13 +232,16 @@ fn a_crash_is_told_with_its_next_lines_until_it_is_a_habit() {
     assert!((3..=6).contains(&told.len()), "{told:#?}");
     let (_, text, example) = told[0];
     assert_eq!(text, "log-crash app: a panic");
-    assert!(example.starts_with("thread 'main' panicked at <*>") && example.contains(" | called `Option::unwrap"));
+    assert!(
+        example.starts_with("thread 'main' panicked at src/queue.rs:<*>")
+            && example.contains(" | called `Option::unwrap")
+    );
 }
 
 #[test]
 fn a_backlog_and_jumps_of_the_clock_are_no_news() {
     let mut tale = Tale::new();
-    tale.usual(HOUR + HOUR / 2);
+    tale.usual(5 * HOUR);
     let say = |tale: &mut Tale, text: &str, wall_ms: u64| {
         let record = Record { stream: "web", severity: None, text: text.as_bytes(), wall_ms: Some(wall_ms) };
         tale.book.take(&record);
@@ -235,7 +256,7 @@ fn a_backlog_and_jumps_of_the_clock_are_no_news() {
         tale.usual(30);
     }
     // The agent itself stood still for an hour.
-    tale.now += HOUR;
+    tale.now += 3 * HOUR;
     tale.usual(600);
     tale.check(0, &[]);
 }
@@ -243,7 +264,7 @@ fn a_backlog_and_jumps_of_the_clock_are_no_news() {
 #[test]
 fn what_was_learnt_outlives_a_restart() {
     let mut tale = Tale::new();
-    tale.usual(HOUR + HOUR / 2);
+    tale.usual(5 * HOUR);
     let saved = tale.book.save();
     println!("state of {} By", saved.len());
     tale.book = Book::new("log", &Place::default(), Some(&saved));
@@ -278,13 +299,17 @@ fn any_number_of_streams_is_held_in_little() {
 #[test]
 fn no_secret_comes_out() {
     let mut tale = Tale::new();
-    tale.usual(HOUR + HOUR / 2);
+    tale.usual(5 * HOUR);
     let secrets = secrets();
-    for (text, secret) in &secrets {
+    for (n, (text, secret)) in secrets.iter().enumerate() {
         // Where it matters most: in an error never seen, in a crash, and in what follows it.
+        let app = format!("app-{}", char::from(b'a' + n as u8 % 24));
         tale.say("db", &format!("ERROR {}", text.replacen("{}", secret, 1)));
-        tale.say("app", "panic: out of range");
-        tale.say("app", &text.replacen("{}", secret, 1));
+        tale.say(
+            &app,
+            ["panic: out of range", "Segmentation fault", "Traceback (most recent call last):"][n % 3],
+        );
+        tale.say(&app, &text.replacen("{}", secret, 1));
         tale.usual(700);
     }
     let state = String::from_utf8_lossy(&tale.book.save()).into_owned();
@@ -293,7 +318,12 @@ fn no_secret_comes_out() {
         .iter()
         .filter(|(_, secret)| parts(secret).any(|part| state.contains(part) || facts.contains(part)))
         .collect();
-    println!("{} secrets planted, {} found in {} facts and the state", secrets.len(), found.len(), tale.told.len());
+    println!(
+        "{} secrets planted, {} found in {} facts and the state",
+        secrets.len(),
+        found.len(),
+        tale.told.len()
+    );
     assert!(found.is_empty(), "{found:#?}");
     assert!(secrets.len() >= 200 && tale.told.len() >= 10, "{} facts", tale.told.len());
 }

@@ -157,7 +157,8 @@ impl Watch {
         let last = self.at;
         let is_first = self.begin.is_none();
         let (begin, from) = *self.begin.get_or_insert((now, last));
-        self.at = last.max(from.saturating_add(u32::try_from(now.saturating_sub(begin) / 1000).unwrap_or(u32::MAX)));
+        self.at = last
+            .max(from.saturating_add(u32::try_from(now.saturating_sub(begin) / 1000).unwrap_or(u32::MAX)));
         let passed = self.at - last;
         let written_s = self.written.take().map_or(0, |(first, last)| (last - first) / 1000);
         let is_late = is_first || passed > LATE;
@@ -215,7 +216,17 @@ impl Watch {
                 if !self.streams.all[usize::from(stream)].is_missed {
                     let example = text(&self.miner, *id).to_owned();
                     let (id, lines, weight) = (Some(*id), 1, 1.0);
-                    found.push(Finding { kind: Kind::Back, stream, id, class, for_s, lines, weight, what, example });
+                    found.push(Finding {
+                        kind: Kind::Back,
+                        stream,
+                        id,
+                        class,
+                        for_s,
+                        lines,
+                        weight,
+                        what,
+                        example,
+                    });
                 }
             }
         }
