@@ -41,10 +41,10 @@ mod replay;
 mod sim;
 /// What systemd hears.
 mod supervisor;
-/// Log files under kills and rotation.
-mod tail;
 /// Real senders of syslog.
 mod syslog;
+/// Log files under kills and rotation.
+mod tail;
 /// Suspend and pauses.
 mod time;
 /// Golden bytes of every message.

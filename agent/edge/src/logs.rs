@@ -6,7 +6,6 @@
 pub mod book;
 pub mod file;
 pub mod keep;
-pub mod kept;
 pub mod lines;
 pub mod miner;
 mod names;

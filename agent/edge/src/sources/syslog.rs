@@ -17,7 +17,7 @@ use tokio::task::AbortHandle;
 
 use super::{Kind, Place, Readings, Source, SourceError};
 use crate::logs::book::{Book, Record};
-use crate::logs::kept::Kept;
+use crate::logs::keep::Keep;
 
 mod frames;
 mod listen;
@@ -51,10 +51,17 @@ struct Syslog {
     /// What was taken from the inbox; kept for its room.
     bytes: Vec<u8>,
     place: Place,
-    kept: Kept,
-    book: Option<Book>,
+    /// None before the first sample.
+    work: Option<Work>,
     counts: Counts,
     told: Option<Millis>,
+}
+
+struct Work {
+    book: Book,
+    keep: Option<Keep>,
+    /// Messages read: where the source stands.
+    read: u64,
 }
 
 struct Listener {
@@ -85,8 +92,7 @@ impl Syslog {
             inbox: Arc::new(Inbox::new(allowed)),
             bytes: Vec::new(),
             place: place.clone(),
-            kept: Kept::new(KIND.name, place),
-            book: None,
+            work: None,
             counts: Counts::default(),
             told: None,
         })
@@ -131,24 +137,47 @@ impl Syslog {
     }
 }
 
+impl Work {
+    fn read(&mut self, bytes: &[u8]) {
+        for message in messages(bytes) {
+            let message = parse(message);
+            let stream = if message.app.is_empty() { KIND.name } else { message.app };
+            let (severity, text, wall_ms) = (message.severity, message.text, message.wall_ms);
+            self.book.take(&Record { stream, severity, text, wall_ms });
+            self.read += 1;
+        }
+    }
+
+    fn keep(&mut self, now: Millis, has_moved: bool) {
+        let Some(keep) = &mut self.keep else { return };
+        if has_moved {
+            keep.stand(&self.read.to_le_bytes());
+        }
+        keep.tend(now, || Some(self.book.save()));
+    }
+}
+
 impl Source for Syslog {
     fn sample(&mut self, now: Millis, out: &mut Readings) -> Result<(), SourceError> {
         // Who only looks must not take the place of an agent.
         if self.listeners.is_empty() || self.place.run.is_none() {
             return Ok(());
         }
-        let listening = self.listen();
+        let work = match &mut self.work {
+            Some(work) => work,
+            None => {
+                let (keep, found) = Keep::start(KIND.name, &self.place, now)?;
+                let book = Book::new(KIND.name, &self.place, found.book.as_deref());
+                self.work.insert(Work { book, keep, read: 0 })
+            }
+        };
         let counts = self.inbox.take(&mut self.bytes);
         self.counts.lost += counts.lost;
         self.counts.refused += counts.refused;
-        let book = self.book.get_or_insert_with(|| Book::new(KIND.name, &self.place, self.kept.load().as_deref()));
-        for message in messages(&self.bytes) {
-            let message = parse(message);
-            let stream = if message.app.is_empty() { KIND.name } else { message.app };
-            book.take(&Record { stream, severity: message.severity, text: message.text, wall_ms: message.wall_ms });
-        }
-        book.tick(now, out);
-        self.kept.keep(now, || book.save());
+        work.read(&self.bytes);
+        work.book.tick(now, out);
+        work.keep(now, !self.bytes.is_empty());
+        let listening = self.listen();
         self.tell_losses(now, out);
         listening
     }
@@ -164,8 +193,8 @@ impl Drop for Syslog {
                 drop(std::fs::remove_file(path));
             }
         }
-        if let Some(book) = &self.book {
-            self.kept.keep_last(|| book.save());
+        if let Some(Work { book, keep: Some(keep), read: read @ 1.. }) = &mut self.work {
+            keep.close(&read.to_le_bytes(), Some(book.save()));
         }
     }
 }

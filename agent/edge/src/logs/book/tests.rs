@@ -66,7 +66,7 @@ impl Tale {
             if self.chance(0.01) {
                 self.say("db", "ERROR lock wait exceeded on table orders");
             }
-            if self.now % 60 == 0 && !(6 * HOUR..7 * HOUR).contains(&(self.now % (100 * HOUR))) {
+            if self.now.is_multiple_of(60) && !(6 * HOUR..7 * HOUR).contains(&(self.now % (100 * HOUR))) {
                 self.say("cron", &format!("(root) CMD (run-parts /etc/cron.d/{})", self.now));
             }
             more(self);
@@ -152,7 +152,7 @@ fn what_turns_out_to_be_known_is_not_told() {
     let names = ["anna", "bert", "carl", "dora"];
     tale.usual_but(13 * HOUR, |tale| {
         let name = names[(tale.now / 100) as usize % names.len()];
-        if tale.now % 10 == 0 {
+        if tale.now.is_multiple_of(10) {
             tale.say("login", &format!("session opened for user {name}"));
         }
     });
@@ -289,7 +289,7 @@ fn any_number_of_streams_is_held_in_little() {
     let mut tale = Tale::new();
     for n in 0..100_000 {
         tale.say(&format!("stream-{}", n % 5000), &format!("hello {n}"));
-        if n % 500 == 0 {
+        if n % 500 == 1 {
             tale.tick();
         }
     }

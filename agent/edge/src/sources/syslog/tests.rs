@@ -30,6 +30,10 @@ fn what_cannot_be_listened_to_is_refused() {
     check("listen = ['udp://0.0.0.0:514']\nallow_from = ['all']", "`all` is no network; write it like `10.0.0.0/8`");
 }
 
+fn place(dir: &std::path::Path) -> Place {
+    Place { state: Some(dir.join("state")), run: Some(dir.join("run")), ..Place::at(dir) }
+}
+
 /// A source that listens everywhere, and what it has read so far.
 struct Listening {
     source: Box<dyn Source>,
@@ -43,7 +47,7 @@ struct Listening {
 impl Listening {
     fn new() -> Self {
         let (port, dir) = (free_port(), tempfile::tempdir().unwrap());
-        let place = Place { run: Some(dir.path().join("kept")), ..Place::at(dir.path()) };
+        let place = place(dir.path());
         let keys = format!("listen = ['udp://127.0.0.1:{port}', 'tcp://127.0.0.1:{port}', 'unix:///log']");
         let source = build(&keys, &place).unwrap();
         let runtime = crate::once::runtime().unwrap();
@@ -164,16 +168,16 @@ fn a_book_outlives_its_source_and_a_stale_socket_is_no_obstacle() {
     it.wait_for(1.0);
     let Listening { source, dir, .. } = it;
     drop(source);
-    assert!(dir.path().join("kept/syslog.book").exists() && !dir.path().join("log").exists());
+    assert!(dir.path().join("state/syslog.book").exists() && !dir.path().join("log").exists());
     // A socket of somebody who was killed.
     drop(UnixDatagram::bind(dir.path().join("log")).unwrap());
-    let place = Place { run: Some(dir.path().join("kept")), ..Place::at(dir.path()) };
-    let mut source = build("listen = ['unix:///log']", &place).unwrap();
+    let mut source = build("listen = ['unix:///log']", &place(dir.path())).unwrap();
     let runtime = crate::once::runtime().unwrap();
     runtime.block_on(async { source.sample(0, &mut Readings::default()) }).unwrap();
     local.send_to(b"<14>app: two", dir.path().join("log")).unwrap();
     // One that is in use is left alone.
-    let mut other = build("listen = ['unix:///log']", &place).unwrap();
+    let elsewhere = Place { run: Some(dir.path().join("other")), ..place(dir.path()) };
+    let mut other = build("listen = ['unix:///log']", &elsewhere).unwrap();
     let refused = runtime.block_on(async { other.sample(0, &mut Readings::default()) });
     assert!(refused.is_err_and(|e| e.to_string().starts_with("unix:///log: cannot listen: ")));
 }
