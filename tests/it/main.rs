@@ -41,6 +41,8 @@ mod replay;
 mod sim;
 /// What systemd hears.
 mod supervisor;
+/// Real senders of syslog.
+mod syslog;
 /// Log files under kills and rotation.
 mod tail;
 /// Suspend and pauses.

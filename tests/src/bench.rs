@@ -9,6 +9,7 @@ pub mod flash;
 pub mod forecast;
 pub mod incidents;
 pub mod learnt;
+pub mod logday;
 pub mod logs;
 pub mod otlp;
 pub mod replay_speed;

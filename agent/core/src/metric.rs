@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use Group::{Cpu, Disk, Filesystem, Job, Memory, Network, Other, Process, Sensor, Service};
+use Group::{Cpu, Disk, Filesystem, Job, Log as Lines, Memory, Network, Other, Process, Sensor, Service};
 use Kind::{Counter, Gauge};
 use Role::{Headline, Symptom};
 use Scale::{Linear, Log};
@@ -241,6 +241,10 @@ metrics! {
     // Its unit and its usual size are the model's own; only more of it is strange.
     MODEL_SCORE = 120, "fieldmouse.model.score" ["fieldmouse.model.name", "fieldmouse.model.series"] "1", Gauge Other Headline Linear, floor 0.0, range ANY, weight 0.9, "score of model {}";
 
+    LOG_RECORDS = 130, "log.record.count" ["log.source", "log.severity"] "{record}/s", Counter Lines Headline Log, floor 20.0, range COUNT, weight 0.8, "lines of {}";
+    // What a rule of the user takes out of lines: its unit and its usual size are not known here.
+    LOG_METRIC = 131, "log.metric" ["log.source", "log.metric.name"] "", Gauge Lines Headline Linear, floor 0.0, range ANY, weight 1.0, "{} in lines";
+    LOG_METRIC_COUNT = 132, "log.metric.count" ["log.source", "log.metric.name"] "{record}/s", Counter Lines Headline Log, floor 0.0, range COUNT, weight 0.8, "lines that say {}";
     // How much a service has to do is others' doing.
     SPAN_COUNT = 140, "span.count" ["service.name", "span.name"] "{span}/s", Counter Service Symptom Log, floor 10.0, range COUNT, weight 0.4, "calls of {}";
     SPAN_ERROR = 141, "span.error" ["service.name", "span.name"] "{span}/s", Counter Service Headline Log, floor 1.0, range COUNT, weight 1.0, "failed calls of {}";

@@ -27,7 +27,7 @@ use crate::sources::{self, Kind, Place, certificate};
 pub use maintenance::{MaintenanceTable, Window};
 pub use series::{SeriesTable, decide};
 
-pub use logs::LogsKeys;
+pub use logs::{LogsKeys, MetricTable};
 
 pub use load::{ConfigError, DEFAULT_FILE, from_here, load, locate_here};
 pub use model::{Model, Models, Own};
@@ -243,6 +243,7 @@ impl Config {
         let maintenance = written.maintenance.iter().enumerate();
         let windows = maintenance.map(|(at, table)| table.window(at)).collect::<Result<_, _>>()?;
         written.logs.masker()?;
+        written.logs.check()?;
         let labels =
             written.node.labels.iter().map(|(k, v)| format!("{k}={v}")).collect::<Vec<_>>().join(",");
         if labels.len() > 128 {
@@ -288,7 +289,8 @@ impl Config {
     /// Where they find things when nothing is kept.
     #[must_use]
     pub fn look(&self) -> Place {
-        Place { logs: self.written.logs.clone(), ..Place::at(&self.written.agent.root) }
+        let budget = self.written.detect.false_alarms;
+        Place { logs: self.written.logs.clone(), budget, ..Place::at(&self.written.agent.root) }
     }
 
     /// How long a source may take.

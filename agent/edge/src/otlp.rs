@@ -118,7 +118,7 @@ impl Intake {
             Signal::Metrics => self.metrics.take(export, self.now),
             Signal::Logs => {
                 let Self { place, saved, book, .. } = self;
-                let book = book.get_or_insert_with(|| Book::new(place, saved.take().as_deref()));
+                let book = book.get_or_insert_with(|| Book::new("otlp", place, saved.take().as_deref()));
                 logs::take(export, book)
             }
         }

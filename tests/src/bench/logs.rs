@@ -3,7 +3,9 @@
 
 use std::fmt::Write;
 
+use fieldmouse::logs::book::{Book, Record};
 use fieldmouse::logs::miner::{Change, Miner};
+use fieldmouse::sources::{Place, Readings};
 use fieldmouse_core::logs::line::Line;
 use fieldmouse_core::logs::mask::Masker;
 
@@ -37,6 +39,11 @@ fn measure(name: &str, text: &[u8]) {
     let (miner, took) = timed(|| learn(&lines));
     println!("{name}.mine {:.0} lines/s", lines.len() as f64 / took.as_secs_f64());
     println!("{name}.text {:.1} MB/s", text.len() as f64 / 1e6 / took.as_secs_f64());
+    let ((book, facts), took) = timed(|| take(&lines));
+    println!("{name}.book {:.0} lines/s", lines.len() as f64 / took.as_secs_f64());
+    println!("{name}.book.facts {facts} count");
+    println!("{name}.book.memory {} By", book.bytes());
+    println!("{name}.book.state {} By", book.save().len());
     println!("{name}.templates {} count", miner.templates().count());
     println!("{name}.memory {} By", miner.bytes());
     println!("{name}.state {} By", miner.save().len());
@@ -54,6 +61,21 @@ pub fn learn(lines: &[&[u8]]) -> Miner {
         drop(changes);
     }
     miner
+}
+
+/// A book that has seen these lines, 5,000 in each second, and how many facts it told.
+#[must_use]
+pub fn take(lines: &[&[u8]]) -> (Book, usize) {
+    let (mut book, mut out, mut facts) = (Book::new("log", &Place::default(), None), Readings::default(), 0);
+    for (second, lines) in (0..).zip(lines.chunks(5000)) {
+        for text in lines {
+            book.take(&Record { stream: "bench", severity: None, text, wall_ms: None });
+        }
+        out.begin();
+        book.tick(1000 * second, &mut out);
+        facts += out.told().count();
+    }
+    (book, facts)
 }
 
 /// Lines of 1,000 statements, some far more frequent than others, with numbers, addresses, paths and names in them.

@@ -9,10 +9,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use fieldmouse::budget::Budget;
+use fieldmouse::logs::book::{Book, Record};
 use fieldmouse::pipeline::Pipeline;
 use fieldmouse::sampler::{Sampler, default_sources};
 use fieldmouse::scorer::{Forecaster, SHIPPED};
-use fieldmouse::sources::Place;
+use fieldmouse::sources::{Place, Readings};
 use fieldmouse_core::episode::{Episodes, Times};
 use fieldmouse_core::judge::{Rules, Series};
 use fieldmouse_core::logs::line::Line;
@@ -114,7 +115,33 @@ fn logs() -> (u64, f64, usize) {
     (held, count, miner.templates().count())
 }
 
+/// A book with as many templates: bytes held, and how often a line of a known template and a quiet tick ask for memory.
+fn book() -> (u64, f64, f64) {
+    let text = logs::generated(1, 20 * logs::STATEMENTS);
+    let lines: Vec<&[u8]> = text.split(|b| *b == b'\n').collect();
+    let before = HELD.load(Ordering::Relaxed);
+    let (mut book, _) = logs::take(&lines);
+    let held = HELD.load(Ordering::Relaxed) - before;
+    let take = |book: &mut Book, t: u64| {
+        book.take(&Record { stream: "bench", severity: None, text: lines[t as usize], wall_ms: None });
+    };
+    let per_line = per_tick(|t| take(&mut book, t));
+    let mut out = Readings::default();
+    let per_tick = per_tick(|t| {
+        take(&mut book, t);
+        out.begin();
+        book.tick(1000 * (100 + t), &mut out);
+    });
+    (held, per_line, per_tick)
+}
+
 fn main() {
+    let (bytes, per_line, per_tick) = book();
+    println!("book_memory {bytes} By");
+    println!("allocations_book_per_line {per_line} count");
+    println!("allocations_book_per_tick {per_tick} count");
+    assert!(bytes <= 1 << 20, "a book of {} templates takes {bytes} bytes", logs::STATEMENTS);
+    assert!(per_line == 0.0 && per_tick < 1.0, "a line of a known template or a quiet tick asked for memory");
     let (bytes, per_line, templates) = logs();
     println!("logs_templates {templates} count");
     println!("logs_memory {bytes} By");

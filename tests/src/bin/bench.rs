@@ -1,5 +1,5 @@
 //! `bench append [DIRECTORY] | capsule [FILE.csv] | drain | endtoend [OPTIONS] | flash [DIRECTORY] | forecast [FILE…] | incidents [OPTIONS] |
-//! learnt [DIRECTORY] | logs [FILE…] | otlp | replay-speed | seasons [OPTIONS] | tail`: prints the figures of one benchmark.
+//! learnt [DIRECTORY] | logday --data DIR [OPTIONS] | logs [FILE…] | otlp | replay-speed | seasons [OPTIONS] | tail`: prints the figures of one benchmark.
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -18,6 +18,7 @@ fn main() -> ExitCode {
         "forecast" => bench::forecast::main(rest),
         "incidents" => bench::incidents::main(rest),
         "learnt" => bench::learnt::main(rest),
+        "logday" => bench::logday::main(rest),
         "logs" => bench::logs::main(rest),
         "otlp" => bench::otlp::main(),
         "replay-speed" => bench::replay_speed::main(),
@@ -26,7 +27,7 @@ fn main() -> ExitCode {
         other => {
             let _gone = writeln!(
                 std::io::stderr(),
-                "bench: `{other}` is not understood; usage: bench append|capsule|drain|endtoend|flash|forecast|incidents|learnt|logs|otlp|replay-speed|seasons|tail"
+                "bench: `{other}` is not understood; usage: bench append|capsule|drain|endtoend|flash|forecast|incidents|learnt|logday|logs|otlp|replay-speed|seasons|tail"
             );
             return ExitCode::from(2);
         }

@@ -28,6 +28,16 @@ impl Pattern {
         Ok(Self { text })
     }
 
+    /// What `*` stands for in the first place of a line in which the pattern begins a word; all of it if it has no `*`.
+    #[must_use]
+    pub fn capture<'a>(&self, line: &'a [u8]) -> Option<&'a [u8]> {
+        let begins_word = |at: &usize| *at == 0 || !line[at - 1].is_ascii_alphanumeric();
+        let first = self.text.bytes().next()?;
+        let is_likely = |at: &usize| first == b'*' || line[*at].eq_ignore_ascii_case(&first);
+        let starts = (0..line.len()).filter(is_likely).filter(begins_word);
+        starts.into_iter().find_map(|start| self.found(line, start)).map(|(from, to)| &line[from..to])
+    }
+
     /// What is to be masked of a line if this pattern matches at `start`: from, to.
     pub(super) fn found(&self, line: &[u8], start: usize) -> Option<(usize, usize)> {
         let (before, behind) = match self.text.split_once('*') {

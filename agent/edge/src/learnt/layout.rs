@@ -23,6 +23,12 @@ impl Layout {
         drop(T::deserialize(&mut tracer));
         Self(tracer.sum)
     }
+
+    /// The number.
+    #[must_use]
+    pub fn number(self) -> u32 {
+        self.0
+    }
 }
 
 /// Offers the simplest value of everything and notes what was asked for (FNV-1a).

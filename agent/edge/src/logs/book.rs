@@ -1,14 +1,27 @@
 //! A book of lines: what a source of lines hands in is masked, told apart and counted here; what is worth telling comes
 //! out as series and facts.
 //!
-//! Each source of lines has one, and keeps it beside its own place in what it reads.
+//! Each source of lines has one, and keeps it beside its own place in what it reads. One that sees no line holds nothing.
+//! What is told, and why, stands in ARCHITECTURE.md ("What lines tell").
 
-use fieldmouse_core::logs::line::Line;
-use fieldmouse_core::logs::mask::Masker;
+mod burst;
+mod find;
+mod keep;
+mod ledger;
+mod rules;
+mod streams;
+mod tell;
+#[cfg(test)]
+mod tests;
+mod watch;
+
+use fieldmouse_core::logs::severity::Class;
+use fieldmouse_core::metric::LOG_RECORDS;
 use fieldmouse_core::series::Millis;
 
-use super::miner::Miner;
-use crate::sources::{Place, Readings};
+use crate::sources::{Place, Readings, Slot};
+use rules::Rule;
+use watch::Watch;
 
 /// One line, or what a multi-line message was joined to, before masking.
 #[derive(Debug, Clone, Copy)]
@@ -26,34 +39,65 @@ pub struct Record<'a> {
 /// Counts lines by what they say.
 #[derive(Debug)]
 pub struct Book {
-    masker: Masker,
-    miner: Miner,
-    line: Line,
-    lines: u64,
+    source: String,
+    place: Place,
+    rules: Vec<Rule>,
+    slots: [Option<Slot>; 3],
+    /// Made by the first line.
+    watch: Option<Box<Watch>>,
+    /// The last tick before that: what comes after it is no backlog.
+    listened: Option<Millis>,
 }
 
 impl Book {
-    /// An empty one, or one that goes on from what [`Book::save`] made.
+    /// An empty one for the lines of a source, or one that goes on from what [`Book::save`] made. What is damaged, or of
+    /// another version, is learnt anew.
     #[must_use]
-    pub fn new(place: &Place, saved: Option<&[u8]>) -> Self {
-        let masker = place.logs.masker().unwrap_or_default();
-        let miner = saved.and_then(|state| Miner::restore(super::miner::Limits::default(), state).ok());
-        Self { masker, miner: miner.unwrap_or_default(), line: Line::default(), lines: 0 }
+    pub fn new(source: &str, place: &Place, saved: Option<&[u8]>) -> Self {
+        let watch = saved.and_then(|saved| keep::restore(place, saved)).map(Box::new);
+        let (source, place, rules) = (source.to_owned(), place.clone(), rules::rules(&place.logs));
+        Self { source, place, rules, slots: [None; 3], watch, listened: None }
     }
 
     /// Takes a record.
     pub fn take(&mut self, record: &Record<'_>) {
-        self.lines += 1;
-        self.masker.mask(record.text, &mut self.line);
-        self.miner.learn(&self.line);
+        self.rules.iter_mut().for_each(|rule| rule.take(record.text));
+        let Self { watch, place, listened, .. } = self;
+        watch.get_or_insert_with(|| Box::new(Watch::new(place, *listened))).take(record);
     }
 
     /// Sets the series, and tells what is worth it. Once a sample.
-    pub fn tick(&mut self, _now: Millis, _out: &mut Readings) {}
+    pub fn tick(&mut self, now: Millis, out: &mut Readings) {
+        let Some(watch) = &mut self.watch else {
+            self.listened = Some(now);
+            return;
+        };
+        for (severity, fact) in watch.tick(now) {
+            out.tell(severity, fact);
+        }
+        for class in Class::ALL {
+            let at = class as usize;
+            let lines = watch.lines(class);
+            // A class that never came has no series.
+            if lines > 0 || self.slots[at].is_some() {
+                let source = &self.source;
+                let slot =
+                    self.slots[at].get_or_insert_with(|| out.slot(LOG_RECORDS, &[source, class.word()]));
+                out.set(*slot, lines as f64);
+            }
+        }
+        self.rules.iter_mut().for_each(|rule| rule.set(&self.source, out));
+    }
 
     /// What has to outlive a restart. It holds masked text alone.
     #[must_use]
     pub fn save(&self) -> Vec<u8> {
-        self.miner.save()
+        self.watch.as_ref().map_or_else(Vec::new, |watch| keep::save(watch))
+    }
+
+    /// Bytes of memory.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        size_of::<Self>() + self.watch.as_ref().map_or(0, |watch| watch.bytes())
     }
 }

@@ -35,6 +35,15 @@ impl Template {
         self.words.iter().map(|w| w.hash)
     }
 
+    /// Each of its words once, with its hash; values are none.
+    pub(super) fn distinct_words(&self) -> impl Iterator<Item = (u32, &str)> {
+        let is_first = |at: usize, hash: u32| self.words[..at].iter().all(|w| w.hash != hash);
+        let words = self.words.iter().enumerate();
+        words
+            .filter(move |(at, w)| !w.is_value() && w.end - w.start > 2 && is_first(*at, w.hash))
+            .filter_map(|(_, w)| Some((w.hash, self.text.get(usize::from(w.start)..usize::from(w.end))?)))
+    }
+
     /// Bytes of memory.
     pub(super) fn bytes(&self) -> usize {
         size_of::<Self>() + self.text.capacity() + size_of_val(&*self.words)

@@ -179,7 +179,7 @@ fn every_line_has_a_row_whatever_becomes_of_its_template() {
 type Make = fn(&mut Dice) -> String;
 
 /// Secrets of many kinds, each with the line in which it stands; `{}` is its place.
-fn secrets() -> Vec<(String, String)> {
+pub(super) fn secrets() -> Vec<(String, String)> {
     const LOWER: &str = "abcdefghijklmnopqrstuvwxyz";
     const BASE64: &str = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     const BASE62: &str = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
@@ -235,7 +235,7 @@ fn secrets() -> Vec<(String, String)> {
 }
 
 /// Parts of a secret by which somebody could know it.
-fn parts(secret: &str) -> impl Iterator<Item = &str> {
+pub(super) fn parts(secret: &str) -> impl Iterator<Item = &str> {
     secret.split([' ', '@', '.', '-', ':', '+', '/', '=']).filter(|part| part.len() >= 4).chain([secret])
 }
 

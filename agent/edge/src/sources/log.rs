@@ -89,7 +89,7 @@ impl Log {
         let kept: Kept = found.standing.and_then(|bytes| postcard::from_bytes(&bytes).ok()).unwrap_or_default();
         let boot = clock::boot();
         let tails = Tails::new(self.patterns(), self.config.from, self.config.multiline, kept.clone(), boot);
-        let book = found.book.map(|saved| Book::new(&self.place, Some(&saved)));
+        let book = Some(Book::new(KIND.name, &self.place, found.book.as_deref()));
         Ok(Work { tails, book, keep, kept, boot, told: Vec::new() })
     }
 }
@@ -145,11 +145,11 @@ impl Source for Log {
         };
         let place = &self.place;
         let Work { tails, book, .. } = &mut work;
-        let mut take = |record: &Record<'_>| book.get_or_insert_with(|| Book::new(place, None)).take(record);
+        let mut take = |record: &Record<'_>| book.get_or_insert_with(|| Book::new(KIND.name, place, None)).take(record);
         tails.look(now, &mut take);
         work.keep(now);
         let Work { tails, book, .. } = &mut work;
-        let mut take = |record: &Record<'_>| book.get_or_insert_with(|| Book::new(place, None)).take(record);
+        let mut take = |record: &Record<'_>| book.get_or_insert_with(|| Book::new(KIND.name, place, None)).take(record);
         tails.read(now, &mut Quota::new(QUOTA.0, QUOTA.1), &mut take);
         if let Some(book) = book {
             book.tick(now, out);

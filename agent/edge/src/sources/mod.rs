@@ -10,6 +10,7 @@ use fieldmouse_core::forecast::Limit;
 use fieldmouse_core::series::{Millis, NoData, Reading, SeriesKey};
 use fieldmouse_core::wire::{Edge, Fact};
 
+use crate::budget::Budget;
 use crate::config::LogsKeys;
 use crate::jobs::Inbox;
 
@@ -52,10 +53,12 @@ pub struct Place {
     pub state: Option<PathBuf>,
     /// The folder for what has to outlive the process only, and may be written often. It is memory, if there is such.
     pub run: Option<PathBuf>,
-    /// What of lines nobody may see.
+    /// What of lines nobody may see, and which numbers in them are series.
     pub logs: LogsKeys,
     /// Where runs of jobs are handed in.
     pub jobs: Inbox,
+    /// How many false alarms are allowed.
+    pub budget: Budget,
 }
 
 impl Place {
@@ -245,6 +248,7 @@ sources![
     flash,
     certificate,
     file,
+    syslog,
     otlp,
     log,
     package,
