@@ -36,6 +36,9 @@ pub struct Record<'a> {
     pub wall_ms: Option<u64>,
 }
 
+/// Our own name, as journals and log files have it.
+const OWN: [&str; 2] = ["fieldmouse", "fieldmouse.service"];
+
 /// Counts lines by what they say.
 #[derive(Debug)]
 pub struct Book {
@@ -59,8 +62,11 @@ impl Book {
         Self { source, place, rules, slots: [None; 3], watch, listened: None }
     }
 
-    /// Takes a record.
+    /// Takes a record. What the agent itself says of facts is no news: it would be told for ever.
     pub fn take(&mut self, record: &Record<'_>) {
+        if OWN.contains(&record.stream) {
+            return;
+        }
         self.rules.iter_mut().for_each(|rule| rule.take(record.text));
         let Self { watch, place, listened, .. } = self;
         watch.get_or_insert_with(|| Box::new(Watch::new(place, *listened))).take(record);

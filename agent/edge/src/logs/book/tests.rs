@@ -327,3 +327,14 @@ fn no_secret_comes_out() {
     assert!(found.is_empty(), "{found:#?}");
     assert!(secrets.len() >= 200 && tale.told.len() >= 10, "{} facts", tale.told.len());
 }
+
+#[test]
+fn what_the_agent_says_of_it_is_no_news() {
+    let mut tale = Tale::new();
+    tale.say("fieldmouse", "info: log-crash: panic in worker");
+    tale.say("fieldmouse.service", "error: panicked at src/main.rs");
+    tale.tick();
+    assert!(tale.book.watch.is_none(), "it is not even counted: each such line would make another");
+    tale.say("fieldmouse-collector", "error: panicked at src/main.rs");
+    assert!(tale.book.watch.is_some());
+}
