@@ -64,6 +64,7 @@ fn fixture(source: &str) -> Result<&'static str, &'static str> {
         "job" => return Err("it shows what is handed in"),
         "change" => "proc/sys/kernel/osrelease",
         "log" => "var/log/syslog",
+        "journal" => return Err("its tests have systemd's own programs write one"),
         other => panic!(
             "source {other}: name its fixture below tests/machines/server here, or say why there is none"
         ),

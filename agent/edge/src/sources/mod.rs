@@ -247,6 +247,7 @@ sources![
     file,
     otlp,
     log,
+    journal,
     package,
     watch,
     change,
