@@ -65,6 +65,7 @@ fn fixture(source: &str) -> Result<&'static str, &'static str> {
         "change" => "proc/sys/kernel/osrelease",
         "log" => "var/log/syslog",
         "syslog" => return Err("it reads what is sent to it"),
+        "journal" => return Err("its tests have systemd's own programs write one"),
         other => panic!(
             "source {other}: name its fixture below tests/machines/server here, or say why there is none"
         ),

@@ -5,6 +5,7 @@
 
 pub mod book;
 pub mod file;
+pub mod journal;
 pub mod keep;
 pub mod lines;
 pub mod miner;

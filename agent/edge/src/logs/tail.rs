@@ -68,7 +68,7 @@ impl Quota {
         Self { bytes, until: Some((clock::instant(), time)) }
     }
 
-    fn spend(&mut self, bytes: u64) {
+    pub(super) fn spend(&mut self, bytes: u64) {
         self.bytes = self.bytes.saturating_sub(bytes);
     }
 
@@ -76,7 +76,7 @@ impl Quota {
         usize::try_from(self.bytes).unwrap_or(usize::MAX)
     }
 
-    fn is_spent(&self) -> bool {
+    pub(super) fn is_spent(&self) -> bool {
         self.bytes == 0 || self.until.is_some_and(|(began, time)| clock::since(began) >= time)
     }
 }

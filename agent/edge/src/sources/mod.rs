@@ -251,6 +251,7 @@ sources![
     syslog,
     otlp,
     log,
+    journal,
     package,
     watch,
     change,
