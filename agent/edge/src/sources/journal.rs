@@ -53,8 +53,7 @@ struct Log {
 
 struct Work {
     journals: Journals,
-    /// None before there is an entry.
-    book: Option<Book>,
+    book: Book,
     keep: Option<Keep>,
     /// What was kept last.
     kept: Kept,
@@ -66,7 +65,7 @@ impl Log {
         let kept: Option<Kept> = found.standing.and_then(|bytes| postcard::from_bytes(&bytes).ok());
         let folders = self.config.folders.iter().map(|folder| below(&self.place.root, Path::new(folder)));
         let journals = Journals::new(folders.collect(), self.config.from, kept.clone());
-        let book = found.book.map(|saved| Book::new(&self.place, Some(&saved)));
+        let book = Book::new(KIND.name, &self.place, found.book.as_deref());
         Ok(Work { journals, book, keep, kept: kept.unwrap_or_default() })
     }
 }
@@ -85,7 +84,7 @@ impl Work {
             keep.stand(&packed(&self.kept));
         }
         let book = &self.book;
-        keep.tend(now, || book.as_ref().map(Book::save));
+        keep.tend(now, || Some(book.save()).filter(|known| !known.is_empty()));
     }
 }
 
@@ -97,12 +96,10 @@ impl Source for Log {
         };
         work.journals.look(now);
         work.keep(now);
-        let (place, Work { journals, book, .. }) = (&self.place, &mut work);
-        let mut take = |record: &Record<'_>| book.get_or_insert_with(|| Book::new(place, None)).take(record);
+        let Work { journals, book, .. } = &mut work;
+        let mut take = |record: &Record<'_>| book.take(record);
         journals.read(&mut Quota::new(QUOTA.0, QUOTA.1), &mut take);
-        if let Some(book) = book {
-            book.tick(now, out);
-        }
+        book.tick(now, out);
         journals.take_facts().into_iter().for_each(|fact| out.tell(WARN, fact));
         let lost = journals.take_lost();
         if lost > 0 {
@@ -122,7 +119,7 @@ impl Drop for Log {
     fn drop(&mut self) {
         let Some(Work { journals, book, keep: Some(keep), .. }) = &mut self.work else { return };
         if !journals.is_empty() {
-            keep.close(&packed(journals.kept()), book.as_ref().map(Book::save));
+            keep.close(&packed(journals.kept()), Some(book.save()).filter(|known| !known.is_empty()));
         }
     }
 }

@@ -56,8 +56,7 @@ struct Log {
 
 struct Work {
     tails: Tails,
-    /// None before there is a log.
-    book: Option<Book>,
+    book: Book,
     keep: Option<Keep>,
     /// What was kept last.
     kept: Kept,
@@ -89,7 +88,7 @@ impl Log {
         let kept: Kept = found.standing.and_then(|bytes| postcard::from_bytes(&bytes).ok()).unwrap_or_default();
         let boot = clock::boot();
         let tails = Tails::new(self.patterns(), self.config.from, self.config.multiline, kept.clone(), boot);
-        let book = Some(Book::new(KIND.name, &self.place, found.book.as_deref()));
+        let book = Book::new(KIND.name, &self.place, found.book.as_deref());
         Ok(Work { tails, book, keep, kept, boot, told: Vec::new() })
     }
 }
@@ -117,7 +116,7 @@ impl Work {
             self.kept = kept;
         }
         let book = &self.book;
-        keep.tend(now, || book.as_ref().map(Book::save));
+        keep.tend(now, || Some(book.save()).filter(|known| !known.is_empty()));
     }
 
     fn tell(&mut self, out: &mut Readings) {
@@ -143,17 +142,14 @@ impl Source for Log {
             Some(work) => work,
             None => self.begin(now)?,
         };
-        let place = &self.place;
         let Work { tails, book, .. } = &mut work;
-        let mut take = |record: &Record<'_>| book.get_or_insert_with(|| Book::new(KIND.name, place, None)).take(record);
+        let mut take = |record: &Record<'_>| book.take(record);
         tails.look(now, &mut take);
         work.keep(now);
         let Work { tails, book, .. } = &mut work;
-        let mut take = |record: &Record<'_>| book.get_or_insert_with(|| Book::new(KIND.name, place, None)).take(record);
+        let mut take = |record: &Record<'_>| book.take(record);
         tails.read(now, &mut Quota::new(QUOTA.0, QUOTA.1), &mut take);
-        if let Some(book) = book {
-            book.tick(now, out);
-        }
+        book.tick(now, out);
         work.tell(out);
         self.work = Some(work);
         Ok(())
@@ -169,7 +165,7 @@ impl Drop for Log {
     fn drop(&mut self) {
         let Some(Work { tails, book, keep: Some(keep), boot, .. }) = &mut self.work else { return };
         if !tails.is_empty() {
-            keep.close(&packed(&tails.kept(*boot)), book.as_ref().map(Book::save));
+            keep.close(&packed(&tails.kept(*boot)), Some(book.save()).filter(|known| !known.is_empty()));
         }
     }
 }
