@@ -58,14 +58,14 @@ impl LogsKeys {
                 format!("{} tables; at most {MAX_METRICS}", self.metric.len()),
             ));
         }
-        for table in &self.metric {
+        for (at, table) in self.metric.iter().enumerate() {
             let name = &table.name;
             if name.is_empty() || name.len() > MAX_NAME || name.contains([';', ',', '{', '}']) {
                 let what =
                     format!("`{name}` is no name; allowed are 1 to {MAX_NAME} bytes without ; , {{ and }}");
-                return Err(KeyError::new("logs.metric.name", what));
+                return Err(KeyError::new(&format!("logs.metric[{at}].name"), what));
             }
-            pattern("logs.metric.match", &table.pattern)?;
+            pattern(&format!("logs.metric[{at}].match"), &table.pattern)?;
         }
         Ok(())
     }

@@ -79,7 +79,7 @@ impl Syslog {
         });
         let allowed: Vec<Net> = allowed.collect::<anyhow::Result<_>>()?;
         let listener = |text: &String| {
-            let address = address(text, place)?;
+            let address = address(text)?;
             let is_wide = matches!(&address, Address::Udp(at) | Address::Tcp(at) if !at.ip().is_loopback());
             if is_wide && allowed.is_empty() {
                 bail!("`listen`: `{text}` can be reached from elsewhere, and syslog has no authentication; name who may send in `allow_from`, or listen at 127.0.0.1");
@@ -199,7 +199,7 @@ impl Drop for Syslog {
     }
 }
 
-fn address(text: &str, place: &Place) -> anyhow::Result<Address> {
+fn address(text: &str) -> anyhow::Result<Address> {
     let socket = |at: &str| match at.parse::<SocketAddr>() {
         Ok(at) => Ok(at),
         Err(_) => bail!("`listen`: `{text}`: `{at}` is no address with a port; write it like `127.0.0.1:514`"),
@@ -207,7 +207,7 @@ fn address(text: &str, place: &Place) -> anyhow::Result<Address> {
     match text.split_once("://") {
         Some(("udp", at)) => socket(at).map(Address::Udp),
         Some(("tcp", at)) => socket(at).map(Address::Tcp),
-        Some(("unix", path)) if path.starts_with('/') => Ok(Address::Unix(super::below(&place.root, path.as_ref()))),
+        Some(("unix", path)) if path.starts_with('/') => Ok(Address::Unix(path.into())),
         _ => bail!("`listen`: `{text}` is none of udp://ADDRESS:PORT, tcp://ADDRESS:PORT and unix:///PATH"),
     }
 }

@@ -35,8 +35,8 @@ impl Kind {
             Self::New => matches!(fact, "log-new" | "log-crash"),
             Self::Rate => fact == "log-rate",
             Self::Silence => fact == "log-silent",
-            // Errors that were hardly ever there are as well called new.
-            Self::Burst => matches!(fact, "log-burst" | "log-new"),
+            // Errors that were hardly ever there are as well called new, and those that call themselves warnings more.
+            Self::Burst => matches!(fact, "log-burst" | "log-new" | "log-rate"),
             Self::Crash => fact == "log-crash",
         }
     }

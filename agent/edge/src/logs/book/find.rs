@@ -19,38 +19,31 @@ const MANY: u16 = 5;
 impl Watch {
     /// Tells new templates where such are rare.
     pub(super) fn news(&mut self, found: &mut Vec<Finding>) {
-        let at = self.at;
-        for (id, lines) in std::mem::take(&mut self.fresh) {
-            // Merged into what was known, or told in another way.
-            let Some(entry) = self.ledger.get(id).filter(|e| e.told == 0) else { continue };
-            let age = at - entry.first;
-            if age < GATHER || entry.debut < lines {
-                if age < OCCASION {
-                    self.fresh.push((id, lines));
-                }
-            } else if self.is_rare(id, entry) {
-                let (stream, class, lines) = (entry.stream, entry.class, u32::from(entry.debut));
-                let times =
-                    if lines > 1 { format!(", {lines} times in {}", span(age)) } else { String::new() };
-                let what = format!("a message never seen before{times}");
-                let example = text(&self.miner, id).to_owned();
-                let (kind, weight) = (Kind::New, lines as f32);
-                self.ledger.get_mut(id).into_iter().for_each(|e| e.told = at);
-                found.push(Finding {
-                    kind,
-                    stream,
-                    id: Some(id),
-                    class,
-                    for_s: age,
-                    lines,
-                    weight,
-                    what,
-                    example,
-                });
-            } else {
-                self.fresh.push((id, entry.debut.saturating_mul(2)));
-            }
+        let mut fresh = std::mem::take(&mut self.fresh);
+        fresh.retain_mut(|(id, lines)| self.stays_fresh(*id, lines, found));
+        self.fresh = fresh;
+    }
+
+    /// Whether it is to be looked at again, if not before it has so many lines.
+    fn stays_fresh(&mut self, id: u32, lines: &mut u16, found: &mut Vec<Finding>) -> bool {
+        // Merged into what was known, or told in another way.
+        let Some(entry) = self.ledger.get(id).filter(|e| e.told == 0) else { return false };
+        let age = self.at - entry.first;
+        if age < GATHER || entry.debut < *lines {
+            return age < OCCASION;
         }
+        if !self.is_rare(id, entry) {
+            *lines = entry.debut.saturating_mul(2);
+            return true;
+        }
+        let (stream, class, lines) = (entry.stream, entry.class, u32::from(entry.debut));
+        let times = if lines > 1 { format!(", {lines} times in {}", span(age)) } else { String::new() };
+        let what = format!("a message never seen before{times}");
+        let example = text(&self.miner, id).to_owned();
+        let (kind, weight, at) = (Kind::New, lines as f32, self.at);
+        self.ledger.get_mut(id).into_iter().for_each(|e| e.told = at);
+        found.push(Finding { kind, stream, id: Some(id), class, for_s: age, lines, weight, what, example });
+        false
     }
 
     /// Whether a new template of this kind is awaited seldom enough to be news: less often than the budget has alarms for
