@@ -196,20 +196,18 @@ struct Hook {
 impl Hook {
     /// Posts a payload with these headers, and returns the status of the answer.
     fn post(&self, path: &str, headers: &str, body: &str) -> u16 {
-        let mut stream = wait_for(LIMIT, "the webhook", || TcpStream::connect(("127.0.0.1", self.port)).ok());
-        let length = body.len();
-        let head = format!(
-            "POST {path} HTTP/1.1\r\nHost: mouse\r\nConnection: close\r\nContent-Length: {length}\r\n"
-        );
-        write!(stream, "{head}Content-Type: application/json\r\n{headers}\r\n{body}").unwrap();
-        let mut answer = String::new();
-        // What was refused before its body was read may end in a reset.
-        let _end = stream.read_to_string(&mut answer);
-        answer
-            .split(' ')
-            .nth(1)
-            .and_then(|word| word.parse().ok())
-            .unwrap_or_else(|| panic!("no answer: {answer}"))
+        // What is refused before its body was read may end in a reset that takes the answer along.
+        wait_for(LIMIT, "an answer of the webhook", || {
+            let mut stream = TcpStream::connect(("127.0.0.1", self.port)).ok()?;
+            let length = body.len();
+            let head = format!(
+                "POST {path} HTTP/1.1\r\nHost: mouse\r\nConnection: close\r\nContent-Length: {length}\r\n"
+            );
+            let _sent = write!(stream, "{head}Content-Type: application/json\r\n{headers}\r\n{body}");
+            let mut answer = String::new();
+            let _end = stream.read_to_string(&mut answer);
+            answer.split(' ').nth(1)?.parse().ok()
+        })
     }
 
     /// The signature of a body, by another implementation than ours.
