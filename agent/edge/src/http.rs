@@ -291,8 +291,10 @@ impl Inner {
         let packed = taken.map_err(|_| Response::text(408, "the body did not come in time"))??;
         let _turn = self.turn.acquire().await;
         let inner = self.clone();
+        let room = is_packed.then(|| body::room(packed.bytes(), self.limits.body));
         let handled = tokio::task::spawn_blocking(move || {
-            let unpacked = is_packed.then(|| body::unpack(packed.bytes(), inner.limits.body)).transpose()?;
+            let unpacked =
+                room.map(|room| body::unpack(packed.bytes(), inner.limits.body, room)).transpose()?;
             let request = Request {
                 method: head.method.as_str(),
                 path: head.uri.path(),

@@ -56,7 +56,9 @@ pub(super) async fn take(mut body: Incoming, most: usize, ledger: &Arc<Ledger>) 
     if body.size_hint().lower() > most as u64 {
         return Err(too_long());
     }
-    let mut held = Held { bytes: Vec::new(), ledger: ledger.clone() };
+    // Room that nothing was written to is no memory yet; a body that grows piece by piece leaves holes.
+    let said = usize::try_from(body.size_hint().lower()).unwrap_or(0);
+    let mut held = Held { bytes: Vec::with_capacity(said), ledger: ledger.clone() };
     while let Some(frame) = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
         let frame = frame.map_err(|_| Response::text(400, "the body ended early"))?;
         let Some(data) = frame.data_ref() else { continue };
@@ -66,16 +68,20 @@ pub(super) async fn take(mut body: Incoming, most: usize, ledger: &Arc<Ledger>) 
         if !ledger.take(data.len()) {
             return Err(Response::later(429, "too many bytes at once"));
         }
-        // What was not sent yet gets no room.
-        held.bytes.reserve_exact(data.len().max(held.bytes.len() / 4));
         held.bytes.extend_from_slice(data);
     }
     Ok(held)
 }
 
-/// What gzip packed. A bomb goes off no further than the limit.
-pub(super) fn unpack(packed: &[u8], most: usize) -> Result<Vec<u8>, Response> {
-    let mut bytes = Vec::new();
+/// Room for what gzip packed: its end says how long that is. To be made on one and the same thread, whose allocator
+/// gets it back: else every thread that ever unpacked keeps some.
+pub(super) fn room(packed: &[u8], most: usize) -> Vec<u8> {
+    let said = packed.last_chunk().map_or(0, |length| u32::from_le_bytes(*length) as usize);
+    Vec::with_capacity(said.clamp(64, most + 64))
+}
+
+/// What gzip packed, into such room. A bomb goes off no further than the limit.
+pub(super) fn unpack(packed: &[u8], most: usize, mut bytes: Vec<u8>) -> Result<Vec<u8>, Response> {
     let read = GzDecoder::new(packed).take(most as u64 + 1).read_to_end(&mut bytes);
     if bytes.len() > most {
         return Err(Response::text(413, &format!("more than {most} bytes when unpacked")));
