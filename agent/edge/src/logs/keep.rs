@@ -38,6 +38,8 @@ pub struct Keep {
     /// For the book, if it is memory.
     memory: Option<PathBuf>,
     turns: [File; 2],
+    /// Which of them is next: not the one that holds the newest.
+    turn: usize,
     number: u64,
     /// Where the source stands, if the disk does not know yet.
     unsynced: Option<Vec<u8>>,
@@ -95,6 +97,7 @@ impl Keep {
         };
         let turns = [open(0)?, open(1)?];
         turns[0].try_lock().map_err(io::Error::from)?;
+        let numbers = [&turns[0], &turns[1]].map(|turn| self::read(turn).map(|(number, _)| number));
         let memory = disk::is_memory(run).then(|| run.clone());
         let read = |folder: &Path, what: &str| read(&File::open(folder.join(format!("{name}.{what}"))).ok()?);
         let standing = turns.iter().filter_map(self::read).chain(read(state, "standing")).max();
@@ -104,6 +107,7 @@ impl Keep {
             name,
             state: state.clone(),
             memory,
+            turn: usize::from(numbers[0] > numbers[1]),
             turns,
             number,
             unsynced: None,
@@ -119,7 +123,8 @@ impl Keep {
     /// Keeps where the source stands; it has moved.
     pub fn stand(&mut self, standing: &[u8]) {
         let record = self.record(standing);
-        let done = self.turns[self.number as usize % 2].write_all_at(&record, 0);
+        let done = self.turns[self.turn].write_all_at(&record, 0);
+        self.turn = 1 - self.turn;
         self.tell(done);
         self.unsynced = Some(record);
     }

@@ -93,12 +93,12 @@ impl Log {
     }
 }
 
-/// Whether a journal is kept here: what others write into files comes from it.
+/// Whether a journal is kept here, and may be read: what others write into files comes from it.
 fn has_journal(root: &Path) -> bool {
-    ["/var/log/journal", "/run/log/journal"].iter().any(|folder| {
-        let machines = std::fs::read_dir(below(root, Path::new(folder))).into_iter().flatten().flatten();
-        machines.flat_map(|m| std::fs::read_dir(m.path()).into_iter().flatten().flatten()).next().is_some()
-    })
+    let entries = |folder: &Path| std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let folders = ["/var/log/journal", "/run/log/journal"].map(|folder| below(root, Path::new(folder)));
+    let mut files = folders.iter().flat_map(|folder| entries(folder)).flat_map(|machine| entries(&machine.path()));
+    files.any(|file| file.path().extension().is_some_and(|e| e == "journal") && std::fs::File::open(file.path()).is_ok())
 }
 
 fn packed(kept: &Kept) -> Vec<u8> {
@@ -167,5 +167,26 @@ impl Drop for Log {
         if !tails.is_empty() {
             keep.close(&packed(&tails.kept(*boot)), Some(book.save()).filter(|known| !known.is_empty()));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_usual_files_are_read_unless_a_journal_has_it_all() {
+        let root = tempfile::tempdir().unwrap();
+        let place = Place::at(root.path());
+        let check = |expected: &[&str]| {
+            let log = Log::new(Config::default(), &place).unwrap();
+            assert_eq!(log.patterns(), expected.iter().map(|file| root.path().join(file)).collect::<Vec<_>>());
+        };
+        std::fs::create_dir_all(root.path().join("var/log/journal/abc")).unwrap();
+        check(&[]);
+        std::fs::write(root.path().join("var/log/syslog"), "").unwrap();
+        check(&["var/log/syslog"]);
+        std::fs::write(root.path().join("var/log/journal/abc/system.journal"), "").unwrap();
+        check(&[]);
     }
 }

@@ -30,7 +30,9 @@ impl Mark {
     /// Of the file that is this and begins so.
     #[must_use]
     pub(super) fn of((dev, ino): (u64, u64), head: &[u8]) -> Self {
-        let head = &head[..head.len().min(HEAD)];
+        // A part of its first line may be that of many.
+        let is_known = head.len() >= HEAD || head.contains(&b'\n');
+        let head = if is_known { &head[..head.len().min(HEAD)] } else { &[] };
         Self { dev, ino, known: u16::try_from(head.len()).unwrap_or(0), sum: crc32fast::hash(head) }
     }
 

@@ -204,7 +204,7 @@ impl Tail {
 
     /// Whether nothing of it was seen, so that it would be taken for any other that has its inode.
     pub(super) fn is_unseen(&self) -> bool {
-        self.standing.mark.known == 0 && self.at == 0
+        self.standing.mark.known == 0 && self.standing.offset == 0
     }
 
     /// Knows it better now that it has grown.
