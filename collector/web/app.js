@@ -284,7 +284,7 @@ async function episode(parts) {
     el("a", { class: "back", href: "#/" }, "← Overview"),
     el("div", { class: "chips" }, mark(open ? e.severity : "quiet", open ? e.severity : "closed"), el("a", { class: "name", href: hashOfDevice(e) }, e.node), el("span", {}, e.site),
       el("span", {}, open ? "open for " : "lasted ", open ? time(e.onset_ms, "span") : span(e.closed_ms - e.onset_ms))),
-    el("h1", {}, `${start(e.sentence)}.`),
+    el("h1", {}, start(e.sentence)),
     el("div", { class: "grid" },
       el("div", { class: "stack" },
         first ? panel("How much", figures(first), e.spark ? sparkFigure(e.spark) : el("p", { class: "count" }, "The device sent no plot with it.")) : null,
