@@ -340,6 +340,7 @@ async function device(parts) {
         expected.length ? panel("Running out", el("ul", { class: "notes" }, ...expected.map(forecast))) : null,
         panel("Lost", items(d.losses.map(lossItem), "The device has lost no event.")),
         panel("Missing", items(d.gaps.map((g) => gapItem(g, d)), "Every number up to the highest has arrived.")),
+        d.edges.length ? panel("Who calls whom", el("ul", { class: "list" }, ...d.edges.map((edge) => el("li", { class: "mono" }, `${edge.from} → ${edge.to}`)))) : null,
         d.series.length ? el("div", { class: "card panel" }, el("details", {}, el("summary", {}, plural(d.series.length, "series", "series")), el("ul", { class: "list" }, ...d.series.map((s) => el("li", { class: "mono" }, s))))) : null),
       el("div", { class: "stack" },
         panel("What it is", pairs("facts",
