@@ -15,6 +15,10 @@ use crate::config::SourceConfig;
 use crate::pipeline::Pipeline;
 use crate::sources::{self, Place, Readings, Source, SourceError, Told};
 
+/// The next source waits for the one before it so long: most have answered by then, and share a thread and its memory. Who
+/// needs longer has one of its own.
+const MOMENT: Duration = Duration::from_millis(2);
+
 /// What a source was found to be at its last sample.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Health {
@@ -106,6 +110,8 @@ impl Sampler {
         while let Ok(late) = self.answers.1.try_recv() {
             self.take(late, false, pipeline);
         }
+        let deadline = tokio::time::sleep(self.deadline);
+        tokio::pin!(deadline);
         let mut waiting = 0;
         for source in 0..self.slots.len() {
             let slot = &mut self.slots[source];
@@ -125,20 +131,18 @@ impl Sampler {
                         // Nobody listens any more only when the agent is stopping.
                         let _stopping = answers.send(Answer { source, it, readings, result });
                     });
+                    if let Ok(Some(answer)) = tokio::time::timeout(MOMENT, self.answers.1.recv()).await {
+                        waiting -= self.accept(answer, pipeline);
+                    }
                 }
                 None => self.give_up(source),
             }
         }
-        let deadline = tokio::time::sleep(self.deadline);
-        tokio::pin!(deadline);
         while waiting > 0 {
             tokio::select! {
                 answer = self.answers.1.recv() => {
                     let Some(answer) = answer else { break };
-                    // A late answer of an earlier tick brings the source back, but no reading of now.
-                    let on_time = self.slots[answer.source].health != Health::Hung;
-                    waiting -= usize::from(on_time);
-                    self.take(answer, on_time, pipeline);
+                    waiting -= self.accept(answer, pipeline);
                 }
                 () = &mut deadline => {
                     for source in 0..self.slots.len() {
@@ -151,6 +155,14 @@ impl Sampler {
             }
         }
         &self.readings
+    }
+
+    /// Returns how many of those that are waited for it is: a late answer of an earlier tick brings the source back, but
+    /// no reading of now.
+    fn accept(&mut self, answer: Answer, pipeline: &mut Pipeline) -> usize {
+        let on_time = self.slots[answer.source].health != Health::Hung;
+        self.take(answer, on_time, pipeline);
+        usize::from(on_time)
     }
 
     fn give_up(&mut self, source: usize) {
