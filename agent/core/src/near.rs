@@ -32,10 +32,10 @@ struct Weight {
     half_after_ms: f32,
 }
 
-const CHANGE: Weight = Weight { at_onset: 1.0, half_before_ms: 600_000.0, half_after_ms: 3_000.0 };
+const CHANGE: Weight = Weight { at_onset: 1.0, half_before_ms: 600_000.0, half_after_ms: 1_000.0 };
 const CRASH: Weight = Weight { at_onset: 0.9, half_before_ms: 90_000.0, half_after_ms: 20_000.0 };
 const SAID: Weight = Weight { at_onset: 0.65, half_before_ms: 60_000.0, half_after_ms: 20_000.0 };
-const OTHER: Weight = Weight { at_onset: 0.5, half_before_ms: 300_000.0, half_after_ms: 3_000.0 };
+const OTHER: Weight = Weight { at_onset: 0.5, half_before_ms: 300_000.0, half_after_ms: 1_000.0 };
 
 fn weight(kind: &str) -> &'static Weight {
     match kind {
