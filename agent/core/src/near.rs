@@ -99,10 +99,7 @@ impl Happenings {
         }
         let mut room = TEXT;
         let near = best.iter().map(|(_, h)| {
-            let mut end = h.text.len().min(room);
-            while !h.text.is_char_boundary(end) {
-                end -= 1;
-            }
+            let end = h.text.floor_char_boundary(room);
             room -= end;
             let before = i64::try_from(onset).unwrap_or(i64::MAX) - i64::try_from(h.at).unwrap_or(i64::MAX);
             let before_ms = i32::try_from(before).unwrap_or(if before < 0 { i32::MIN } else { i32::MAX });

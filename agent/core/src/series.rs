@@ -134,12 +134,8 @@ pub type Reading = Result<f64, NoData>;
 
 /// Appends as much of `text` as fits, cut at a character.
 pub fn push_cut<const N: usize>(to: &mut String<N>, text: &str) {
-    let mut end = text.len().min(N - to.len());
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    // It fits: `end` is at most the room left.
-    let _fits = to.push_str(&text[..end]);
+    // It fits: it is at most the room left.
+    let _fits = to.push_str(&text[..text.floor_char_boundary(N - to.len())]);
 }
 
 /// `text`, cut to what fits.

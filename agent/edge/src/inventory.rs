@@ -127,11 +127,7 @@ pub(crate) fn differences<'a>(was: &'a Inventory, now: &'a Inventory) -> Vec<Dif
 
 /// As much of `text` as `most` bytes hold, cut at a character.
 fn cut(text: &str, most: usize) -> &str {
-    let mut end = text.len().min(most);
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    &text[..end]
+    &text[..text.floor_char_boundary(most)]
 }
 
 #[cfg(test)]

@@ -195,20 +195,12 @@ pub fn span(seconds: f32) -> String {
 /// Text from elsewhere, in one line, of which `most` bytes count.
 fn short(text: &str, most: usize) -> String {
     let text = crate::sources::label(text.trim());
-    let mut end = text.len().min(most);
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    text[..end].to_owned()
+    text[..text.floor_char_boundary(most)].to_owned()
 }
 
 fn end_of(name: &str) -> String {
     let name = crate::sources::label(name.trim());
-    let mut from = name.len().saturating_sub(NAME);
-    while !name.is_char_boundary(from) {
-        from += 1;
-    }
-    name[from..].to_owned()
+    name[name.ceil_char_boundary(name.len().saturating_sub(NAME))..].to_owned()
 }
 
 /// Runs that wait to be taken. Clones are the same one.

@@ -129,8 +129,9 @@ impl Keep {
         self.unsynced = Some(record);
     }
 
-    /// Does what is due. `book` is asked what it knows if it may be kept.
-    pub fn tend(&mut self, now: Millis, book: impl FnOnce() -> Option<Vec<u8>>) {
+    /// Does what is due. `book` is asked what it knows if it may be kept; one that is empty knows
+    /// nothing.
+    pub fn tend(&mut self, now: Millis, book: impl FnOnce() -> Vec<u8>) {
         if self.writing.as_ref().is_some_and(|thread| !thread.is_finished()) {
             return;
         }
@@ -143,7 +144,8 @@ impl Keep {
         // Nothing moved, so the book knows nothing new.
         if now >= self.next_book && !files.is_empty() {
             self.next_book = now + BOOK_MS;
-            if let Some(book) = book() {
+            let book = book();
+            if !book.is_empty() {
                 self.next_book += book.len() as u64 * DAY_MS / BOOK_BYTES_PER_DAY;
                 files.push(("book", self.record(&book)));
             }
@@ -156,11 +158,13 @@ impl Keep {
     }
 
     /// Keeps all of it: the source stops.
-    pub fn close(&mut self, standing: &[u8], book: Option<Vec<u8>>) {
+    pub fn close(&mut self, standing: &[u8], book: Vec<u8>) {
         self.settle();
         self.stand(standing);
         let mut files = vec![("standing", self.record(standing))];
-        files.extend(book.map(|book| ("book", self.record(&book))));
+        if !book.is_empty() {
+            files.push(("book", self.record(&book)));
+        }
         write(self.name, &self.state, self.memory.as_deref(), &files);
     }
 
@@ -279,14 +283,14 @@ mod tests {
         let (mut keep, _) = open(dir);
         keep.tend(BOOK_MS, || unreachable!("nothing moved"));
         keep.stand(b"one");
-        keep.tend(BOOK_MS + SYNC_MS, || Some(vec![7; 1 << 20]));
+        keep.tend(BOOK_MS + SYNC_MS, || vec![7; 1 << 20]);
         keep.settle();
         keep.stand(b"two");
         keep.tend(BOOK_MS + 3 * SYNC_MS + DAY_MS / 2, || unreachable!("a day's bytes are written"));
         drop(keep);
         check(dir, Some(b"two"), Some(&vec![7; 1 << 20]));
         let (mut keep, _) = open(dir);
-        keep.close(b"three", Some(b"book".to_vec()));
+        keep.close(b"three", b"book".to_vec());
         drop(keep);
         check(dir, Some(b"three"), Some(b"book"));
     }

@@ -21,6 +21,9 @@ const CROWD: f32 = 2.5;
 const NOVEL_BY_BUDGET: f32 = 0.5;
 const LOUD_BY_BUDGET: f32 = 1.3;
 const STRANGE_BY_BUDGET: f32 = 0.5;
+/// However generous it is: below these everything is news.
+const LEAST_NOVEL: f32 = 0.3;
+const LEAST_STRANGE: f32 = 1.5;
 const WEEK_MS: f32 = 7.0 * 86_400e3;
 
 /// Surprise of all series together from which on an episode opens.
@@ -107,7 +110,7 @@ impl Pipeline {
             now,
             time: self.device.time,
             every: self.tick_ms as f32,
-            novel: (NOVEL - NOVEL_BY_BUDGET * self.generous()).max(0.3)
+            novel: (NOVEL - NOVEL_BY_BUDGET * self.generous()).max(LEAST_NOVEL)
                 * (1.0 + CROWD * (strangers.max(1) as f32).ln()),
         };
         for ((s, key), rules) in self.series.iter_mut().zip(&self.keys).zip(&self.rules) {
@@ -170,7 +173,7 @@ impl Pipeline {
 
     /// Standard deviations from which on all of them together are strange.
     fn strange(&self) -> f32 {
-        (STRANGE - STRANGE_BY_BUDGET * self.generous()).max(1.5)
+        (STRANGE - STRANGE_BY_BUDGET * self.generous()).max(LEAST_STRANGE)
     }
 
     /// A surprise of all series together as a score: 0.5 is the threshold.

@@ -13,7 +13,7 @@ use fieldmouse_core::series::{Millis, NoData, SeriesKey};
 use serde::Deserialize;
 
 use super::places::{Places, Roster, Values};
-use super::text::{TextFile, label, matches_any, why};
+use super::text::{TextFile, end_of, label, matches_any, why};
 use super::{Kind, Readings, Source, SourceError};
 
 pub(super) const KIND: Kind = Kind {
@@ -217,16 +217,7 @@ fn key(point: &str, i: usize) -> SeriesKey {
 
 /// Leaves room in the label for the state. Long mount points differ at their end.
 pub(super) fn short(point: &str) -> String {
-    const MOST: usize = 56;
-    let point = label(point);
-    if point.len() <= MOST {
-        return point;
-    }
-    let mut from = point.len() - (MOST - '…'.len_utf8());
-    while !point.is_char_boundary(from) {
-        from += 1;
-    }
-    format!("…{}", &point[from..])
+    end_of(&label(point), 56)
 }
 
 #[cfg(test)]

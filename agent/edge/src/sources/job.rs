@@ -6,11 +6,12 @@ use std::collections::{BTreeMap, VecDeque};
 
 use fieldmouse_core::job::{Finding, Outcome, Past};
 use fieldmouse_core::metric::{JOB_DURATION, JOB_FAILED};
-use fieldmouse_core::series::{Millis, NoData, cut};
+use fieldmouse_core::series::{Millis, cut};
 use fieldmouse_core::wire::{Detail, Fact};
 use serde::Deserialize;
 
 use super::{Kind, Place, Readings, Slot, Source, SourceError};
+use crate::decode::hex;
 use crate::inventory::{Inventory, Kept};
 use crate::jobs::{Entry, Inbox, Run, Status, What, span};
 
@@ -53,7 +54,7 @@ struct Jobs {
     inbox: Inbox,
     kept: Kept,
     pipelines: Option<BTreeMap<String, Pipeline>>,
-    left_out: usize,
+    is_full_told: bool,
     seen: VecDeque<u64>,
     hour: Hour,
     is_new: bool,
@@ -85,7 +86,7 @@ impl Jobs {
             inbox: place.jobs.clone(),
             kept: Kept::new(place, "jobs"),
             pipelines: None,
-            left_out: 0,
+            is_full_told: false,
             seen: VecDeque::new(),
             hour: Hour::default(),
             is_new: false,
@@ -119,7 +120,11 @@ impl Jobs {
         };
         let pipelines = self.pipelines.get_or_insert_default();
         if pipelines.len() >= self.most && !pipelines.contains_key(&run.name) {
-            self.left_out += 1;
+            // Told once: those that are judged go on.
+            if !std::mem::replace(&mut self.is_full_told, true) {
+                let text = format!("pipelines beyond {} are not judged: {} is; raise source.job.most", self.most, run.name);
+                out.tell(13, Fact::new("job", &text));
+            }
             return;
         }
         let pipeline = pipelines.entry(run.name.clone()).or_default();
@@ -171,10 +176,6 @@ impl Source for Jobs {
         if self.is_new && self.saved.is_none_or(|saved| now >= saved + SAVE_MS) {
             self.saved = Some(now);
             self.save();
-        }
-        if self.left_out > 0 {
-            let what = format!("{} runs of pipelines beyond {} were not judged; raise source.job.most", self.left_out, self.most);
-            return Err(SourceError { path: "source.job".into(), what, why: NoData::Failed });
         }
         Ok(())
     }
@@ -246,10 +247,6 @@ fn words(run: &Run, finding: &Finding) -> (u8, &'static str, String) {
         }
         Finding::Recovered => (9, "job-recovered", format!("job {name} is as usual again")),
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Bytes of hexadecimal digits.
@@ -335,8 +332,15 @@ mod tests {
         for i in 0..3 {
             assert!(desk.place.jobs.put(run(&i.to_string(), 1, Status::Succeeded, 5.0), false));
         }
-        let error = desk.source.sample(desk.now, &mut desk.out).unwrap_err();
-        assert!(error.to_string().contains("1 runs of pipelines beyond 3"), "{error}");
+        desk.now += 1000;
+        desk.out.begin();
+        desk.source.sample(desk.now, &mut desk.out).unwrap();
+        let beyond = |told: &super::super::Told| told.fact.text.starts_with("pipelines beyond 3 are not judged");
+        assert_eq!(desk.out.told().filter(beyond).count(), 1);
+        assert_eq!(desk.told([run("2", 2, Status::Succeeded, 5.0)]), ["job"], "that is told once");
+        assert_eq!(desk.told([run("ci", 100, Status::Failed, 5.0)]), ["job"]);
+        let share = "cicd.pipeline.run.failure_ratio{cicd.pipeline.name=ci}".to_owned();
+        assert_eq!(desk.series(), [(share, 1.0)], "the others are judged as before");
         assert_eq!(desk.out.len(), 5, "one never succeeded");
         let state = desk.source.kept.last(&mut desk.out).map_or(0, Inventory::bytes);
         assert!(state > 0 && state < 3 * 700, "{state} bytes");

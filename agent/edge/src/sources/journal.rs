@@ -20,7 +20,7 @@ pub const KIND: Kind = Kind {
     name: "journal",
     about: "entries of systemd's journal, from its files, each once over rotation and restarts; units that failed",
     every_ms: 1000,
-    build: |keys, place| Ok(Box::new(Log { config: super::config(KIND.name, keys)?, place: place.clone(), work: None })),
+    build: |keys, place| Ok(Box::new(Journal { config: super::config(KIND.name, keys)?, place: place.clone(), work: None })),
 };
 
 const FOLDERS: [&str; 2] = ["/var/log/journal", "/run/log/journal"];
@@ -44,7 +44,7 @@ impl Default for Config {
     }
 }
 
-struct Log {
+struct Journal {
     config: Config,
     place: Place,
     /// None before the first sample.
@@ -59,7 +59,7 @@ struct Work {
     kept: Kept,
 }
 
-impl Log {
+impl Journal {
     fn begin(&self, now: Millis) -> Result<Work, SourceError> {
         let (keep, found) = Keep::start(KIND.name, &self.place, now)?;
         let kept: Option<Kept> = found.standing.and_then(|bytes| postcard::from_bytes(&bytes).ok());
@@ -84,11 +84,11 @@ impl Work {
             keep.stand(&packed(&self.kept));
         }
         let book = &self.book;
-        keep.tend(now, || Some(book.save()).filter(|known| !known.is_empty()));
+        keep.tend(now, || book.save());
     }
 }
 
-impl Source for Log {
+impl Source for Journal {
     fn sample(&mut self, now: Millis, out: &mut Readings) -> Result<(), SourceError> {
         let mut work = match self.work.take() {
             Some(work) => work,
@@ -115,11 +115,11 @@ impl Source for Log {
 }
 
 /// A stop in good order, or a reload: the next one goes on from here.
-impl Drop for Log {
+impl Drop for Journal {
     fn drop(&mut self) {
         let Some(Work { journals, book, keep: Some(keep), .. }) = &mut self.work else { return };
         if !journals.is_empty() {
-            keep.close(&packed(journals.kept()), Some(book.save()).filter(|known| !known.is_empty()));
+            keep.close(&packed(journals.kept()), book.save());
         }
     }
 }

@@ -79,7 +79,7 @@ impl Log {
         match &self.config.files {
             Some(files) => files.iter().map(|file| below(root, file)).collect(),
             None if has_journal(root) => Vec::new(),
-            None => USUAL.iter().map(|file| below(root, Path::new(file))).filter(|file| file.exists()).collect(),
+            None => USUAL.iter().map(|file| below(root, Path::new(file))).collect(),
         }
     }
 
@@ -116,7 +116,7 @@ impl Work {
             self.kept = kept;
         }
         let book = &self.book;
-        keep.tend(now, || Some(book.save()).filter(|known| !known.is_empty()));
+        keep.tend(now, || book.save());
     }
 
     fn tell(&mut self, out: &mut Readings) {
@@ -165,7 +165,7 @@ impl Drop for Log {
     fn drop(&mut self) {
         let Some(Work { tails, book, keep: Some(keep), boot, .. }) = &mut self.work else { return };
         if !tails.is_empty() {
-            keep.close(&packed(&tails.kept(*boot)), Some(book.save()).filter(|known| !known.is_empty()));
+            keep.close(&packed(&tails.kept(*boot)), book.save());
         }
     }
 }
@@ -183,9 +183,7 @@ mod tests {
             assert_eq!(log.patterns(), expected.iter().map(|file| root.path().join(file)).collect::<Vec<_>>());
         };
         std::fs::create_dir_all(root.path().join("var/log/journal/abc")).unwrap();
-        check(&[]);
-        std::fs::write(root.path().join("var/log/syslog"), "").unwrap();
-        check(&["var/log/syslog"]);
+        check(&["var/log/syslog", "var/log/messages", "var/log/auth.log", "var/log/kern.log"]);
         std::fs::write(root.path().join("var/log/journal/abc/system.journal"), "").unwrap();
         check(&[]);
     }

@@ -153,7 +153,7 @@ impl Work {
         if has_moved {
             keep.stand(&self.read.to_le_bytes());
         }
-        keep.tend(now, || Some(self.book.save()));
+        keep.tend(now, || self.book.save());
     }
 }
 
@@ -194,7 +194,7 @@ impl Drop for Syslog {
             }
         }
         if let Some(Work { book, keep: Some(keep), read: read @ 1.. }) = &mut self.work {
-            keep.close(&read.to_le_bytes(), Some(book.save()));
+            keep.close(&read.to_le_bytes(), book.save());
         }
     }
 }

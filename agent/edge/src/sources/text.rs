@@ -148,6 +148,16 @@ pub(crate) fn label(text: &str) -> String {
     text.chars().map(|c| if c == ';' || c.is_control() { '_' } else { c }).collect()
 }
 
+/// At most `most` bytes of the end of a name, as names that are long differ there.
+pub(crate) fn end_of(name: &str, most: usize) -> String {
+    const CUT: &str = "…";
+    if name.len() <= most {
+        return name.to_owned();
+    }
+    let from = name.ceil_char_boundary((name.len() + CUT.len()).saturating_sub(most));
+    format!("{CUT}{}", &name[from..])
+}
+
 /// Whether `pattern`, in which `*` stands for anything, is all of `name`.
 pub(crate) fn matches(pattern: &str, name: &str) -> bool {
     let mut parts = pattern.split('*');

@@ -13,7 +13,7 @@ use ring::digest;
 use crate::clock;
 use crate::inventory::Inventory;
 use crate::sources::below;
-use crate::sources::text::{label, matches};
+use crate::sources::text::{end_of, label, matches};
 
 /// Files and links that are watched.
 const MOST: usize = 2000;
@@ -125,15 +125,7 @@ impl Walk<'_> {
 
 /// The path as it is on the machine.
 fn shown(root: &Path, path: &Path) -> String {
-    let path = format!("/{}", label(&path.strip_prefix(root).unwrap_or(path).to_string_lossy()));
-    if path.len() <= PATH {
-        return path;
-    }
-    let mut from = path.len() - PATH;
-    while !path.is_char_boundary(from) {
-        from += 1;
-    }
-    format!("…{}", &path[from..])
+    end_of(&format!("/{}", label(&path.strip_prefix(root).unwrap_or(path).to_string_lossy())), PATH)
 }
 
 /// The file of a path that was shown.

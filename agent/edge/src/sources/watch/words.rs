@@ -9,6 +9,7 @@ use fieldmouse_core::wire::{Detail, Fact};
 use super::look::file_of;
 use crate::inventory::Difference;
 use crate::sources::package::age_ms;
+use crate::sources::text::end_of;
 
 /// Where systemd has its units.
 const UNITS: [&str; 3] = ["/etc/systemd/system/", "/usr/lib/systemd/system/", "/lib/systemd/system/"];
@@ -45,18 +46,6 @@ fn fact(kind: &str, noun: &str, all: &[&Difference<'_>], root: &Path) -> Option<
         ..Detail::default()
     };
     Some(Fact { detail: Some(detail), ..Fact::new(kind, &text) })
-}
-
-/// The end of a name: that is where names differ.
-fn end_of(name: &str, most: usize) -> String {
-    if name.len() <= most {
-        return name.to_owned();
-    }
-    let mut from = name.len() - (most - '…'.len_utf8());
-    while !name.is_char_boundary(from) {
-        from += 1;
-    }
-    format!("…{}", &name[from..])
 }
 
 /// `3 files changed, 1 made: /etc/hosts, /etc/fstab and 2 more`
