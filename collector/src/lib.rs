@@ -8,12 +8,15 @@ pub mod broker;
 mod cli;
 pub mod clock;
 pub mod config;
+pub mod correlate;
 pub mod counters;
+pub mod desk;
 pub mod intake;
 pub mod numbers;
 mod run;
 #[cfg(test)]
 mod sample;
+pub mod signal;
 mod stderr;
 pub mod store;
 mod supervisor;

@@ -24,11 +24,12 @@ pub(super) fn put(
         return Ok(());
     }
     tx.prepare_cached(
-        "INSERT INTO forecasts (device, series, event, epoch, seq, received_at, at, severity, phase, body)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)
+        "INSERT INTO forecasts (device, series, event, epoch, seq, received_at, at, severity, phase, body, first_at)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?7)
          ON CONFLICT (device, series) DO UPDATE SET event = excluded.event, epoch = excluded.epoch,
          seq = excluded.seq, received_at = excluded.received_at, at = excluded.at, severity = excluded.severity,
-         phase = excluded.phase, body = excluded.body
+         phase = excluded.phase, body = excluded.body,
+         first_at = iif(excluded.epoch <> epoch, excluded.at, min(first_at, excluded.at))
          WHERE excluded.epoch <> epoch OR excluded.seq > seq",
     )?
     .execute(params![
@@ -43,6 +44,11 @@ pub(super) fn put(
         f.phase,
         entry.raw
     ])?;
+    // One that comes late changes nothing but this.
+    tx.prepare_cached(
+        "UPDATE forecasts SET first_at = min(first_at, ?4) WHERE device = ?1 AND series = ?2 AND epoch = ?3",
+    )?
+    .execute(params![origin.device, f.key.to_string(), id(origin.epoch), int(at)])?;
     Ok(())
 }
 

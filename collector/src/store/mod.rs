@@ -7,10 +7,14 @@ mod dating;
 mod facts;
 mod forecasts;
 mod read;
+mod records;
 mod sqlite;
 #[cfg(test)]
 mod tests;
+mod told;
 mod write;
+
+use std::collections::BTreeMap;
 
 use fieldmouse_core::wire;
 
@@ -18,7 +22,9 @@ use crate::intake::decode::Arrival;
 #[cfg(test)]
 use crate::words;
 pub(crate) use capsules::word as put_off_word;
+pub use records::{Change, Class, Record, RecordFilter};
 pub use sqlite::Sqlite;
+pub use told::{Expected, Presence, Told};
 
 /// Why the store could not do it.
 #[derive(Debug, thiserror::Error)]
@@ -77,6 +83,12 @@ pub trait Store: Send + Sync {
     fn totals(&self) -> Result<Totals, StoreError>;
     /// Forgets what arrived before `before_ms`, a bounded piece at a time; returns how many rows went. Zero: done.
     fn expire(&self, before_ms: u64) -> Result<usize, StoreError>;
+    /// What the devices of these sites told since then, and what is still open.
+    fn told(&self, sites: &[&str], since_ms: u64) -> Result<Told, StoreError>;
+    /// Changes documents: all of these, or none. When it returns, they survive a power cut.
+    fn keep(&self, changes: &[Change]) -> Result<(), StoreError>;
+    /// Documents, those that changed last first.
+    fn records(&self, filter: &RecordFilter<'_>) -> Result<Vec<Record>, StoreError>;
     /// Somebody wants a capsule: how far it is, and what is now to be asked of the device, if anything.
     fn ask_capsule(&self, wanted: Wanted, now_ms: u64) -> Result<(Capsule, Option<Wanted>), StoreError>;
 }
@@ -138,6 +150,8 @@ pub struct Committed {
     pub malformed: Vec<&'static str>,
     /// Pieces of capsules to ask for now.
     pub wanted: Vec<Wanted>,
+    /// Sites that told something new, and the earliest time it speaks of.
+    pub touched: BTreeMap<String, u64>,
 }
 
 /// Everything up to `seq` of the epoch is kept.
@@ -273,6 +287,8 @@ pub struct EpisodeEvent {
 pub struct Fact {
     pub site: String,
     pub node: String,
+    pub epoch: u64,
+    pub seq: u64,
     pub at: u64,
     pub severity: u8,
     pub kind: String,
@@ -289,6 +305,8 @@ pub struct Fact {
 pub struct Trouble {
     pub site: String,
     pub node: String,
+    pub epoch: u64,
+    pub seq: u64,
     pub at: u64,
     pub severity: u8,
     pub source: String,

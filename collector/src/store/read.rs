@@ -97,7 +97,7 @@ pub(super) fn losses(db: &Connection, site: &str, node: &str) -> Result<Vec<Loss
     )
 }
 
-fn episode_row(r: &Row<'_>) -> Result<Episode> {
+pub(super) fn episode_row(r: &Row<'_>) -> Result<Episode> {
     let body: Vec<u8> = r.get("body")?;
     Ok(Episode {
         site: r.get("site")?,
@@ -175,20 +175,24 @@ pub(super) fn troubles(db: &Connection, node: Option<&str>, limit: u32) -> Resul
         "SELECT d.site, d.node, t.* FROM troubles t JOIN devices d ON d.id = t.device
          WHERE ?1 IS NULL OR d.node = ?1 ORDER BY t.at DESC, t.event DESC LIMIT ?2",
         params![node, limit],
-        |r| {
-            Ok(Trouble {
-                site: r.get("site")?,
-                node: r.get("node")?,
-                at: unsigned(r, "at")?,
-                severity: r.get("severity")?,
-                source: r.get("source")?,
-                series: r.get("series")?,
-                verdict: r.get("verdict")?,
-                why: r.get("why")?,
-                text: r.get("text")?,
-            })
-        },
+        trouble_row,
     )
+}
+
+pub(super) fn trouble_row(r: &Row<'_>) -> Result<Trouble> {
+    Ok(Trouble {
+        site: r.get("site")?,
+        node: r.get("node")?,
+        epoch: unsigned(r, "epoch")?,
+        seq: unsigned(r, "seq")?,
+        at: unsigned(r, "at")?,
+        severity: r.get("severity")?,
+        source: r.get("source")?,
+        series: r.get("series")?,
+        verdict: r.get("verdict")?,
+        why: r.get("why")?,
+        text: r.get("text")?,
+    })
 }
 
 pub(super) fn dead_letters(db: &Connection, limit: u32) -> Result<Vec<DeadLetter>> {

@@ -6,8 +6,9 @@ use std::sync::{Mutex, MutexGuard};
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
 use super::{
-    Capsule, Committed, DeadLetter, Device, Episode, EpisodeEvent, Fact, Forecast, Gap, Loss, OpenFilter,
-    Store, StoreError, Totals, Trouble, Wanted, capsules, facts, forecasts, read, write,
+    Capsule, Change, Committed, DeadLetter, Device, Episode, EpisodeEvent, Fact, Forecast, Gap, Loss,
+    OpenFilter, Record, RecordFilter, Store, StoreError, Told, Totals, Trouble, Wanted, capsules, facts,
+    forecasts, read, records, told, write,
 };
 use crate::intake::decode::Arrival;
 
@@ -19,6 +20,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("schema-4.sql"),
     include_str!("schema-5.sql"),
     include_str!("schema-6.sql"),
+    include_str!("schema-7.sql"),
 ];
 
 /// A database file, or memory.
@@ -144,6 +146,22 @@ impl Store for Sqlite {
 
     fn totals(&self) -> Result<Totals, StoreError> {
         Ok(read::totals(&*self.reader()?)?)
+    }
+
+    fn told(&self, sites: &[&str], since_ms: u64) -> Result<Told, StoreError> {
+        Ok(told::told(&*self.reader()?, sites, since_ms)?)
+    }
+
+    fn keep(&self, changes: &[Change]) -> Result<(), StoreError> {
+        let mut db = self.writer()?;
+        let tx = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        records::keep(&tx, changes)?;
+        tx.commit()?;
+        Ok(())
+    }
+
+    fn records(&self, filter: &RecordFilter<'_>) -> Result<Vec<Record>, StoreError> {
+        Ok(records::find(&*self.reader()?, filter)?)
     }
 
     fn ask_capsule(&self, wanted: Wanted, now_ms: u64) -> Result<(Capsule, Option<Wanted>), StoreError> {

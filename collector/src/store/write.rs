@@ -6,7 +6,7 @@ use std::collections::btree_map::Entry as Slot;
 use fieldmouse_core::wire::{self, DecodeError, Kind, phase, state};
 use rusqlite::{OptionalExtension, Result, Transaction, params};
 
-use super::{Acknowledged, Closing, Committed, capsules, dating, facts, forecasts};
+use super::{Acknowledged, Closing, Committed, capsules, dating, facts, forecasts, told};
 use crate::intake::decode::{self, Arrival, Body, Entry, Leaf, Message};
 use crate::numbers::{MAX_GAPS, Numbers, Seen};
 use crate::words;
@@ -194,6 +194,15 @@ impl Batch<'_> {
         forecasts::forget(self.tx, device, m.epoch).map(drop)
     }
 
+    /// What the origin's site told since then is to be looked at again.
+    fn touch(&mut self, origin: Origin, since_ms: u64) {
+        let Some(epoch) = self.epochs.get(&(origin.device, origin.epoch)) else { return };
+        match self.done.touched.get_mut(&epoch.site) {
+            Some(since) => *since = since_ms.min(*since),
+            None => drop(self.done.touched.insert(epoch.site.clone(), since_ms)),
+        }
+    }
+
     fn numbers(&mut self, origin: Origin) -> Option<&mut Epoch> {
         self.epochs.get_mut(&(origin.device, origin.epoch))
     }
@@ -203,17 +212,15 @@ impl Batch<'_> {
         let at = int(dating::happened(entry, origin.received_ms));
         match &entry.body {
             Body::Status(status) => {
+                let at = if retained { at } else { int(origin.received_ms) };
+                told::came_or_went(self.tx, origin, status.state, at.cast_unsigned())?;
+                self.touch(origin, at.cast_unsigned());
                 self.tx
                     .prepare_cached(
                         "UPDATE devices SET state_at = CASE WHEN state = ?2 THEN state_at ELSE ?3 END,
                          state = ?2, version = ?4 WHERE id = ?1",
                     )?
-                    .execute(params![
-                        origin.device,
-                        status.state,
-                        if retained { at } else { int(origin.received_ms) },
-                        status.version.as_str()
-                    ])?;
+                    .execute(params![origin.device, status.state, at, status.version.as_str()])?;
             }
             Body::Birth(b, series, edges) => {
                 let names: Vec<String> = series.iter().map(ToString::to_string).collect();
@@ -313,6 +320,9 @@ impl Batch<'_> {
         {
             problem = Some(DecodeError::Body.word());
         }
+        if let (Body::ClockSet(said), None) = (&entry.body, problem) {
+            self.touch(origin, said.boot_ms);
+        }
         if matches!(entry.body, Body::Malformed) {
             problem = Some(DecodeError::Body.word());
         }
@@ -328,8 +338,12 @@ impl Batch<'_> {
         }
         let event = self.event_row(origin, entry, at, problem)?;
         self.done.stored += 1;
+        self.touch(origin, at);
         match &entry.body {
-            Body::Episode(e) => self.episode(origin, entry, e, at),
+            Body::Episode(e) => {
+                self.touch(origin, at.saturating_sub(u64::from(e.since_ms)));
+                self.episode(origin, entry, e, at)
+            }
             Body::Forecast(f) => forecasts::put(self.tx, origin, event, entry, f, at),
             Body::Fact(f) => facts::put(self.tx, origin, event, entry, f, at),
             Body::Trouble(t) => {
@@ -337,7 +351,7 @@ impl Batch<'_> {
                 self.tx
                     .prepare_cached(
                         "INSERT OR REPLACE INTO troubles (event, device, received_at, at, severity, source, series,
-                         verdict, why, text) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+                         verdict, why, text, epoch, seq) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
                     )?
                     .execute(params![
                         event,
@@ -349,7 +363,9 @@ impl Batch<'_> {
                         series,
                         t.verdict,
                         t.why,
-                        t.text.as_str()
+                        t.text.as_str(),
+                        id(origin.epoch),
+                        int(entry.seq)
                     ])?;
                 Ok(())
             }

@@ -1,0 +1,208 @@
+//! The rules: each finds sets of symptoms that belong together, and says why.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Depends, Link, Rules};
+use crate::signal::{Signal, What};
+
+/// Symptoms that belong together.
+pub(super) struct Linked {
+    pub(super) members: Vec<usize>,
+    pub(super) link: Link,
+}
+
+/// So many of a shared dependency's dependents, and this share of them, must go together to speak of it.
+const SHARED: (usize, f64) = (2, 0.5);
+/// And of a site, of which nobody said that its devices depend on anything.
+const SITE: (usize, f64) = (3, 0.5);
+
+/// Everything that links. `order` holds the symptoms in the order of onset.
+pub(super) fn all(signals: &[Signal], order: &[usize], depends: &dyn Depends, rules: &Rules) -> Vec<Linked> {
+    let mut linked = Vec::new();
+    let of = Near { signals, window: rules.window_ms };
+    of.runs(order, |s| Some(s.device().to_owned()), |device| Link::Device { device }, &mut linked);
+    for name in &rules.scopes {
+        let scope = |s: &Signal| {
+            let value =
+                if name == "site" { Some(s.key.site.clone()) } else { depends.label(s.device(), name) };
+            value.map(|value| format!("{name}={value}"))
+        };
+        of.runs(order, scope, |scope| Link::Scope { scope }, &mut linked);
+    }
+    lasting(signals, order, &mut linked);
+    let above = Above::new(signals, order, depends);
+    above.depending(rules, &mut linked);
+    above.sharing(depends, rules, &mut linked);
+    sites(signals, order, depends, rules, &mut linked);
+    together(signals, order, rules, &mut linked);
+    linked
+}
+
+struct Near<'a> {
+    signals: &'a [Signal],
+    window: u64,
+}
+
+impl Near<'_> {
+    /// Those of the same name, each within the window of the one before.
+    fn runs(
+        &self,
+        order: &[usize],
+        name: impl Fn(&Signal) -> Option<String>,
+        link: impl Fn(String) -> Link,
+        to: &mut Vec<Linked>,
+    ) {
+        let mut of: BTreeMap<String, Vec<usize>> = BTreeMap::new();
+        for &i in order {
+            if let Some(name) = name(&self.signals[i]) {
+                of.entry(name).or_default().push(i);
+            }
+        }
+        for (name, members) in of {
+            let onset = |i: usize| self.signals[i].onset_ms;
+            for run in
+                members.chunk_by(|&a, &b| onset(b) - onset(a) <= self.window).filter(|run| run.len() > 1)
+            {
+                to.push(Linked { members: run.to_vec(), link: link(name.clone()) });
+            }
+        }
+    }
+}
+
+/// What goes on in the same part of a device is one problem, however long it takes: a leak, and the crash it ends in.
+fn lasting(signals: &[Signal], order: &[usize], to: &mut Vec<Linked>) {
+    let mut of: BTreeMap<(&str, &str), Vec<usize>> = BTreeMap::new();
+    for &i in order {
+        let signal = &signals[i];
+        let part = signal.moved.first().map_or("", |m| m.group.as_str());
+        if !part.is_empty() {
+            of.entry((signal.entity.as_str(), part)).or_default().push(i);
+        }
+    }
+    for members in of.into_values() {
+        let mut until: Option<(usize, u64)> = None;
+        for i in members {
+            let end = signals[i].end_ms.unwrap_or(u64::MAX);
+            match until {
+                Some((first, open)) if signals[i].onset_ms <= open => {
+                    let link = Link::Device { device: signals[i].device().to_owned() };
+                    to.push(Linked { members: vec![first, i], link });
+                    until = Some((i, open.max(end)));
+                }
+                _ => until = Some((i, end)),
+            }
+        }
+    }
+}
+
+/// Symptoms by entity, and what each entity depends on.
+struct Above<'a> {
+    signals: &'a [Signal],
+    /// In the order of onset.
+    of: BTreeMap<&'a str, Vec<usize>>,
+    dependencies: BTreeMap<&'a str, Vec<(String, u8)>>,
+}
+
+impl<'a> Above<'a> {
+    fn new(signals: &'a [Signal], order: &[usize], depends: &dyn Depends) -> Self {
+        let mut of: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+        for &i in order {
+            of.entry(signals[i].entity.as_str()).or_default().push(i);
+        }
+        let dependencies = of.keys().map(|entity| (*entity, depends.dependencies(entity))).collect();
+        Self { signals, of, dependencies }
+    }
+
+    /// Each with the nearest in time of what it depends on. Those of one entity are linked among themselves already.
+    fn depending(&self, rules: &Rules, to: &mut Vec<Linked>) {
+        for (entity, members) in &self.of {
+            for (on, _) in &self.dependencies[entity] {
+                let Some(causes) = self.of.get(on.as_str()) else { continue };
+                for &i in members {
+                    let onset = self.signals[i].onset_ms;
+                    let at = causes.partition_point(|&c| self.signals[c].onset_ms <= onset);
+                    let beside =
+                        [at.checked_sub(1), Some(at)].into_iter().flatten().filter_map(|at| causes.get(at));
+                    for &c in beside.filter(|&&c| self.signals[c].onset_ms.abs_diff(onset) <= rules.reach_ms)
+                    {
+                        let link = Link::Depends { who: (*entity).to_owned(), on: on.clone() };
+                        to.push(Linked { members: vec![i, c], link });
+                    }
+                }
+            }
+        }
+    }
+
+    /// Many that depend on the same, and went together.
+    fn sharing(&self, depends: &dyn Depends, rules: &Rules, to: &mut Vec<Linked>) {
+        let mut below: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+        for (entity, members) in &self.of {
+            for (on, _) in &self.dependencies[entity] {
+                below.entry(on).or_default().extend(members);
+            }
+        }
+        for (on, mut members) in below {
+            let of = depends.dependents(on);
+            members.sort_by_key(|&i| self.signals[i].onset_ms);
+            for run in self.runs(&members, rules.together_ms) {
+                let count = run.iter().map(|&i| &self.signals[i].entity).collect::<BTreeSet<_>>().len();
+                if is_many(count, of, SHARED) {
+                    let link = Link::Shared { on: on.to_owned(), count, of: of.max(count) };
+                    to.push(Linked { members: run.to_vec(), link });
+                }
+            }
+        }
+    }
+
+    fn runs<'m>(&self, members: &'m [usize], gap: u64) -> impl Iterator<Item = &'m [usize]> + use<'m, '_> {
+        members.chunk_by(move |&a, &b| self.signals[b].onset_ms - self.signals[a].onset_ms <= gap)
+    }
+}
+
+fn is_many(count: usize, of: usize, (least, share): (usize, f64)) -> bool {
+    count >= least && count as f64 >= share * of as f64
+}
+
+/// Most devices of a site did the same at once: something that they share, even if nobody declared it.
+fn sites(signals: &[Signal], order: &[usize], depends: &dyn Depends, rules: &Rules, to: &mut Vec<Linked>) {
+    let mut same: BTreeMap<(&str, &str), Vec<usize>> = BTreeMap::new();
+    for &i in order {
+        let signal = &signals[i];
+        // A fact's pattern names the thing, so that only the same fact is the same.
+        if matches!(signal.key.what, What::Episode | What::Presence | What::Fact | What::Trouble) {
+            same.entry((&signal.key.site, &signal.pattern)).or_default().push(i);
+        }
+    }
+    for ((site, _), members) in same {
+        let of = depends.devices(site);
+        let gap = |a: usize, b: usize| signals[b].onset_ms - signals[a].onset_ms;
+        for run in members.chunk_by(|&a, &b| gap(a, b) <= rules.together_ms) {
+            let count = run.iter().map(|&i| signals[i].device()).collect::<BTreeSet<_>>().len();
+            if is_many(count, of, SITE) {
+                let link = Link::Shared { on: site.to_owned(), count, of: of.max(count) };
+                to.push(Linked { members: run.to_vec(), link });
+            }
+        }
+    }
+}
+
+/// What came together again and again.
+fn together(signals: &[Signal], order: &[usize], rules: &Rules, to: &mut Vec<Linked>) {
+    if rules.pairs.is_empty() {
+        return;
+    }
+    let mut of: BTreeMap<String, Vec<usize>> = BTreeMap::new();
+    for &i in order {
+        of.entry(super::learnt::name(&signals[i])).or_default().push(i);
+    }
+    for pair in &rules.pairs {
+        let (Some(ours), Some(theirs)) = (of.get(&pair.0), of.get(&pair.1)) else { continue };
+        for &i in ours {
+            let onset = signals[i].onset_ms;
+            let near = theirs.iter().filter(|&&j| signals[j].onset_ms.abs_diff(onset) <= rules.reach_ms);
+            to.extend(
+                near.map(|&j| Linked { members: vec![i, j], link: Link::Learnt { pair: pair.clone() } }),
+            );
+        }
+    }
+}

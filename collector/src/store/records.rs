@@ -1,0 +1,167 @@
+//! Documents: what the collector makes of what devices told. A record is found by its class and key, and its text is JSON
+//! that only its owner reads.
+
+use rusqlite::{Connection, Result, Transaction, params};
+
+use super::read::{all, unsigned};
+use super::write::int;
+
+/// What sort of document. Each is owned by one module.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Class {
+    /// One problem, as it is now.
+    Incident,
+    /// One step of an incident's life.
+    Life,
+    /// Something to be told to somebody, until it is.
+    Notice,
+    /// What a person thought of an incident.
+    Verdict,
+    /// What a person does not want to hear of for a while.
+    Silence,
+    /// What depends on what.
+    Edge,
+    /// Signals that came together again and again.
+    Pattern,
+    /// The health of a service over time.
+    Health,
+    /// Somebody did something: who, when, what.
+    Audit,
+    /// Something about the collector itself that people should know.
+    Alert,
+}
+
+impl Class {
+    /// As it stands in the database.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Incident => "incident",
+            Self::Life => "life",
+            Self::Notice => "notice",
+            Self::Verdict => "verdict",
+            Self::Silence => "silence",
+            Self::Edge => "edge",
+            Self::Pattern => "pattern",
+            Self::Health => "health",
+            Self::Audit => "audit",
+            Self::Alert => "alert",
+        }
+    }
+}
+
+/// One document.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Record {
+    /// What sort.
+    pub class: Class,
+    /// Unique within its class.
+    pub key: String,
+    /// The site it belongs to; empty if to none.
+    pub site: String,
+    /// When it changed last, in milliseconds since 1970.
+    pub at_ms: u64,
+    /// Whether it is still of concern: what is open is never forgotten.
+    pub is_open: bool,
+    /// JSON.
+    pub doc: String,
+}
+
+/// One change of documents.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    /// Makes it, or replaces it.
+    Put(Record),
+    /// Makes it unless there is one of its class and key.
+    Add(Record),
+    /// Removes it.
+    Remove(Class, String),
+}
+
+/// Which documents.
+#[derive(Debug, Clone)]
+pub struct RecordFilter<'a> {
+    /// Of this class.
+    pub class: Class,
+    /// Only this one, or, if it ends with `*`, those that begin so.
+    pub key: Option<&'a str>,
+    /// Only of this site.
+    pub site: Option<&'a str>,
+    /// Only those that are open (true) or not (false).
+    pub open: Option<bool>,
+    /// Only what changed at or after this.
+    pub since_ms: u64,
+    /// At most so many, those that changed last first.
+    pub limit: u32,
+}
+
+impl<'a> RecordFilter<'a> {
+    /// All of a class.
+    #[must_use]
+    pub fn all(class: Class) -> Self {
+        Self { class, key: None, site: None, open: None, since_ms: 0, limit: u32::MAX }
+    }
+
+    /// One document.
+    #[must_use]
+    pub fn one(class: Class, key: &'a str) -> Self {
+        Self { key: Some(key), limit: 1, ..Self::all(class) }
+    }
+}
+
+pub(super) fn keep(tx: &Transaction<'_>, changes: &[Change]) -> Result<()> {
+    for change in changes {
+        let (record, on_conflict) = match change {
+            Change::Put(record) => (
+                record,
+                "UPDATE SET site = excluded.site, at = excluded.at, is_open = excluded.is_open, doc = excluded.doc",
+            ),
+            Change::Add(record) => (record, "NOTHING"),
+            Change::Remove(class, key) => {
+                tx.prepare_cached("DELETE FROM records WHERE class = ?1 AND key = ?2")?
+                    .execute(params![class.word(), key])?;
+                continue;
+            }
+        };
+        tx.prepare_cached(&format!(
+            "INSERT INTO records (class, key, site, at, is_open, doc) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+             ON CONFLICT (class, key) DO {on_conflict}"
+        ))?
+        .execute(params![
+            record.class.word(),
+            record.key,
+            record.site,
+            int(record.at_ms),
+            record.is_open,
+            record.doc
+        ])?;
+    }
+    Ok(())
+}
+
+pub(super) fn find(db: &Connection, f: &RecordFilter<'_>) -> Result<Vec<Record>> {
+    let (key, begin) = match f.key {
+        Some(key) => match key.strip_suffix('*') {
+            Some(begin) => (None, Some(begin)),
+            None => (Some(key), None),
+        },
+        None => (None, None),
+    };
+    all(
+        db,
+        "SELECT * FROM records WHERE class = ?1 AND (?2 IS NULL OR key = ?2)
+         AND (?3 IS NULL OR substr(key, 1, length(?3)) = ?3) AND (?4 IS NULL OR site = ?4)
+         AND (?5 IS NULL OR is_open = ?5) AND at >= ?6 ORDER BY at DESC, key LIMIT ?7",
+        params![f.class.word(), key, begin, f.site, f.open, int(f.since_ms), f.limit],
+        |r| {
+            Ok(Record {
+                class: f.class,
+                key: r.get("key")?,
+                site: r.get("site")?,
+                at_ms: unsigned(r, "at")?,
+                is_open: r.get("is_open")?,
+                doc: r.get("doc")?,
+            })
+        },
+    )
+}
