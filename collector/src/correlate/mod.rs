@@ -28,6 +28,8 @@ pub trait Depends {
     fn dependents(&self, entity: &str) -> usize;
     /// How many devices the site has.
     fn devices(&self, site: &str) -> usize;
+    /// The sites that depend on one another, this one among them.
+    fn domain(&self, site: &str) -> Vec<String>;
     /// The value of the label of a device, if it has it.
     fn label(&self, device: &str, name: &str) -> Option<String>;
 }

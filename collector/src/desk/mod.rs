@@ -4,4 +4,265 @@
 //! diagnosed and compared with the incidents there are; the difference is written in one transaction. So a crash loses
 //! nothing, another collector can take over at any time, and what comes late or twice ends in the same incidents.
 
+mod draft;
 pub mod incident;
+mod life;
+mod task;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+pub use task::{Bell, run};
+
+use crate::correlate::{self, Depends, Group, Rules};
+use crate::signal::{self, Role, Signal};
+use crate::store::{Change, Class, Record, RecordFilter, Store, StoreError};
+use incident::{Incident, Life, State, Step};
+
+/// So far back is looked at least: what is older is decided.
+const BACK_MS: u64 = 2 * 3_600_000;
+/// And at most, for an incident that goes on.
+const FAR_BACK_MS: u64 = 24 * 3_600_000;
+
+/// Who makes incidents of signals.
+#[derive(Clone)]
+pub struct Desk {
+    store: Arc<dyn Store>,
+    rules: Rules,
+    /// When a site's incidents may be over, by site.
+    due: BTreeMap<String, u64>,
+}
+
+impl std::fmt::Debug for Desk {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Desk").field("rules", &self.rules).field("due", &self.due).finish_non_exhaustive()
+    }
+}
+
+/// What one look did.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Looked {
+    /// Incidents that were written.
+    pub incidents: usize,
+    /// Steps of their lives.
+    pub steps: usize,
+}
+
+impl Desk {
+    /// At this store.
+    #[must_use]
+    pub fn new(store: Arc<dyn Store>, rules: Rules) -> Self {
+        Self { store, rules, due: BTreeMap::new() }
+    }
+
+    /// The sites that must be looked at after a start, or when they are taken over: what is open, and what told something
+    /// while nobody looked.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub fn unseen(&self, now: u64) -> Result<BTreeMap<String, u64>, StoreError> {
+        let open = RecordFilter { open: Some(true), ..RecordFilter::all(Class::Incident) };
+        let mut sites: BTreeMap<String, u64> =
+            self.store.records(&open)?.into_iter().map(|record| (record.site, now)).collect();
+        for device in self.store.devices()? {
+            if device.seen_at.saturating_add(FAR_BACK_MS) >= now || device.open_episodes > 0 {
+                sites.insert(device.site, now.saturating_sub(FAR_BACK_MS));
+            }
+        }
+        Ok(sites)
+    }
+
+    /// The next time at which something is to be looked at though nothing was told.
+    #[must_use]
+    pub fn next(&self) -> Option<u64> {
+        self.due.values().min().copied()
+    }
+
+    /// Looks at the sites that were touched, each since the earliest time that was spoken of, and at those that are due.
+    /// `domain` are the sites that depend on one another.
+    ///
+    /// # Errors
+    /// If the store fails: then nothing was changed for the site at fault, and it is to be looked at again.
+    pub fn look(
+        &mut self,
+        mut touched: BTreeMap<String, u64>,
+        depends: &dyn Depends,
+        now: u64,
+    ) -> Result<Looked, (BTreeMap<String, u64>, StoreError)> {
+        let is_due = |(site, at): (&String, &u64)| (*at <= now).then(|| site.clone());
+        for site in self.due.iter().filter_map(is_due).collect::<Vec<_>>() {
+            touched.entry(site).or_insert(now);
+        }
+        let mut looked = Looked::default();
+        while let Some((site, since)) = touched.pop_first() {
+            let mut sites = depends.domain(&site);
+            if !sites.contains(&site) {
+                sites.push(site.clone());
+            }
+            let earliest = sites.iter().filter_map(|s| touched.remove(s)).fold(since, u64::min);
+            match self.domain(&sites, earliest, depends, now) {
+                Ok(done) => {
+                    looked.incidents += done.incidents;
+                    looked.steps += done.steps;
+                }
+                Err(e) => {
+                    touched.insert(site, earliest);
+                    return Err((touched, e));
+                }
+            }
+        }
+        Ok(looked)
+    }
+
+    fn domain(
+        &mut self,
+        sites: &[String],
+        touched_ms: u64,
+        depends: &dyn Depends,
+        now: u64,
+    ) -> Result<Looked, StoreError> {
+        let early = touched_ms.min(now.saturating_sub(BACK_MS)).saturating_sub(self.rules.before_ms);
+        let known = self.known(sites, early)?;
+        let open = known.iter().filter(|k| k.state == State::Open).map(|k| k.onset_ms).min();
+        let far = open.map_or(early, |onset| onset.max(now.saturating_sub(FAR_BACK_MS)));
+        let since = early.min(far.saturating_sub(self.rules.window_ms));
+        let named: Vec<&str> = sites.iter().map(String::as_str).collect();
+        let signals = signal::signals(&self.store.told(&named, since)?);
+        let stuck = stuck(&known, &signals, since);
+        let groups = correlate::correlate(&signals, depends, &self.rules, &stuck);
+        let now_known = outcome(&known, &signals, &groups, depends, since, now);
+        let (mut changes, mut done) = (Vec::new(), Looked::default());
+        for Outcome { before, after, .. } in &now_known {
+            write(*before, after, &mut changes, &mut done);
+        }
+        if !changes.is_empty() {
+            self.store.keep(&changes)?;
+        }
+        let due = now_known.iter().filter_map(|outcome| outcome.due).min();
+        for site in sites {
+            self.due.remove(site);
+        }
+        if let (Some(due), Some(site)) = (due, sites.first()) {
+            self.due.insert(site.clone(), due);
+        }
+        Ok(done)
+    }
+
+    /// Incidents of these sites that are open, or changed since.
+    fn known(&self, sites: &[String], since_ms: u64) -> Result<Vec<Incident>, StoreError> {
+        let mut known: BTreeMap<String, Incident> = BTreeMap::new();
+        for site in sites {
+            let of = RecordFilter { site: Some(site), ..RecordFilter::all(Class::Incident) };
+            let open = self.store.records(&RecordFilter { open: Some(true), ..of.clone() })?;
+            let late = self.store.records(&RecordFilter { since_ms, ..of })?;
+            for record in open.into_iter().chain(late) {
+                match serde_json::from_str(&record.doc) {
+                    Ok(incident) => drop(known.insert(record.key, incident)),
+                    Err(e) => log::error!("incident {}: {e}; it is left as it is", record.key),
+                }
+            }
+        }
+        Ok(known.into_values().collect())
+    }
+}
+
+fn write(before: Option<&Incident>, after: &Incident, to: &mut Vec<Change>, done: &mut Looked) {
+    let mut after = after.clone();
+    let step = life::step(before, &after);
+    if let Some(before) = before {
+        after.revision = before.revision + u32::from(step.is_some());
+        let same = Incident { updated_ms: before.updated_ms, ..after.clone() };
+        if &same == before {
+            return;
+        }
+        after.reopened += u32::from(matches!(step, Some((Step::Reopened, _))));
+    }
+    let site = after.sites.first().cloned().unwrap_or_default();
+    done.incidents += 1;
+    if let Some((step, text)) = step {
+        done.steps += 1;
+        let life: Life = life::life(&after, step, text);
+        let key = format!("{}/{:06}", life.incident, life.revision);
+        to.extend(record(Class::Life, key, &site, life.at_ms, false, &life).map(Change::Put));
+    }
+    let is_open = after.state == State::Open;
+    to.extend(
+        record(Class::Incident, after.id.clone(), &site, after.updated_ms, is_open, &after).map(Change::Put),
+    );
+}
+
+fn record<T: serde::Serialize>(
+    class: Class,
+    key: String,
+    site: &str,
+    at_ms: u64,
+    is_open: bool,
+    doc: &T,
+) -> Option<Record> {
+    let doc = serde_json::to_string(doc).ok()?;
+    Some(Record { class, key, site: site.to_owned(), at_ms, is_open, doc })
+}
+
+/// Of incidents that began before all is known: their symptoms belong together as they did.
+fn stuck(known: &[Incident], signals: &[Signal], since: u64) -> Vec<Vec<usize>> {
+    let old: Vec<&Incident> =
+        known.iter().filter(|k| k.onset_ms < since && k.state != State::Merged).collect();
+    if old.is_empty() {
+        return Vec::new();
+    }
+    let at: BTreeMap<_, usize> = signals.iter().enumerate().map(|(i, s)| (&s.key, i)).collect();
+    let symptoms = |k: &&Incident| -> Vec<usize> {
+        k.members.iter().filter(|m| m.role == Role::Symptom).filter_map(|m| at.get(&m.key).copied()).collect()
+    };
+    old.iter().map(symptoms).collect()
+}
+
+/// What becomes of an incident.
+struct Outcome<'k> {
+    before: Option<&'k Incident>,
+    after: Incident,
+    /// When it may be over.
+    due: Option<u64>,
+}
+
+/// Every incident that is or was.
+fn outcome<'k>(
+    known: &'k [Incident],
+    signals: &[Signal],
+    groups: &[Group],
+    depends: &dyn Depends,
+    since: u64,
+    now: u64,
+) -> Vec<Outcome<'k>> {
+    let matched = life::matched(known, signals, groups);
+    let mut all: Vec<Outcome<'_>> = Vec::new();
+    let mut gone: BTreeSet<usize> =
+        known.iter().enumerate().filter(|(_, k)| k.state == State::Open).map(|(k, _)| k).collect();
+    for (at, group) in groups.iter().enumerate() {
+        let before = matched.of[at].map(|k| &known[k]);
+        let (mut after, due) = draft::incident(signals, group, before, since, depends, now);
+        if before.is_none() {
+            after.split_from = matched.from[at].map(|k| known[k].id.clone());
+        }
+        if let Some(k) = matched.of[at] {
+            gone.remove(&k);
+        }
+        all.push(Outcome { before, after, due });
+    }
+    for &(k, into) in &matched.merged {
+        gone.remove(&k);
+        let merged_into = Some(known[into].id.clone());
+        let after = Incident { state: State::Merged, merged_into, updated_ms: now, ..known[k].clone() };
+        all.push(Outcome { before: Some(&known[k]), after, due: None });
+    }
+    // Nothing of it is left in the store: its device was forgotten, or its events were dated anew.
+    for k in gone {
+        let end = life::ended(&known[k].members).unwrap_or(now);
+        let after =
+            Incident { state: State::Closed, closed_ms: Some(end), updated_ms: now, ..known[k].clone() };
+        all.push(Outcome { before: Some(&known[k]), after, due: None });
+    }
+    all
+}

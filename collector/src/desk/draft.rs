@@ -1,0 +1,123 @@
+//! From a group of signals to what an incident says of it.
+
+use std::collections::BTreeSet;
+
+use super::incident::{Impact, Incident, Member, State};
+use super::life::{self, MEMBERS};
+use crate::correlate::{Depends, Group};
+use crate::signal::{Key, Role, Signal, fnv};
+
+/// Patterns, sites and entities that are named.
+const NAMED: usize = 16;
+
+/// The incident that a group is now. `before` is what it was, and `since_ms` from when on all signals are known: what it
+/// said of earlier times stands. With it, when it may be over.
+pub(super) fn incident(
+    signals: &[Signal],
+    group: &Group,
+    before: Option<&Incident>,
+    since_ms: u64,
+    depends: &dyn Depends,
+    now: u64,
+) -> (Incident, Option<u64>) {
+    let members = members(signals, group, before, since_ms);
+    let symptoms: Vec<&Member> = members.all.iter().filter(|m| m.role == Role::Symptom).collect();
+    let first = symptoms.first().map(|m| &m.key);
+    let (ended, severity) =
+        (life::ended(&members.all), symptoms.iter().map(|m| m.severity).max().unwrap_or(0));
+    let onset_ms = symptoms.first().map_or(now, |m| m.onset_ms);
+    let (state, closed_ms, due) = match life::over(ended, now) {
+        Ok(end) => (State::Closed, Some(end), None),
+        Err(due) => (State::Open, None, due),
+    };
+    let mut sites: Vec<String> = Vec::new();
+    for m in symptoms.iter().take(MEMBERS) {
+        if !sites.contains(&m.key.site) && sites.len() < NAMED {
+            sites.push(m.key.site.clone());
+        }
+    }
+    let of = |i: &usize| &signals[*i];
+    let devices: BTreeSet<String> =
+        symptoms.iter().map(|m| format!("{}/{}", m.key.site, m.key.node)).collect();
+    let entities: BTreeSet<&str> = symptoms.iter().map(|m| m.entity.as_str()).collect();
+    let patterns: BTreeSet<&str> = group.symptoms.iter().map(|i| of(i).pattern.as_str()).collect();
+    let dependents: usize = entities.iter().map(|entity| depends.dependents(entity)).max().unwrap_or(0);
+    let confidence = group.symptoms.iter().map(|i| of(i).confidence).max().unwrap_or(0);
+    let draft = Incident {
+        id: before.map_or_else(|| first.map(id).unwrap_or_default(), |b| b.id.clone()),
+        revision: before.map_or(1, |b| b.revision),
+        state,
+        sites,
+        title: String::new(),
+        priority: 0,
+        priority_why: Vec::new(),
+        severity,
+        confidence,
+        onset_ms,
+        opened_ms: before.map_or(now, |b| b.opened_ms),
+        updated_ms: now,
+        closed_ms,
+        reopened: before.map_or(0, |b| b.reopened),
+        merged_into: None,
+        split_from: before.and_then(|b| b.split_from.clone()),
+        causes: Vec::new(),
+        impact: Impact {
+            devices: devices.len(),
+            entities: entities.iter().take(NAMED).map(|e| (*e).to_owned()).collect(),
+            dependents,
+        },
+        count: members.count,
+        members: members.all,
+        links: group.links.clone(),
+        patterns: patterns.iter().take(NAMED).map(|p| (*p).to_owned()).collect(),
+        told: before.and_then(|b| b.told.clone()),
+    };
+    (Incident { members: shown(draft.members), ..draft }, due)
+}
+
+struct Members {
+    all: Vec<Member>,
+    count: usize,
+}
+
+fn members(signals: &[Signal], group: &Group, before: Option<&Incident>, since_ms: u64) -> Members {
+    let ours = group.symptoms.iter().chain(&group.hints).chain(&group.changes);
+    let mut all: Vec<Member> = ours.map(|&i| member(&signals[i])).collect();
+    let known: BTreeSet<Key> = all.iter().map(|m| m.key.clone()).collect();
+    let is_past = |m: &&Member| !known.contains(&m.key) && m.end_ms.is_some_and(|end| end < since_ms);
+    all.extend(before.into_iter().flat_map(|b| &b.members).filter(is_past).cloned());
+    all.sort_by(|a, b| (a.onset_ms, &a.key).cmp(&(b.onset_ms, &b.key)));
+    let count = all.len();
+    Members { all, count }
+}
+
+/// The first symptoms, by which it is known again, and the first of what stands beside them.
+fn shown(all: Vec<Member>) -> Vec<Member> {
+    if all.len() <= MEMBERS {
+        return all;
+    }
+    let (symptoms, beside): (Vec<Member>, Vec<Member>) =
+        all.into_iter().partition(|m| m.role == Role::Symptom);
+    let room = beside.len().min(MEMBERS / 4);
+    let mut shown: Vec<Member> =
+        symptoms.into_iter().take(MEMBERS - room).chain(beside.into_iter().take(room)).collect();
+    shown.sort_by(|a, b| (a.onset_ms, &a.key).cmp(&(b.onset_ms, &b.key)));
+    shown
+}
+
+fn member(signal: &Signal) -> Member {
+    Member {
+        key: signal.key.clone(),
+        role: signal.role,
+        entity: signal.entity.clone(),
+        onset_ms: signal.onset_ms,
+        end_ms: signal.end_ms,
+        severity: signal.severity,
+        text: signal.text.clone(),
+    }
+}
+
+/// The name of the incident that begins with this symptom: the site, and 48 bits of what it is.
+pub(super) fn id(first: &Key) -> String {
+    format!("{}-{:012x}", first.site, fnv(&first.to_string()) & 0xffff_ffff_ffff)
+}
