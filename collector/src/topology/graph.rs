@@ -8,6 +8,7 @@ use petgraph::algo::kosaraju_scc;
 use petgraph::graph::{DiGraph, NodeIndex};
 
 use super::entity::{Name, device_of, site_of};
+use crate::correlate::Depends;
 
 /// How much depends on an entity that nobody has weighed, 0 to 11.
 pub const USUAL_IMPORTANCE: u8 = 5;
@@ -42,6 +43,8 @@ pub struct Topology {
     index: HashMap<Arc<str>, NodeIndex>,
     /// Entities that are there for the same.
     peers: HashMap<String, Vec<NodeIndex>>,
+    /// How many devices of each site have reported.
+    sites: HashMap<String, usize>,
 }
 
 impl Topology {
@@ -84,6 +87,11 @@ impl Topology {
             }
         }
         this.peers = peers;
+        let mut sites: HashMap<String, usize> = HashMap::new();
+        for (name, _) in this.entities().filter(|(n, k)| k.reported && n.contains('/') && !n.contains('#')) {
+            *sites.entry(site_of(name).to_owned()).or_default() += 1;
+        }
+        this.sites = sites;
         this
     }
 
@@ -278,6 +286,30 @@ impl Topology {
             .collect();
         knots.sort_unstable();
         knots
+    }
+}
+
+impl Depends for Topology {
+    fn dependencies(&self, entity: &str) -> Vec<(String, u8)> {
+        self.reach(entity, Outgoing).map(|(name, hops)| (name.to_owned(), hops)).collect()
+    }
+
+    /// A device counts once, whatever runs on it; what runs on the entity itself counts if nobody else depends on it.
+    fn dependents(&self, entity: &str) -> usize {
+        let own = device_of(entity);
+        let all: HashSet<&str> = self.reach(entity, Incoming).map(|(name, _)| name).collect();
+        let others = |name: &&str| device_of(name).is_none_or(|device| Some(device) != own);
+        let elsewhere: HashSet<&str> =
+            all.iter().copied().filter(others).map(|name| device_of(name).unwrap_or(name)).collect();
+        if elsewhere.is_empty() { all.len() } else { elsewhere.len() }
+    }
+
+    fn devices(&self, site: &str) -> usize {
+        self.sites.get(site).copied().unwrap_or(0)
+    }
+
+    fn label(&self, device: &str, name: &str) -> Option<String> {
+        self.known(device)?.labels.get(name).cloned()
     }
 }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::*;
+use crate::correlate::Depends;
 
 const HOUR: u64 = 3_600_000;
 const DAY: u64 = 24 * HOUR;
@@ -71,6 +72,29 @@ fn what_several_have_in_common_is_found() {
     assert_eq!(topology.path("h/up", "h/s1"), None);
     assert_eq!(topology.dependents_of_all(["h/gw", "h/gw2"]), 3);
     assert_eq!(topology.dependents_of_all(["h/gw", "h/s1", "h/up", "?"]), 3);
+}
+
+#[test]
+fn correlation_counts_devices_and_knows_their_labels() {
+    let mut atlas = Atlas::default();
+    for node in ["h/s1", "h/s2"] {
+        let mut sensor = heard(node, &[("gateway", "gw"), ("line", "3")], &[], 1);
+        sensor.parts.extend([format!("{node}#sensor=a"), format!("{node}#sensor=b")]);
+        atlas.hear(sensor);
+    }
+    let mut gateway = heard("h/gw", &[("uplink", "up")], &[], 1);
+    gateway.parts.insert("h/gw#service=mqtt".into());
+    atlas.hear(gateway);
+    let topology = atlas.present();
+    let check =
+        |entity: &str, want: usize| assert_eq!(Depends::dependents(&*topology, entity), want, "{entity}");
+    check("h/gw", 2);
+    check("h/up", 3);
+    check("h/s1", 2);
+    check("h/s1#sensor=a", 0);
+    assert_eq!((topology.devices("h"), topology.devices("yard")), (3, 0));
+    assert_eq!(topology.label("h/s1", "line").as_deref(), Some("3"));
+    assert_eq!(topology.dependents_count("h/gw"), 7);
 }
 
 #[test]
