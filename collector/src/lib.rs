@@ -20,6 +20,7 @@ pub mod signal;
 mod stderr;
 pub mod store;
 mod supervisor;
+pub mod topology;
 #[cfg(test)]
 mod whole;
 pub mod words;

@@ -10,6 +10,7 @@ use std::time::Duration;
 use fieldmouse_core::wire;
 use serde::{Serialize, Serializer};
 pub use written::Written;
+pub(crate) use written::parse;
 
 /// Where the configuration is looked for unless told.
 pub const DEFAULT_FILE: &str = "/etc/fieldmouse/collector.toml";
@@ -27,6 +28,8 @@ pub struct Config {
     pub http: Http,
     /// Database.
     pub store: Store,
+    /// What is declared of the fleet's shape.
+    pub topology: Topology,
 }
 
 /// The broker: its own, or somebody's.
@@ -125,6 +128,14 @@ pub struct Store {
     /// How long what arrived is kept.
     #[serde(serialize_with = "as_written")]
     pub retention: Duration,
+}
+
+/// What is declared of the fleet's shape.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Topology {
+    /// The file that declares it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub file: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -226,6 +237,7 @@ impl Config {
                 path: store.path.unwrap_or_else(|| "/var/lib/fieldmouse-collector/collector.db".into()),
                 retention,
             },
+            topology: Topology { file: w.topology.and_then(|t| t.file) },
         })
     }
 }

@@ -19,6 +19,7 @@ pub struct Written {
     pub broker: Option<Broker>,
     pub http: Option<Http>,
     pub store: Option<Store>,
+    pub topology: Option<Topology>,
 }
 
 /// `[broker]`
@@ -51,6 +52,13 @@ pub struct Store {
     pub retention: Option<String>,
 }
 
+/// `[topology]`
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Topology {
+    pub file: Option<PathBuf>,
+}
+
 impl Written {
     /// Every key, for the test of the example.
     #[cfg(test)]
@@ -68,6 +76,7 @@ impl Written {
         "password_file",
         "path",
         "retention",
+        "file",
     ];
 
     /// Reads one file's text.
@@ -75,11 +84,7 @@ impl Written {
     /// # Errors
     /// Names the place as `file:line`.
     pub fn parse(file: &str, text: &str) -> Result<Self, ConfigError> {
-        read(text).map_err(|(key, what, offset)| {
-            let line = offset.map(|at| text[..at.min(text.len())].matches('\n').count() + 1);
-            let place = line.map_or_else(|| file.to_owned(), |line| format!("{file}:{line}"));
-            ConfigError { place, key, what }
-        })
+        parse(file, text)
     }
 
     /// Reads the variables that begin with `FIELDMOUSE_COLLECTOR__`; sections and keys are parted by `__`.
@@ -104,7 +109,7 @@ impl Written {
 
     /// What `later` says wins.
     pub fn overlay(&mut self, later: Self) {
-        let Self { root, id, broker, http, store } = later;
+        let Self { root, id, broker, http, store, topology } = later;
         over(&mut self.root, root);
         over(&mut self.id, id);
         if let Some(b) = broker {
@@ -132,6 +137,9 @@ impl Written {
             over(&mut to.path, s.path);
             over(&mut to.retention, s.retention);
         }
+        if let Some(t) = topology {
+            over(&mut self.topology.get_or_insert_default().file, t.file);
+        }
     }
 }
 
@@ -139,6 +147,18 @@ fn over<T>(to: &mut Option<T>, later: Option<T>) {
     if later.is_some() {
         *to = later;
     }
+}
+
+/// Reads the text of a file of that name.
+///
+/// # Errors
+/// Names the place as `file:line`.
+pub(crate) fn parse<T: DeserializeOwned>(file: &str, text: &str) -> Result<T, ConfigError> {
+    read(text).map_err(|(key, what, offset)| {
+        let line = offset.map(|at| text[..at.min(text.len())].matches('\n').count() + 1);
+        let place = line.map_or_else(|| file.to_owned(), |line| format!("{file}:{line}"));
+        ConfigError { place, key, what }
+    })
 }
 
 /// Key, what is wrong, and where in the text.
