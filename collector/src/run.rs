@@ -12,10 +12,13 @@ use crate::api::{self, State};
 use crate::broker::Broker;
 use crate::clock;
 use crate::config::{self, Config, Remote};
+use crate::correlate::Rules;
 use crate::counters::Counters;
+use crate::desk::{self, Bell, Desk};
 use crate::intake::{Intake, Names};
 use crate::store::{Sqlite, Store};
 use crate::supervisor;
+use crate::topology::Declared;
 
 /// Where the collector listens, once it does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,7 +66,14 @@ pub async fn run_and_tell(
     let bound = Bound { http: http.local_addr()?, broker: broker.as_ref().map(|b| b.listen) };
     let counters = Arc::new(Counters::default());
     let names = Names { root: config.root.clone(), id: config.id.clone() };
-    let intake = Intake::start(&remote, &names, Arc::clone(&store), Arc::clone(&counters))?;
+    let bell = Bell::default();
+    let declared = config.topology.file.as_deref().map(Declared::load).transpose()?.unwrap_or_default();
+    let of = Arc::clone(&store);
+    let desk =
+        tokio::task::spawn_blocking(move || Desk::new(of, Rules::default(), declared, clock::wall_ms()));
+    let desk = desk.await?.context("store")?;
+    let desk = tokio::spawn(desk::run(desk, bell.clone()));
+    let intake = Intake::start(&remote, &names, Arc::clone(&store), Arc::clone(&counters), bell)?;
     let retention = tokio::spawn(forget(Arc::clone(&store), config.store.retention));
     let state = State {
         asker: intake.asker(),
@@ -90,6 +100,7 @@ pub async fn run_and_tell(
     let served = api::serve(http, state, shutdown).await;
     supervisor::tell("STOPPING=1");
     retention.abort();
+    desk.abort();
     intake.stop().await;
     if let Some(broker) = broker {
         broker.stop().await;

@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Depends, Link, Rules};
+use petgraph::unionfind::UnionFind;
+
+use super::{Depends, Link, Rules, device_of};
 use crate::signal::{Signal, What};
 
 /// Symptoms that belong together.
@@ -16,8 +18,14 @@ const SHARED: (usize, f64) = (2, 0.5);
 /// And of a site, of which nobody said that its devices depend on anything.
 const SITE: (usize, f64) = (3, 0.5);
 
-/// Everything that links. `order` holds the symptoms in the order of onset.
-pub(super) fn all(signals: &[Signal], order: &[usize], depends: &dyn Depends, rules: &Rules) -> Vec<Linked> {
+/// Everything that links, joined in `sets`. `order` holds the symptoms in the order of onset.
+pub(super) fn join(
+    signals: &[Signal],
+    order: &[usize],
+    depends: &dyn Depends,
+    rules: &Rules,
+    sets: &mut UnionFind<usize>,
+) -> Vec<Linked> {
     let mut linked = Vec::new();
     let of = Near { signals, window: rules.window_ms };
     of.runs(order, |s| Some(s.device().to_owned()), |device| Link::Device { device }, &mut linked);
@@ -30,12 +38,28 @@ pub(super) fn all(signals: &[Signal], order: &[usize], depends: &dyn Depends, ru
         of.runs(order, scope, |scope| Link::Scope { scope }, &mut linked);
     }
     lasting(signals, order, &mut linked);
+    together(signals, order, rules, &mut linked);
     let above = Above::new(signals, order, depends);
     above.depending(rules, &mut linked);
-    above.sharing(depends, rules, &mut linked);
-    sites(signals, order, depends, rules, &mut linked);
-    together(signals, order, rules, &mut linked);
+    linked.iter().for_each(|found| union(sets, &found.members));
+    // What is silent is spoken of only where it joins what nothing else does, the nearest first.
+    let mut silent = above.sharing(depends, rules);
+    silent.sort_by_key(|found| if let Link::Shared { of, .. } = found.link { of } else { 0 });
+    for found in silent.into_iter().chain(sites(signals, order, depends, rules)) {
+        let first = found.members.first().map(|&i| sets.find(i));
+        if found.members.iter().any(|&i| Some(sets.find(i)) != first) {
+            union(sets, &found.members);
+            linked.push(found);
+        }
+    }
     linked
+}
+
+/// Makes one set of all of these.
+pub(super) fn union(sets: &mut UnionFind<usize>, members: &[usize]) {
+    for pair in members.windows(2) {
+        sets.union(pair[0], pair[1]);
+    }
 }
 
 struct Near<'a> {
@@ -134,7 +158,8 @@ impl<'a> Above<'a> {
     }
 
     /// Many that depend on the same, and went together.
-    fn sharing(&self, depends: &dyn Depends, rules: &Rules, to: &mut Vec<Linked>) {
+    fn sharing(&self, depends: &dyn Depends, rules: &Rules) -> Vec<Linked> {
+        let mut to = Vec::new();
         let mut below: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
         for (entity, members) in &self.of {
             for (on, _) in &self.dependencies[entity] {
@@ -145,12 +170,24 @@ impl<'a> Above<'a> {
             let of = depends.dependents(on);
             members.sort_by_key(|&i| self.signals[i].onset_ms);
             for run in self.runs(&members, rules.together_ms) {
-                let count = run.iter().map(|&i| &self.signals[i].entity).collect::<BTreeSet<_>>().len();
+                let count = self.count(on, run);
                 if is_many(count, of, SHARED) {
                     let link = Link::Shared { on: on.to_owned(), count, of: of.max(count) };
                     to.push(Linked { members: run.to_vec(), link });
                 }
             }
+        }
+        to
+    }
+
+    /// Devices, or, if all of it is on one, its parts.
+    fn count(&self, on: &str, run: &[usize]) -> usize {
+        let own = device_of(on);
+        let devices: BTreeSet<&str> =
+            run.iter().map(|&i| self.signals[i].device()).filter(|d| *d != own).collect();
+        match devices.len() {
+            0 => run.iter().map(|&i| &self.signals[i].entity).collect::<BTreeSet<_>>().len(),
+            devices => devices,
         }
     }
 
@@ -164,7 +201,8 @@ fn is_many(count: usize, of: usize, (least, share): (usize, f64)) -> bool {
 }
 
 /// Most devices of a site did the same at once: something that they share, even if nobody declared it.
-fn sites(signals: &[Signal], order: &[usize], depends: &dyn Depends, rules: &Rules, to: &mut Vec<Linked>) {
+fn sites(signals: &[Signal], order: &[usize], depends: &dyn Depends, rules: &Rules) -> Vec<Linked> {
+    let mut to = Vec::new();
     let mut same: BTreeMap<(&str, &str), Vec<usize>> = BTreeMap::new();
     for &i in order {
         let signal = &signals[i];
@@ -184,6 +222,7 @@ fn sites(signals: &[Signal], order: &[usize], depends: &dyn Depends, rules: &Rul
             }
         }
     }
+    to
 }
 
 /// What came together again and again.

@@ -133,12 +133,8 @@ pub fn correlate(
         (signals[a].onset_ms, &signals[a].key).cmp(&(signals[b].onset_ms, &signals[b].key))
     });
     let mut sets = UnionFind::<usize>::new(signals.len());
-    let linked = links::all(signals, &order, depends, rules);
-    for set in stuck.iter().chain(linked.iter().map(|found| &found.members)) {
-        for pair in set.windows(2) {
-            sets.union(pair[0], pair[1]);
-        }
-    }
+    stuck.iter().for_each(|set| links::union(&mut sets, set));
+    let linked = links::join(signals, &order, depends, rules, &mut sets);
     let mut groups: BTreeMap<usize, usize> = BTreeMap::new();
     let mut all: Vec<Group> = Vec::new();
     for &i in &order {

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::draft;
 use super::incident::{Incident, Life, Member, State, Step};
 use crate::correlate::Group;
 use crate::signal::{Key, Role, Signal};
@@ -22,7 +23,7 @@ pub(super) struct Matched {
     pub(super) merged: Vec<(usize, usize)>,
 }
 
-/// `known` in the order of their opening. The older incident goes on; of a split, the part with the first symptom does.
+/// The older incident goes on; of a split, the part with the symptom that gave it its name does.
 pub(super) fn matched(known: &[Incident], signals: &[Signal], groups: &[Group]) -> Matched {
     let mut group_of: BTreeMap<&Key, usize> = BTreeMap::new();
     for (at, group) in groups.iter().enumerate() {
@@ -37,8 +38,11 @@ pub(super) fn matched(known: &[Incident], signals: &[Signal], groups: &[Group]) 
         (known[k].state == State::Merged, known[k].opened_ms, known[k].onset_ms, &known[k].id)
     });
     for k in order {
-        let symptoms = known[k].members.iter().filter(|m| m.role == Role::Symptom);
-        let mut claimed: Vec<usize> = symptoms.filter_map(|m| group_of.get(&m.key).copied()).collect();
+        let mut symptoms: Vec<&Member> =
+            known[k].members.iter().filter(|m| m.role == Role::Symptom).collect();
+        // The one that gave it its name goes first, so that no other part can be given the same.
+        symptoms.sort_by_key(|m| draft::id(&m.key) != known[k].id);
+        let mut claimed: Vec<usize> = symptoms.iter().filter_map(|m| group_of.get(&m.key).copied()).collect();
         let mut seen = BTreeSet::new();
         claimed.retain(|at| seen.insert(*at));
         match claimed.iter().position(|&at| found.of[at].is_none()) {

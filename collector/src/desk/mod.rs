@@ -12,13 +12,14 @@ mod task;
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 pub use task::{Bell, run};
 
 use crate::correlate::{self, Depends, Group, Rules};
 use crate::signal::{self, Role, Signal};
 use crate::store::{Change, Class, Record, RecordFilter, Store, StoreError};
+use crate::topology::{Atlas, Declared, Edge, Heard, Topology, site_of};
 use incident::{Incident, Life, State, Step};
 
 /// So far back is looked at least: what is older is decided.
@@ -31,6 +32,7 @@ const FAR_BACK_MS: u64 = 24 * 3_600_000;
 pub struct Desk {
     store: Arc<dyn Store>,
     rules: Rules,
+    atlas: Arc<Mutex<Atlas>>,
     /// When a site's incidents may be over, by site.
     due: BTreeMap<String, u64>,
 }
@@ -51,10 +53,64 @@ pub struct Looked {
 }
 
 impl Desk {
-    /// At this store.
+    /// At this store, with all that was ever learnt of what depends on what.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub fn new(
+        store: Arc<dyn Store>,
+        rules: Rules,
+        declared: Declared,
+        now: u64,
+    ) -> Result<Self, StoreError> {
+        let kept = store.records(&RecordFilter::all(Class::Edge))?;
+        let kept = kept.iter().filter_map(|record| serde_json::from_str(&record.doc).ok());
+        let mut atlas = Atlas::new(declared, kept);
+        let mut edges: Vec<Edge> =
+            store.devices()?.iter().flat_map(|device| atlas.hear(Heard::of(device))).collect();
+        edges.extend(atlas.declare(now));
+        let desk = Self { store, rules, atlas: Arc::new(Mutex::new(atlas)), due: BTreeMap::new() };
+        desk.learn(&edges)?;
+        Ok(desk)
+    }
+
+    /// What depends on what, to be asked and corrected.
     #[must_use]
-    pub fn new(store: Arc<dyn Store>, rules: Rules) -> Self {
-        Self { store, rules, due: BTreeMap::new() }
+    pub fn atlas(&self) -> Arc<Mutex<Atlas>> {
+        Arc::clone(&self.atlas)
+    }
+
+    fn learn(&self, edges: &[Edge]) -> Result<(), StoreError> {
+        let record = |edge: &Edge| {
+            let site = site_of(&edge.from);
+            record(Class::Edge, edge.key(), site, edge.last_seen, edge.gone.is_none(), edge).map(Change::Put)
+        };
+        let changes: Vec<Change> = edges.iter().filter_map(record).collect();
+        if changes.is_empty() { Ok(()) } else { self.store.keep(&changes) }
+    }
+
+    /// These devices said what they are.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub fn hear(&self, born: &BTreeSet<(String, String)>, now: u64) -> Result<(), StoreError> {
+        let mut edges = Vec::new();
+        for (site, node) in born {
+            if let Some(device) = self.store.device(site, node)? {
+                edges.extend(
+                    self.atlas.lock().unwrap_or_else(PoisonError::into_inner).hear(Heard::of(&device)),
+                );
+            }
+        }
+        if !born.is_empty() {
+            // Names in the declared file may stand for these.
+            edges.extend(self.atlas.lock().unwrap_or_else(PoisonError::into_inner).declare(now));
+        }
+        self.learn(&edges)
+    }
+
+    fn topology(&self) -> Arc<Topology> {
+        self.atlas.lock().unwrap_or_else(PoisonError::into_inner).present()
     }
 
     /// The sites that must be looked at after a start, or when they are taken over: what is open, and what told something
@@ -81,37 +137,22 @@ impl Desk {
     }
 
     /// Looks at the sites that were touched, each since the earliest time that was spoken of, and at those that are due.
-    /// `domain` are the sites that depend on one another.
     ///
     /// # Errors
-    /// If the store fails: then nothing was changed for the site at fault, and it is to be looked at again.
-    pub fn look(
-        &mut self,
-        mut touched: BTreeMap<String, u64>,
-        depends: &dyn Depends,
-        now: u64,
-    ) -> Result<Looked, (BTreeMap<String, u64>, StoreError)> {
+    /// If the store fails: then all of them are to be looked at again.
+    pub fn look(&mut self, mut touched: BTreeMap<String, u64>, now: u64) -> Result<Looked, StoreError> {
         let is_due = |(site, at): (&String, &u64)| (*at <= now).then(|| site.clone());
         for site in self.due.iter().filter_map(is_due).collect::<Vec<_>>() {
             touched.entry(site).or_insert(now);
         }
+        let topology = self.topology();
         let mut looked = Looked::default();
         while let Some((site, since)) = touched.pop_first() {
-            let mut sites = depends.domain(&site);
-            if !sites.contains(&site) {
-                sites.push(site.clone());
-            }
+            let sites = topology.domain(&site);
             let earliest = sites.iter().filter_map(|s| touched.remove(s)).fold(since, u64::min);
-            match self.domain(&sites, earliest, depends, now) {
-                Ok(done) => {
-                    looked.incidents += done.incidents;
-                    looked.steps += done.steps;
-                }
-                Err(e) => {
-                    touched.insert(site, earliest);
-                    return Err((touched, e));
-                }
-            }
+            let done = self.domain(&sites, earliest, &*topology, now)?;
+            looked.incidents += done.incidents;
+            looked.steps += done.steps;
         }
         Ok(looked)
     }

@@ -1,1 +1,174 @@
+use bytes::Bytes;
+use fieldmouse_core::wire::{phase, state};
+use proptest::prelude::*;
 
+use super::incident::{Incident, State};
+use super::*;
+use crate::intake::decode;
+use crate::sample::{self, NOON, Sample};
+use crate::store::Sqlite;
+
+const MINUTE: u64 = 60_000;
+
+/// A collector without broker and page.
+struct Bench {
+    store: Arc<Sqlite>,
+    desk: Desk,
+}
+
+impl Bench {
+    fn new(topology: &str) -> Self {
+        let store = Arc::new(Sqlite::in_memory().unwrap());
+        let declared = Declared::read("topology.toml", topology).unwrap();
+        let desk = Desk::new(Arc::clone(&store) as Arc<dyn Store>, Rules::default(), declared, NOON).unwrap();
+        Self { store, desk }
+    }
+
+    /// A device tells this at the minute, and the desk looks.
+    fn tell(&mut self, node: &str, leaf: &str, item: &Sample, minute: u64) {
+        let payload = Bytes::from(sample::message(node, 7, std::slice::from_ref(item)));
+        let arrival = decode::arrival(
+            "fm",
+            &format!("fm/1/hall/{node}/{leaf}"),
+            &payload,
+            false,
+            NOON + minute * MINUTE,
+        );
+        let done = self.store.commit(&[arrival]).unwrap();
+        assert_eq!(done.malformed, Vec::<&str>::new());
+        self.desk.hear(&done.born, NOON + minute * MINUTE).unwrap();
+        self.desk.look(done.touched, NOON + minute * MINUTE).unwrap();
+    }
+
+    fn episode(&mut self, node: &str, seq: u64, id: u64, phase: u8, minute: u64) {
+        let item = sample::episode(seq, id, phase, 0).at(NOON + minute * MINUTE);
+        self.tell(node, "event", &item, minute);
+    }
+
+    fn wait(&mut self, minute: u64) {
+        self.desk.look(BTreeMap::new(), NOON + minute * MINUTE).unwrap();
+    }
+
+    fn incidents(&self) -> Vec<Incident> {
+        let all = self.store.records(&RecordFilter::all(Class::Incident)).unwrap();
+        let mut all: Vec<Incident> = all.iter().map(|r| serde_json::from_str(&r.doc).unwrap()).collect();
+        all.sort_by(|a, b| (a.onset_ms, &a.id).cmp(&(b.onset_ms, &b.id)));
+        all
+    }
+
+    /// Of each incident its state, and its symptoms' devices.
+    fn check(&self, want: &[(State, &str)]) {
+        let shown = |i: &Incident| {
+            let mut nodes: Vec<&str> = i.members.iter().map(|m| m.key.node.as_str()).collect();
+            nodes.sort_unstable();
+            (i.state, nodes.join(" "))
+        };
+        let found: Vec<_> = self.incidents().iter().map(shown).collect();
+        let want: Vec<_> = want.iter().map(|(state, nodes)| (*state, (*nodes).to_owned())).collect();
+        assert_eq!(found, want);
+    }
+
+    fn steps(&self) -> Vec<Step> {
+        let mut all = self.store.records(&RecordFilter::all(Class::Life)).unwrap();
+        all.sort_by(|a, b| (a.at_ms, &a.key).cmp(&(b.at_ms, &b.key)));
+        all.iter().map(|r| serde_json::from_str::<Life>(&r.doc).unwrap().step).collect()
+    }
+}
+
+const GATEWAY: &str = "[[depends]]\nfrom = \"hall/press-*\"\non = \"hall/gw\"\n";
+
+#[test]
+fn an_incident_opens_closes_and_comes_back() {
+    let mut bench = Bench::new("");
+    bench.episode("press-1", 1, 9, phase::OPENED, 0);
+    bench.check(&[(State::Open, "press-1")]);
+    bench.episode("press-1", 2, 9, phase::CLOSED, 3);
+    bench.wait(7);
+    bench.check(&[(State::Open, "press-1")]);
+    bench.wait(8);
+    bench.check(&[(State::Closed, "press-1")]);
+    assert_eq!(bench.incidents()[0].closed_ms, Some(NOON + 3 * MINUTE));
+    bench.episode("press-1", 3, 10, phase::OPENED, 12);
+    bench.check(&[(State::Open, "press-1 press-1")]);
+    assert_eq!(bench.steps(), [Step::Opened, Step::Closed, Step::Reopened]);
+    assert_eq!(bench.incidents()[0].reopened, 1);
+    bench.episode("press-1", 4, 10, phase::CLOSED, 13);
+    bench.episode("press-1", 5, 11, phase::OPENED, 40);
+    bench.check(&[(State::Closed, "press-1 press-1"), (State::Open, "press-1")]);
+}
+
+#[test]
+fn two_become_one_when_what_both_depend_on_speaks() {
+    let mut bench = Bench::new(GATEWAY);
+    bench.episode("press-1", 1, 9, phase::OPENED, 0);
+    bench.episode("press-2", 1, 9, phase::OPENED, 5);
+    bench.check(&[(State::Open, "press-1"), (State::Open, "press-2")]);
+    bench.episode("gw", 1, 9, phase::OPENED, 6);
+    bench.check(&[(State::Open, "gw press-1 press-2"), (State::Merged, "press-2")]);
+    let all = bench.incidents();
+    assert_eq!(all[1].merged_into.as_ref(), Some(&all[0].id));
+    assert!(bench.steps().contains(&Step::Merged));
+}
+
+#[test]
+fn a_lost_device_is_a_symptom_until_it_is_heard_of() {
+    let mut bench = Bench::new("");
+    bench.tell("press-1", "status", &sample::status(state::ONLINE), 0);
+    bench.check(&[]);
+    bench.tell("press-1", "status", &sample::status(state::LOST), 1);
+    bench.check(&[(State::Open, "press-1")]);
+    bench.tell("press-1", "status", &sample::status(state::ONLINE), 9);
+    bench.wait(14);
+    bench.check(&[(State::Closed, "press-1")]);
+    bench.tell("press-1", "status", &sample::status(state::OFFLINE), 60);
+    bench.check(&[(State::Closed, "press-1")]);
+}
+
+#[test]
+fn a_restart_and_a_take_over_change_nothing() {
+    let mut bench = Bench::new(GATEWAY);
+    bench.episode("press-1", 1, 9, phase::OPENED, 0);
+    bench.episode("gw", 1, 9, phase::OPENED, 1);
+    let before = bench.incidents();
+    let declared = Declared::read("topology.toml", GATEWAY).unwrap();
+    let store = Arc::clone(&bench.store) as Arc<dyn Store>;
+    bench.desk = Desk::new(store, Rules::default(), declared, NOON).unwrap();
+    let unseen = bench.desk.unseen(NOON + 2 * MINUTE).unwrap();
+    assert_eq!(unseen.keys().collect::<Vec<_>>(), ["hall"]);
+    assert_eq!(bench.desk.look(unseen, NOON + 2 * MINUTE).unwrap(), Looked::default());
+    assert_eq!(bench.incidents(), before);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+    #[test]
+    fn late_and_shuffled_events_end_in_the_same_incidents(seed in any::<u64>()) {
+        let told: Vec<(&str, Sample)> = [("press-1", 0u64), ("press-2", 1), ("gw", 2), ("press-1", 40), ("other", 41), ("press-2", 100)]
+            .iter()
+            .enumerate()
+            .flat_map(|(n, &(node, minute))| {
+                let (seq, id) = (2 * n as u64 + 1, n as u64);
+                let at = |m: u64| NOON + m * MINUTE;
+                [
+                    (node, sample::episode(seq, id, phase::OPENED, 0).at(at(minute))),
+                    (node, sample::episode(seq + 1, id, phase::CLOSED, 60_000).at(at(minute + 1))),
+                ]
+            })
+            .collect();
+        let outcome = |order: &[usize]| {
+            let mut bench = Bench::new(GATEWAY);
+            for (n, &i) in order.iter().enumerate() {
+                bench.tell(told[i].0, "event", &told[i].1, 110 + n as u64);
+            }
+            bench.wait(200);
+            let mut all = bench.incidents();
+            all.retain(|i| i.state != State::Merged);
+            let shown = |i: &Incident| (i.onset_ms, i.closed_ms, i.state, i.causes.clone(), i.members.clone());
+            all.iter().map(shown).collect::<Vec<_>>()
+        };
+        let in_order: Vec<usize> = (0..told.len()).collect();
+        let mut shuffled = in_order.clone();
+        shuffled.sort_by_key(|i| signal::fnv(&format!("{seed} {i}")));
+        prop_assert_eq!(outcome(&in_order), outcome(&shuffled));
+    }
+}

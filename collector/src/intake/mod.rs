@@ -18,6 +18,7 @@ use tokio::task::JoinHandle;
 use crate::clock;
 use crate::config::Remote;
 use crate::counters::{Counters, add};
+use crate::desk::Bell;
 use crate::store::{Committed, Store};
 use decode::Arrival;
 use link::Inbound;
@@ -43,10 +44,11 @@ impl Intake {
         names: &Names,
         store: Arc<dyn Store>,
         counters: Arc<Counters>,
+        bell: Bell,
     ) -> anyhow::Result<Self> {
         let (link, inbound) = Link::start(remote, names.clone(), Arc::clone(&counters))?;
         let link = Arc::new(link);
-        let task = tokio::spawn(take(inbound, Arc::clone(&link), names.root.clone(), store, counters));
+        let task = tokio::spawn(take(inbound, Arc::clone(&link), names.root.clone(), store, counters, bell));
         Ok(Self { link, task })
     }
 
@@ -73,6 +75,7 @@ async fn take(
     root: String,
     store: Arc<dyn Store>,
     counters: Arc<Counters>,
+    bell: Bell,
 ) {
     let mut inbound = Vec::with_capacity(BATCH);
     let asker = link.asker();
@@ -84,6 +87,7 @@ async fn take(
         for ack in &done.acks {
             link.acknowledge(ack);
         }
+        bell.ring(&done);
         done.wanted.iter().for_each(|wanted| asker.ask(wanted));
         inbound.clear();
     }

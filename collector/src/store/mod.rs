@@ -14,7 +14,7 @@ mod tests;
 mod told;
 mod write;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use fieldmouse_core::wire;
 
@@ -152,6 +152,8 @@ pub struct Committed {
     pub wanted: Vec<Wanted>,
     /// Sites that told something new, and the earliest time it speaks of.
     pub touched: BTreeMap<String, u64>,
+    /// Devices that are new or said what they are: site and node.
+    pub born: BTreeSet<(String, String)>,
 }
 
 /// Everything up to `seq` of the epoch is kept.

@@ -118,6 +118,7 @@ impl Batch<'_> {
                         "INSERT INTO devices (site, node, first_seen, seen_at, epoch) VALUES (?1, ?2, ?3, ?4, ?5)",
                     )?
                     .execute(params![m.site, m.node, int(m.received_ms), int(heard), id(m.epoch)])?;
+                self.done.born.insert((m.site.clone(), m.node.clone()));
                 (self.tx.last_insert_rowid(), id(m.epoch))
             }
         };
@@ -223,6 +224,9 @@ impl Batch<'_> {
                     .execute(params![origin.device, status.state, at, status.version.as_str()])?;
             }
             Body::Birth(b, series, edges) => {
+                if let Some(of) = self.epochs.get(&(origin.device, origin.epoch)) {
+                    self.done.born.insert((of.site.clone(), of.node.clone()));
+                }
                 let names: Vec<String> = series.iter().map(ToString::to_string).collect();
                 let names = serde_json::to_string(&names).unwrap_or_else(|_| "[]".to_owned());
                 let edges = serde_json::to_string(edges).unwrap_or_else(|_| "[]".to_owned());

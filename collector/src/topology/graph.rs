@@ -1,11 +1,13 @@
 //! The graph of one moment, and what can be asked of it.
 
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use petgraph::Direction::{self, Incoming, Outgoing};
 use petgraph::algo::kosaraju_scc;
 use petgraph::graph::{DiGraph, NodeIndex};
+use petgraph::unionfind::UnionFind;
+use petgraph::visit::EdgeRef;
 
 use super::entity::{Name, device_of, site_of};
 use crate::correlate::Depends;
@@ -45,6 +47,8 @@ pub struct Topology {
     peers: HashMap<String, Vec<NodeIndex>>,
     /// How many devices of each site have reported.
     sites: HashMap<String, usize>,
+    /// Sites that depend on one another, of each that depends on any.
+    domains: HashMap<String, Arc<[String]>>,
 }
 
 impl Topology {
@@ -92,7 +96,33 @@ impl Topology {
             *sites.entry(site_of(name).to_owned()).or_default() += 1;
         }
         this.sites = sites;
+        this.domains = this.domains();
         this
+    }
+
+    fn domains(&self) -> HashMap<String, Arc<[String]>> {
+        let pairs = self.graph.edge_references().map(|e| {
+            let site = |at: NodeIndex| site_of(&self.graph[at].name);
+            (site(e.source()), site(e.target()))
+        });
+        let pairs: BTreeSet<(&str, &str)> = pairs.filter(|(a, b)| a != b).collect();
+        let names: BTreeSet<&str> = pairs.iter().flat_map(|(a, b)| [*a, *b]).collect();
+        let names: Vec<&str> = names.into_iter().collect();
+        let mut sets = UnionFind::<usize>::new(names.len());
+        for (a, b) in pairs {
+            if let (Ok(a), Ok(b)) = (names.binary_search(&a), names.binary_search(&b)) {
+                sets.union(a, b);
+            }
+        }
+        let mut together: BTreeMap<usize, Vec<String>> = BTreeMap::new();
+        for (at, name) in names.iter().enumerate() {
+            together.entry(sets.find(at)).or_default().push((*name).to_owned());
+        }
+        let of = |sites: Vec<String>| {
+            let sites: Arc<[String]> = sites.into();
+            sites.iter().map(|site| (site.clone(), Arc::clone(&sites))).collect::<Vec<_>>()
+        };
+        together.into_values().flat_map(of).collect()
     }
 
     fn enter(&mut self, name: &str) -> Option<NodeIndex> {
@@ -306,6 +336,10 @@ impl Depends for Topology {
 
     fn devices(&self, site: &str) -> usize {
         self.sites.get(site).copied().unwrap_or(0)
+    }
+
+    fn domain(&self, site: &str) -> Vec<String> {
+        self.domains.get(site).map_or_else(|| vec![site.to_owned()], |sites| sites.to_vec())
     }
 
     fn label(&self, device: &str, name: &str) -> Option<String> {
