@@ -13,6 +13,7 @@ pub mod counters;
 pub mod desk;
 pub mod intake;
 pub mod numbers;
+pub mod replay;
 mod run;
 #[cfg(test)]
 mod sample;

@@ -4,6 +4,7 @@
 use std::fmt::Debug;
 
 use fieldmouse::decode;
+use fieldmouse_collector::replay::line;
 use fieldmouse_core::metric;
 use fieldmouse_core::series::{SeriesKey, cut};
 use fieldmouse_core::wire::{
@@ -330,6 +331,64 @@ fn all() -> Vec<Vec<u8>> {
     let mut all: Vec<_> = bodies.iter().map(|(kind, body)| message(&[item(7, *kind, 13, body)])).collect();
     all.push(two_items());
     all
+}
+
+/// Every kind in its last revision.
+fn newest() -> Vec<Vec<u8>> {
+    let mut named = bytes_of(&birth());
+    for series in [SeriesKey::custom("tank.level"), SeriesKey::new(metric::DISK_IO, &["sda", "read"])] {
+        named.extend(bytes_of(&series));
+    }
+    let edge = bytes_of(&Edge { from: cut("web"), to: cut("shop") });
+    named.extend([edge.as_slice(), &u16::try_from(edge.len()).unwrap().to_le_bytes()].concat());
+    let near = Near { kind: cut("package"), before_ms: -94_000, text: cut("zlib \"upgraded\"") };
+    let long = Episode { near: [near].into_iter().collect(), score: f32::NAN, ..episode_2(true) };
+    let detail = Detail { about: cut("web"), since_ms: 1500, count: 3, example: cut("out") };
+    let ack = AckFrom { ack: Ack { epoch: u64::MAX, seq: 2 }, collector: cut("hall") };
+    let bodies = [
+        (Kind::Status, bytes_of(&status())),
+        (Kind::Birth, named),
+        (Kind::Beat, [bytes_of(&beat()), bytes_of(&ALARMS)].concat()),
+        (Kind::Ack, bytes_of(&ack)),
+        (Kind::Ask, bytes_of(&ask())),
+        (Kind::Episode, bytes_of(&long)),
+        (Kind::Episode, bytes_of(&episode(false))),
+        (Kind::Fact, bytes_of(&fact())),
+        (Kind::Fact, bytes_of(&Fact { detail: Some(detail), ..fact() })),
+        (Kind::Trouble, bytes_of(&trouble())),
+        (Kind::Trouble, bytes_of(&Trouble { series: None, verdict: 0, why: 0, ..trouble() })),
+        (Kind::Loss, bytes_of(&LOSS)),
+        (Kind::ClockSet, bytes_of(&CLOCK_SET)),
+        (Kind::Forecast, bytes_of(&forecast())),
+        (Kind::Forecast, bytes_of(&Forecast { late_s: None, ..forecast() })),
+    ];
+    bodies
+        .iter()
+        .map(|(kind, body)| message(&[Item { rev: kind.rev(), ..item(7, *kind, 13, body) }]))
+        .collect()
+}
+
+#[test]
+fn what_is_printed_is_read_again_byte_for_byte() {
+    for bytes in newest() {
+        let printed = decode::message(&bytes).unwrap()[0].to_string();
+        let read = line::read(&printed).unwrap_or_else(|e| panic!("{e}: {printed}"));
+        assert_eq!(decode::hex(&read.payload), decode::hex(&bytes), "{printed}");
+    }
+    // Of older revisions what they say, in the newest; of what cannot be read, its bytes.
+    let bent = message(&[item(7, Kind::Episode, 13, &[1, 2, 3]), item(8, Kind::Fact, 9, &[])]);
+    for bytes in all().into_iter().chain([bent]) {
+        for mut printed in decode::message(&bytes).unwrap() {
+            if printed["kind"] == "piece" {
+                assert!(line::read(&printed.to_string()).unwrap_err().starts_with("body.bytes: "));
+                continue;
+            }
+            let read = line::read(&printed.to_string()).unwrap_or_else(|e| panic!("{e}: {printed}"));
+            let mut again = decode::message(&read.payload).unwrap().remove(0);
+            (printed["rev"], again["rev"]) = (0.into(), 0.into());
+            assert_eq!(again, printed);
+        }
+    }
 }
 
 /// What arrives may be anything: it is read or refused. Bodies are read under every kind, too.

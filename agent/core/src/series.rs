@@ -45,11 +45,44 @@ impl SeriesKey {
         Self::new(metric::CUSTOM, &[name])
     }
 
+    /// The series that is shown so: the inverse of [`fmt::Display`]. What the table does not know is a custom series.
+    #[must_use]
+    pub fn named(name: &str) -> Self {
+        metric::METRICS.iter().find_map(|m| of_row(m, name)).unwrap_or_else(|| Self::custom(name))
+    }
+
     /// The table's row, or the row for custom series if a newer agent sent a code unknown here.
     #[must_use]
     pub fn metric(&self) -> &'static Metric {
         metric::by_code(self.code)
     }
+}
+
+/// The series of this row that is shown as `name`, if it is one.
+fn of_row(metric: &Metric, name: &str) -> Option<SeriesKey> {
+    let mut rest = name.strip_prefix(metric.name)?;
+    if !metric.attributes.is_empty() {
+        rest = rest.strip_prefix('{')?.strip_suffix('}')?;
+    }
+    let mut label = String::new();
+    for (i, key) in metric.attributes.iter().enumerate() {
+        if i > 0 {
+            rest = rest.strip_prefix(',')?;
+            push_cut(&mut label, ";");
+        }
+        rest = rest.strip_prefix(key)?.strip_prefix('=')?;
+        // A value ends where the next key begins: it may hold commas itself.
+        let end = match metric.attributes.get(i + 1) {
+            Some(next) => rest
+                .match_indices(',')
+                .map(|(at, _)| at)
+                .find(|at| rest[at + 1..].strip_prefix(next).is_some_and(|after| after.starts_with('=')))?,
+            None => rest.len(),
+        };
+        push_cut(&mut label, &rest[..end]);
+        rest = &rest[end..];
+    }
+    rest.is_empty().then_some(SeriesKey { code: metric.code, label })
 }
 
 /// `system.cpu.utilization{cpu.mode=user}`, as OpenTelemetry people write it.
@@ -161,6 +194,26 @@ mod tests {
         );
         check(SeriesKey::custom("tank.level"), "tank.level");
         check(SeriesKey { code: 65_000, label: cut("from the future") }, "from the future");
+    }
+
+    #[test]
+    fn what_is_shown_is_named_again() {
+        for metric in metric::METRICS {
+            let values: std::vec::Vec<_> =
+                metric.attributes.iter().map(|a| std::format!("{a}, x={}", a.len())).collect();
+            let values: std::vec::Vec<&str> = values.iter().map(std::string::String::as_str).collect();
+            let key = SeriesKey::new(metric.code, &values);
+            assert_eq!(SeriesKey::named(&key.to_string()), key);
+        }
+        for odd in [
+            "",
+            "tank.level",
+            "system.cpu.utilization{",
+            "system.disk.io{system.device=sda}",
+            "hw.temperature",
+        ] {
+            assert_eq!(SeriesKey::named(odd), SeriesKey::custom(odd), "{odd}");
+        }
     }
 
     #[test]

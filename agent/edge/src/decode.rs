@@ -3,7 +3,7 @@
 use fieldmouse_core::explain;
 use fieldmouse_core::metric::Group;
 use fieldmouse_core::quality::Verdict;
-use fieldmouse_core::series::SeriesKey;
+use fieldmouse_core::series::{NoData, SeriesKey};
 use fieldmouse_core::shape::Shape;
 use fieldmouse_core::wire::{self, DecodeError, Head, Item, Kind};
 use serde_json::{Value, json};
@@ -93,7 +93,7 @@ fn body(kind: Kind, rev: u8, bytes: &[u8]) -> Result<Value, DecodeError> {
             let t: wire::Trouble = wire::read_body(bytes)?;
             json!({
                 "source": t.source.as_str(), "series": t.series.as_ref().map(SeriesKey::to_string),
-                "verdict": Verdict::word(t.verdict), "text": t.text.as_str(),
+                "verdict": Verdict::word(t.verdict), "why": NoData::of(t.why).map(NoData::word), "text": t.text.as_str(),
             })
         }
         Kind::Loss => {
