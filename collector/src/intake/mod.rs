@@ -6,6 +6,7 @@
 pub mod decode;
 mod link;
 pub mod presence;
+pub mod quarantine;
 mod tls;
 
 use std::sync::Arc;
