@@ -62,11 +62,19 @@ pub async fn run_and_tell(
     };
     let bound = Bound { http: http.local_addr()?, broker: broker.as_ref().map(|b| b.listen) };
     let counters = Arc::new(Counters::default());
-    let names = Names { root: config.root.clone(), id: config.id.clone() };
-    let intake = Intake::start(&remote, &names, Arc::clone(&store), Arc::clone(&counters))?;
+    let names = Names {
+        root: config.root.clone(),
+        id: config.id.clone(),
+        instance: config.cluster.as_ref().map(|c| c.instance.clone()),
+    };
+    let (store_of_intake, rate) = (Arc::clone(&store), config.intake.device_rate);
+    let intake = Intake::start(&remote, &names, rate, store_of_intake, Arc::clone(&counters))?;
     let retention = tokio::spawn(forget(Arc::clone(&store), config.store.retention));
     let state = State {
         asker: intake.asker(),
+        door: intake.door(),
+        last: Arc::default(),
+        instance: names.instance,
         store,
         counters,
         id: config.id.clone(),

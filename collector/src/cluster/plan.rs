@@ -151,7 +151,9 @@ mod tests {
                 for name in names {
                     let domain = self.domains.iter_mut().find(|d| d.name == *name).unwrap();
                     match holder {
-                        Some(_) => assert!(domain.holder.is_none_or(|h| !members.contains(&h)), "two holders"),
+                        Some(_) => {
+                            assert!(domain.holder.is_none_or(|h| !members.contains(&h)), "two holders")
+                        }
                         None => assert_eq!(domain.holder, Some(me), "not its own"),
                     }
                     domain.holder = holder;
