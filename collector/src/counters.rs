@@ -25,12 +25,20 @@ pub struct Counters {
     pub acks_dropped: AtomicU64,
     pub connections: AtomicU64,
     pub commit_failures: AtomicU64,
+    pub quarantined: AtomicU64,
+    pub held_back: AtomicU64,
+    pub foreign: AtomicU64,
+    /// Members of the cluster that live; 0 where there is none.
+    pub members: AtomicU64,
+    pub sites_held: AtomicU64,
+    pub sites_without: AtomicU64,
     /// Whether the broker has confirmed the subscriptions.
     pub connected: AtomicBool,
     /// Whether the last commit failed and is being tried again.
     pub store_failing: AtomicBool,
     /// When the broker was last gained or lost, in milliseconds since 1970.
     pub connection_changed_ms: AtomicU64,
+    store_error: Mutex<Option<String>>,
     commits: Mutex<Commits>,
     malformed: Mutex<BTreeMap<&'static str, u64>>,
 }
@@ -60,12 +68,10 @@ impl Counters {
         add(&self.lost, done.lost);
         add(&self.newer, done.newer);
         add(&self.stale, done.stale);
-        // A poisoned lock still holds numbers.
-        let mut malformed = self.malformed.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        add(&self.foreign, done.foreign);
         for reason in &done.malformed {
-            *malformed.entry(reason).or_default() += 1;
+            self.malformed(reason);
         }
-        drop(malformed);
         let seconds = took.as_secs_f64();
         let mut commits = self.commits.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         commits.count += 1;
@@ -81,10 +87,30 @@ impl Counters {
         *self.commits.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
+    /// Counts what could not be read.
+    pub fn malformed(&self, reason: &'static str) {
+        // A poisoned lock still holds numbers.
+        let mut malformed = self.malformed.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        *malformed.entry(reason).or_default() += 1;
+    }
+
     /// What could not be read, by reason.
     #[must_use]
-    pub fn malformed(&self) -> BTreeMap<&'static str, u64> {
+    pub fn reasons(&self) -> BTreeMap<&'static str, u64> {
         self.malformed.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+    }
+
+    /// Notes that the store took a commit, or why it did not; true if that was not known.
+    pub fn store_is(&self, error: Option<&str>) -> bool {
+        *self.store_error.lock().unwrap_or_else(std::sync::PoisonError::into_inner) =
+            error.map(str::to_owned);
+        self.store_failing.swap(error.is_some(), Ordering::Relaxed) != error.is_some()
+    }
+
+    /// Why the store takes nothing.
+    #[must_use]
+    pub fn store_error(&self) -> Option<String> {
+        self.store_error.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
     }
 
     /// Notes that the broker was gained or lost.

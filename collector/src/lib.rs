@@ -7,6 +7,7 @@ pub mod api;
 pub mod broker;
 mod cli;
 pub mod clock;
+pub mod cluster;
 pub mod config;
 pub mod correlate;
 pub mod counters;

@@ -65,7 +65,11 @@ pub async fn run_and_tell(
     };
     let bound = Bound { http: http.local_addr()?, broker: broker.as_ref().map(|b| b.listen) };
     let counters = Arc::new(Counters::default());
-    let names = Names { root: config.root.clone(), id: config.id.clone() };
+    let names = Names {
+        root: config.root.clone(),
+        id: config.id.clone(),
+        instance: config.cluster.as_ref().map(|c| c.instance.clone()),
+    };
     let bell = Bell::default();
     let declared = config.topology.file.as_deref().map(Declared::load).transpose()?.unwrap_or_default();
     let of = Arc::clone(&store);
@@ -73,10 +77,14 @@ pub async fn run_and_tell(
         tokio::task::spawn_blocking(move || Desk::new(of, Rules::default(), declared, clock::wall_ms()));
     let desk = desk.await?.context("store")?;
     let desk = tokio::spawn(desk::run(desk, bell.clone()));
-    let intake = Intake::start(&remote, &names, Arc::clone(&store), Arc::clone(&counters), bell)?;
+    let (store_of_intake, rate) = (Arc::clone(&store), config.intake.device_rate);
+    let intake = Intake::start(&remote, &names, rate, store_of_intake, Arc::clone(&counters), bell)?;
     let retention = tokio::spawn(forget(Arc::clone(&store), config.store.retention));
     let state = State {
         asker: intake.asker(),
+        door: intake.door(),
+        last: Arc::default(),
+        instance: names.instance,
         store,
         counters,
         id: config.id.clone(),

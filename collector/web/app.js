@@ -407,8 +407,10 @@ async function refresh() {
     }
     document.title = found.title;
     const since = s.connection_changed_ms ? ` since ${clock(s.connection_changed_ms)}` : "";
-    banner(s.store_failing ? "The database takes nothing: devices keep their events until it does. See the collector's log."
-      : s.connected ? "" : `Not connected to the broker ${s.broker}${since}: nothing new can arrive.`);
+    const held = s.quarantined.map((q) => `${q.site}/${q.node}`);
+    banner(s.store_failing ? `The database takes nothing: devices keep their events until it does. ${s.store_error ?? ""}`
+      : !s.connected ? `Not connected to the broker ${s.broker}${since}: nothing new can arrive.`
+      : held.length ? `In quarantine because of too many events: ${held.slice(0, 5).join(", ")}${held.length > 5 ? ` and ${held.length - 5} more` : ""}. What they have to tell stays with them.` : "");
     live(s.connected && !s.store_failing, s.connected ? "Live" : "No broker");
   } catch (error) {
     if (asked !== location.hash) return;
@@ -418,7 +420,8 @@ async function refresh() {
       return;
     }
     const since = answeredMs ? ` What you see is from ${clock(answeredMs + skewMs)}.` : "";
-    banner(error.status ? `The collector cannot answer: ${error.message}` : `The collector does not answer.${since}`);
+    banner(error.status === 503 ? `The database does not answer: devices keep their events until it does. ${error.message}`
+      : error.status ? `The collector cannot answer: ${error.message}` : `The collector does not answer.${since}`);
     live(false, "No answer");
   }
 }

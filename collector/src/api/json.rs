@@ -2,7 +2,7 @@
 //! round them.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use fieldmouse_core::quality::Verdict;
 use fieldmouse_core::wire;
@@ -23,6 +23,9 @@ pub(super) struct Status {
     connected: bool,
     connection_changed_ms: Option<u64>,
     store_failing: bool,
+    store_error: Option<String>,
+    quarantined: Vec<Quarantined>,
+    cluster: Option<Cluster>,
     started_ms: u64,
     now_ms: u64,
     devices: BTreeMap<&'static str, u64>,
@@ -33,8 +36,30 @@ pub(super) struct Status {
     dead_letters: u64,
 }
 
-pub(super) fn status(state: &State, t: &store::Totals) -> Status {
+/// A device that floods, and is not listened to for a while.
+#[derive(Debug, Serialize)]
+struct Quarantined {
+    site: String,
+    node: String,
+    since_ms: u64,
+    until_ms: u64,
+    times: u32,
+    dropped: u64,
+}
+
+/// This collector among others.
+#[derive(Debug, Serialize)]
+struct Cluster {
+    instance: String,
+    members: u64,
+    sites: u64,
+    sites_without: u64,
+}
+
+/// `error`: why the sums are not of now.
+pub(super) fn status(state: &State, t: &store::Totals, error: Option<String>) -> Status {
     let c = &state.counters;
+    let read = |n: &AtomicU64| n.load(Ordering::Relaxed);
     Status {
         id: state.id.clone(),
         version: env!("CARGO_PKG_VERSION"),
@@ -42,7 +67,27 @@ pub(super) fn status(state: &State, t: &store::Totals) -> Status {
         broker: state.broker.clone(),
         connected: c.connected.load(Ordering::Relaxed),
         connection_changed_ms: known(c.connection_changed_ms.load(Ordering::Relaxed)),
-        store_failing: c.store_failing.load(Ordering::Relaxed),
+        store_failing: c.store_failing.load(Ordering::Relaxed) || error.is_some(),
+        store_error: error.or_else(|| c.store_error()),
+        quarantined: state
+            .door
+            .cases()
+            .into_iter()
+            .map(|case| Quarantined {
+                site: case.site,
+                node: case.node,
+                since_ms: case.since,
+                until_ms: case.until,
+                times: case.times,
+                dropped: case.dropped,
+            })
+            .collect(),
+        cluster: state.instance.clone().map(|instance| Cluster {
+            instance,
+            members: read(&c.members),
+            sites: read(&c.sites_held),
+            sites_without: read(&c.sites_without),
+        }),
         started_ms: state.started_ms,
         now_ms: clock::wall_ms(),
         devices: BTreeMap::from([
@@ -66,9 +111,9 @@ pub(super) struct Health {
     store_failing: bool,
 }
 
-pub(super) fn health(c: &Counters) -> Health {
-    let (broker_connected, store_failing) =
-        (c.connected.load(Ordering::Relaxed), c.store_failing.load(Ordering::Relaxed));
+pub(super) fn health(c: &Counters, store_answers: bool) -> Health {
+    let broker_connected = c.connected.load(Ordering::Relaxed);
+    let store_failing = c.store_failing.load(Ordering::Relaxed) || !store_answers;
     Health { ok: broker_connected && !store_failing, broker_connected, store_failing }
 }
 

@@ -5,20 +5,29 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::extract::State as Get;
 use axum::http::header::CONTENT_TYPE;
-use axum::response::{IntoResponse, Response};
+use axum::response::IntoResponse;
 
-use super::{Answer, State, ask};
+use super::{Answer, State, totals};
 use crate::counters::{COMMIT_BOUNDS, Counters};
 use crate::store::Totals;
 
 pub(super) async fn text(Get(state): Get<State>) -> Answer {
-    let totals = ask(&state, |s| s.totals()).await?;
+    // What is asked of the store is left out while it does not answer: an old figure would look like a new one.
+    let totals = totals(&state).await.ok();
+    let own = Own { quarantined: state.door.cases().len() as u64, is_member: state.instance.is_some() };
     let kind = "text/plain; version=0.0.4; charset=utf-8";
-    let response: Response = ([(CONTENT_TYPE, kind)], exposition(&state.counters, &totals)).into_response();
-    Ok(response)
+    let text = exposition(&state.counters, &own, totals.as_ref());
+    Ok(([(CONTENT_TYPE, kind)], text).into_response())
 }
 
-fn exposition(c: &Counters, t: &Totals) -> String {
+/// What is known without the store.
+#[derive(Debug, Default)]
+struct Own {
+    quarantined: u64,
+    is_member: bool,
+}
+
+fn exposition(c: &Counters, own: &Own, t: Option<&Totals>) -> String {
     let mut out = Exposition(String::with_capacity(4096));
     let read = |n: &AtomicU64| n.load(Ordering::Relaxed);
     out.counter("messages", "MQTT messages taken in", read(&c.messages));
@@ -36,7 +45,14 @@ fn exposition(c: &Counters, t: &Totals) -> String {
     out.counter("acks_dropped", "Acknowledgements dropped for want of room", read(&c.acks_dropped));
     out.counter("broker_connections", "Times the broker was reached", read(&c.connections));
     out.counter("commit_failures", "Commits that failed and were tried again", read(&c.commit_failures));
-    let reasons: Vec<(&str, u64)> = c.malformed().into_iter().collect();
+    out.counter("quarantines", "Times a device was put aside because it floods", read(&c.quarantined));
+    out.counter(
+        "messages_held_back",
+        "Messages of devices in quarantine, dropped unread",
+        read(&c.held_back),
+    );
+    out.counter("messages_foreign", "Messages left to another member of the cluster", read(&c.foreign));
+    let reasons: Vec<(&str, u64)> = c.reasons().into_iter().collect();
     out.family(
         "malformed_total",
         "counter",
@@ -44,12 +60,15 @@ fn exposition(c: &Counters, t: &Totals) -> String {
         "reason",
         &reasons,
     );
-    let states = [("online", t.online), ("offline", t.offline), ("lost", t.lost), ("unknown", t.unknown)];
-    out.family("devices", "gauge", "Devices by state", "state", &states);
-    out.gauge("episodes_open", "Episodes open now", t.open_episodes);
-    out.gauge("missing_numbers", "Event numbers missing below the highest seen", t.missing_numbers);
-    out.gauge("lost_events", "Events declared lost, as far as the database remembers", t.lost_events);
-    out.gauge("dead_letters", "Dead letters kept", t.dead_letters);
+    out.gauge("devices_quarantined", "Devices that flood and are not listened to", own.quarantined);
+    if own.is_member {
+        out.gauge("cluster_members", "Collectors that share the sites", read(&c.members));
+        out.gauge("sites_held", "Sites that this collector looks after", read(&c.sites_held));
+        out.gauge("sites_without", "Sites that nobody looks after at this moment", read(&c.sites_without));
+    }
+    if let Some(t) = t {
+        out.totals(t);
+    }
     out.gauge(
         "broker_connected",
         "Whether the broker has confirmed the subscriptions",
@@ -57,8 +76,8 @@ fn exposition(c: &Counters, t: &Totals) -> String {
     );
     out.gauge(
         "store_failing",
-        "Whether the last commit failed and is being tried again",
-        c.store_failing.load(Ordering::Relaxed).into(),
+        "Whether the store takes or answers nothing",
+        (t.is_none() || c.store_failing.load(Ordering::Relaxed)).into(),
     );
     out.commits(c);
     out.0
@@ -98,6 +117,15 @@ impl Exposition {
         }
     }
 
+    fn totals(&mut self, t: &Totals) {
+        let states = [("online", t.online), ("offline", t.offline), ("lost", t.lost), ("unknown", t.unknown)];
+        self.family("devices", "gauge", "Devices by state", "state", &states);
+        self.gauge("episodes_open", "Episodes open now", t.open_episodes);
+        self.gauge("missing_numbers", "Event numbers missing below the highest seen", t.missing_numbers);
+        self.gauge("lost_events", "Events declared lost, as far as the database remembers", t.lost_events);
+        self.gauge("dead_letters", "Dead letters kept", t.dead_letters);
+    }
+
     fn commits(&mut self, c: &Counters) {
         let commits = c.commits();
         self.head("commit_seconds", "histogram", "Duration of database commits");
@@ -122,17 +150,26 @@ mod tests {
         let counters = Counters::default();
         let done = Committed { malformed: vec!["body", "body", "item"], stored: 3, ..Committed::default() };
         counters.committed(&done, Duration::from_millis(3));
-        let text = exposition(&counters, &Totals { online: 2, ..Totals::default() });
+        let text = exposition(
+            &counters,
+            &Own { quarantined: 1, is_member: true },
+            Some(&Totals { online: 2, ..Totals::default() }),
+        );
         for wanted in [
             "# TYPE fieldmouse_collector_events_stored_total counter\nfieldmouse_collector_events_stored_total 3\n",
             "fieldmouse_collector_malformed_total{reason=\"body\"} 2\n",
             "fieldmouse_collector_devices{state=\"online\"} 2\n",
+            "fieldmouse_collector_devices_quarantined 1\n",
+            "fieldmouse_collector_store_failing 0\n",
             "fieldmouse_collector_commit_seconds_bucket{le=\"0.0025\"} 0\n",
             "fieldmouse_collector_commit_seconds_bucket{le=\"0.005\"} 1\n",
             "fieldmouse_collector_commit_seconds_count 1\n",
         ] {
             assert!(text.contains(wanted), "{wanted} is not in\n{text}");
         }
+        let without = exposition(&counters, &Own::default(), None);
+        assert!(without.contains("fieldmouse_collector_store_failing 1\n"), "{without}");
+        assert!(!without.contains("fieldmouse_collector_devices{"), "{without}");
         let mut typed = "";
         for line in text.lines() {
             if let Some(rest) = line.strip_prefix("# TYPE ") {

@@ -10,7 +10,7 @@ mod page;
 
 use std::collections::BTreeMap;
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::extract::rejection::QueryRejection;
@@ -27,8 +27,11 @@ use tokio::sync::oneshot;
 
 use crate::clock;
 use crate::counters::Counters;
-use crate::intake::Asker;
-use crate::store::{OpenFilter, Store, StoreError};
+use crate::intake::{Asker, Door};
+use crate::store::{OpenFilter, Store, StoreError, Totals};
+
+/// The store may take so long before it is said that it does not answer.
+const PATIENCE: Duration = Duration::from_secs(3);
 
 /// What answers are made of.
 #[derive(Clone)]
@@ -38,6 +41,12 @@ pub struct State {
     pub store: Arc<dyn Store>,
     /// Who asks devices for capsules.
     pub asker: Asker,
+    /// Who is let in.
+    pub door: Arc<Door>,
+    /// The sums of when the store last answered.
+    pub last: Arc<Mutex<Totals>>,
+    /// Name among the members of a cluster.
+    pub instance: Option<String>,
     /// What the process did.
     pub counters: Arc<Counters>,
     /// Name of this collector.
@@ -173,14 +182,31 @@ fn which(question: Question, has_state: bool) -> Result<Which, ApiError> {
     Ok(which)
 }
 
+/// The sums, or why there are none: what has to be known just then must not hang on the store.
+async fn totals(state: &State) -> Result<Totals, String> {
+    let asked = tokio::time::timeout(PATIENCE, ask(state, |s| s.totals())).await;
+    let found = match asked {
+        Ok(Ok(found)) => Ok(found),
+        Ok(Err(ApiError::Store(why))) => Err(why),
+        Ok(Err(_)) => Err("the store does not answer".to_owned()),
+        Err(_) => Err(format!("the store does not answer within {} s", PATIENCE.as_secs())),
+    };
+    if let Ok(totals) = &found {
+        *state.last.lock().unwrap_or_else(PoisonError::into_inner) = totals.clone();
+    }
+    found
+}
+
 async fn status(Get(state): Get<State>) -> Answer {
-    let totals = ask(&state, |s| s.totals()).await?;
-    Ok(Json(json::status(&state, &totals)).into_response())
+    let (totals, error) = match totals(&state).await {
+        Ok(totals) => (totals, None),
+        Err(why) => (state.last.lock().unwrap_or_else(PoisonError::into_inner).clone(), Some(why)),
+    };
+    Ok(Json(json::status(&state, &totals, error)).into_response())
 }
 
 async fn healthz(Get(state): Get<State>) -> Answer {
-    ask(&state, |s| s.totals()).await?;
-    let health = json::health(&state.counters);
+    let health = json::health(&state.counters, totals(&state).await.is_ok());
     let code = if health.ok { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     Ok((code, Json(health)).into_response())
 }

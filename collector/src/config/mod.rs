@@ -30,6 +30,25 @@ pub struct Config {
     pub store: Store,
     /// What is declared of the fleet's shape.
     pub topology: Topology,
+    /// What is taken in.
+    pub intake: Intake,
+    /// As one of several collectors; none for who is alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cluster: Option<Cluster>,
+}
+
+/// What is taken in.
+#[derive(Debug, Clone, Serialize)]
+pub struct Intake {
+    /// Events a second that a device may produce.
+    pub device_rate: u32,
+}
+
+/// Several collectors that share the sites of one store.
+#[derive(Debug, Clone, Serialize)]
+pub struct Cluster {
+    /// Name of this one among them.
+    pub instance: String,
 }
 
 /// The broker: its own, or somebody's.
@@ -219,6 +238,10 @@ impl Config {
                 return wrong(key, &format!("\"{name}\" is not a name: [a-z0-9-], 1 to 48 characters"));
             }
         }
+        let device_rate = w.intake.unwrap_or_default().device_rate.unwrap_or(1000);
+        if device_rate == 0 {
+            return wrong("intake.device_rate", "is events a second that a device may produce: 1 or more");
+        }
         let http = w.http.unwrap_or_default();
         let store = w.store.unwrap_or_default();
         let retention = store.retention.as_deref().unwrap_or("90d");
@@ -228,10 +251,14 @@ impl Config {
                 &format!("\"{retention}\" is not a duration of an hour or more: 90d, 12h"),
             );
         };
+        let broker = broker(w.broker.unwrap_or_default())?;
+        let cluster = w.cluster.map(|c| cluster(c, &broker)).transpose()?;
         Ok(Self {
             root,
             id,
-            broker: broker(w.broker.unwrap_or_default())?,
+            broker,
+            intake: Intake { device_rate },
+            cluster,
             http: Http { listen: address("http.listen", http.listen.as_deref(), "127.0.0.1:8080")? },
             store: Store {
                 path: store.path.unwrap_or_else(|| "/var/lib/fieldmouse-collector/collector.db".into()),
@@ -244,6 +271,26 @@ impl Config {
 
 fn wrong<T>(key: &str, what: &str) -> Result<T, ConfigError> {
     Err(ConfigError { place: String::new(), key: key.to_owned(), what: what.to_owned() })
+}
+
+fn cluster(w: written::Cluster, broker: &Broker) -> Result<Cluster, ConfigError> {
+    let Some(instance) = w.instance else {
+        return wrong(
+            "cluster.instance",
+            "is missing: the name of this collector among those that share its id",
+        );
+    };
+    if !wire::is_name(&instance) {
+        let what = format!("\"{instance}\" is not a name: [a-z0-9-], 1 to 48 characters");
+        return wrong("cluster.instance", &what);
+    }
+    if matches!(broker, Broker::Embedded(_)) {
+        return wrong(
+            "cluster",
+            "needs a broker that all its members reach: broker.url instead of broker.embedded",
+        );
+    }
+    Ok(Cluster { instance })
 }
 
 fn broker(w: written::Broker) -> Result<Broker, ConfigError> {
@@ -384,6 +431,13 @@ mod tests {
         check("[broker]\nembedded = true\ncert_file = \"c\"", &["broker.key_file"]);
         check("[broker]\nembedded = true\n[http]\nlisten = \"8080\"", &["http.listen", "127.0.0.1:8080"]);
         check("[broker]\nembedded = true\n[store]\nretention = \"soon\"", &["store.retention", "90d"]);
+        check("[broker]\nembedded = true\n[intake]\ndevice_rate = 0", &["intake.device_rate", "1 or more"]);
+        check("[broker]\nembedded = true\n[cluster]\ninstance = \"a\"", &["cluster", "broker.url"]);
+        check("[broker]\nurl = \"mqtt://b\"\n[cluster]", &["cluster.instance", "is missing"]);
+        check(
+            "[broker]\nurl = \"mqtt://b\"\n[cluster]\ninstance = \"A_1\"",
+            &["cluster.instance", "[a-z0-9-]"],
+        );
         check("root = \"a/b\"\n[broker]\nembedded = true", &["root", "[a-z0-9-]"]);
     }
 
@@ -410,6 +464,8 @@ mod tests {
             Config::load(Some(&path), [(format!("FIELDMOUSE_COLLECTOR__{key}"), value.to_owned())])
         };
         assert_eq!(load("ID", "two").unwrap().id, "two");
+        assert_eq!(load("ID", "2").unwrap().id, "2");
+        assert_eq!(load("INTAKE__DEVICE_RATE", "20").unwrap().intake.device_rate, 20);
         let Broker::Remote(remote) = load("BROKER__URL", "mqtt://b:1884").unwrap().broker else { panic!() };
         assert_eq!((remote.host.as_str(), remote.port, remote.tls), ("b", 1884, false));
         let said = load("BROKER__URI", "x").unwrap_err().to_string();

@@ -20,6 +20,8 @@ pub struct Written {
     pub http: Option<Http>,
     pub store: Option<Store>,
     pub topology: Option<Topology>,
+    pub intake: Option<Intake>,
+    pub cluster: Option<Cluster>,
 }
 
 /// `[broker]`
@@ -59,6 +61,20 @@ pub struct Topology {
     pub file: Option<PathBuf>,
 }
 
+/// `[intake]`
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Intake {
+    pub device_rate: Option<u32>,
+}
+
+/// `[cluster]`
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Cluster {
+    pub instance: Option<String>,
+}
+
 impl Written {
     /// Every key, for the test of the example.
     #[cfg(test)]
@@ -77,6 +93,8 @@ impl Written {
         "path",
         "retention",
         "file",
+        "device_rate",
+        "instance",
     ];
 
     /// Reads one file's text.
@@ -100,8 +118,11 @@ impl Written {
                 "true" | "false" => value.clone(),
                 _ => toml::Value::String(value.clone()).to_string(),
             };
-            let text = format!("{} = {literal}", path.to_ascii_lowercase().replace("__", "."));
-            let one = read(&text).map_err(|(key, what, _)| ConfigError { place: name.clone(), key, what })?;
+            let key = path.to_ascii_lowercase().replace("__", ".");
+            let one = read(&format!("{key} = {literal}"))
+                // A number is a number where no text is wanted.
+                .or_else(|e| if is_number(&value) { read(&format!("{key} = {value}")) } else { Err(e) })
+                .map_err(|(key, what, _)| ConfigError { place: name.clone(), key, what })?;
             all.overlay(one);
         }
         Ok(all)
@@ -109,7 +130,7 @@ impl Written {
 
     /// What `later` says wins.
     pub fn overlay(&mut self, later: Self) {
-        let Self { root, id, broker, http, store, topology } = later;
+        let Self { root, id, broker, http, store, topology, intake, cluster } = later;
         over(&mut self.root, root);
         over(&mut self.id, id);
         if let Some(b) = broker {
@@ -140,7 +161,17 @@ impl Written {
         if let Some(t) = topology {
             over(&mut self.topology.get_or_insert_default().file, t.file);
         }
+        if let Some(i) = intake {
+            over(&mut self.intake.get_or_insert_default().device_rate, i.device_rate);
+        }
+        if let Some(c) = cluster {
+            over(&mut self.cluster.get_or_insert_default().instance, c.instance);
+        }
     }
+}
+
+fn is_number(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit())
 }
 
 fn over<T>(to: &mut Option<T>, later: Option<T>) {

@@ -203,7 +203,8 @@ fn message(
     })
 }
 
-fn parts<'t>(root: &str, topic: &'t str) -> Option<(&'t str, &'t str, Leaf)> {
+/// Site, node and leaf of a device's topic.
+pub(super) fn parts<'t>(root: &str, topic: &'t str) -> Option<(&'t str, &'t str, Leaf)> {
     let rest = topic.strip_prefix(root)?.strip_prefix("/1/")?;
     let mut parts = rest.split('/');
     let (site, node, leaf) = (parts.next()?, parts.next()?, parts.next()?);

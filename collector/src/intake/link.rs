@@ -6,6 +6,7 @@
 //! count unanswered messages differently (mosquitto 2.0 sends two for every answer), and one lost answer blocks a
 //! place for good. When the intake falls behind, this task waits for it, and TCP holds the broker back.
 
+use std::collections::BTreeSet;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -15,15 +16,16 @@ use anyhow::Context;
 use fieldmouse_core::wire;
 use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5::{
-    Filter, LastWill, LastWillProperties, Packet, Publish, PublishProperties, SubscribeReasonCode,
+    LastWill, LastWillProperties, Packet, Publish, PublishProperties, SubscribeReasonCode,
 };
 use rumqttc::v5::{AsyncClient, ConnectionError, Event, EventLoop, MqttOptions};
 use rumqttc::{Outgoing, TlsConfiguration, Transport};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
-use super::decode::Leaf;
+use super::door::{Door, Entrance};
 use super::presence;
+use super::reach::{Reach, status_topic};
 use super::tls;
 use crate::broker::MAX_PACKET;
 use crate::clock;
@@ -55,6 +57,7 @@ pub(super) struct Inbound {
 pub struct Link {
     client: AsyncClient,
     names: Names,
+    reach: Arc<Reach>,
     counters: Arc<Counters>,
     stop: watch::Sender<bool>,
     task: JoinHandle<()>,
@@ -67,6 +70,8 @@ pub struct Names {
     pub root: String,
     /// Name of this collector.
     pub id: String,
+    /// Name among the members of a cluster that share the id; none for who is alone.
+    pub instance: Option<String>,
 }
 
 impl Link {
@@ -77,15 +82,17 @@ impl Link {
     pub(super) fn start(
         remote: &Remote,
         names: Names,
+        door: Arc<Door>,
         counters: Arc<Counters>,
     ) -> anyhow::Result<(Self, mpsc::Receiver<Inbound>)> {
         let (client, events) = AsyncClient::new(options(remote, &names)?, REQUESTS);
+        let reach = Arc::new(Reach::new(client.clone(), names.clone()));
         let (to, from) = mpsc::channel(ROOM);
         let (stop, stopped) = watch::channel(false);
         let pump = Pump {
             events,
-            client: client.clone(),
-            names: names.clone(),
+            reach: Arc::clone(&reach),
+            door,
             to,
             counters: Arc::clone(&counters),
             stopped,
@@ -93,7 +100,7 @@ impl Link {
             failures: 0,
         };
         let task = tokio::spawn(pump.run());
-        Ok((Self { client, names, counters, stop, task }, from))
+        Ok((Self { client, names, reach, counters, stop, task }, from))
     }
 
     /// Tells an agent what is safe.
@@ -110,15 +117,23 @@ impl Link {
         Asker { client: self.client.clone(), names: self.names.clone() }
     }
 
-    /// Says goodbye, and waits for it to be on its way.
-    pub async fn stop(self) {
+    /// Sees to it that these sites are subscribed to, and no others.
+    pub fn attend(&self, held: &Arc<BTreeSet<String>>) {
+        self.reach.attend(held);
+    }
+
+    /// Says goodbye, and waits for it to be on its way. Where others go on under the same name, the connection ends
+    /// without a word.
+    pub async fn stop(self, others_live: bool) {
         let goodbye = presence::status(&self.names.id, wire::state::OFFLINE, clock::wall_ms());
         let deadline = Duration::from_secs(3);
         if self.counters.connected.load(Ordering::Relaxed) {
             let topic = status_topic(&self.names);
             // One stream, in order: the broker reads the message before the disconnect that cancels the will.
             let said = async {
-                self.client.publish(topic, QoS::AtLeastOnce, true, goodbye).await?;
+                if !others_live {
+                    self.client.publish(topic, QoS::AtLeastOnce, true, goodbye).await?;
+                }
                 self.client.disconnect().await
             };
             if !matches!(tokio::time::timeout(deadline, said).await, Ok(Ok(()))) {
@@ -168,8 +183,8 @@ fn say(
 
 struct Pump {
     events: EventLoop,
-    client: AsyncClient,
-    names: Names,
+    reach: Arc<Reach>,
+    door: Arc<Door>,
     to: mpsc::Sender<Inbound>,
     counters: Arc<Counters>,
     stopped: watch::Receiver<bool>,
@@ -202,13 +217,15 @@ impl Pump {
                     // Else the client waits for ever for an answer that belonged to the lost session.
                     self.events.state.collision = None;
                 }
-                self.greet();
+                self.reach.greet();
             }
             Packet::SubAck(ack) => {
                 let refused = ack.return_codes.iter().find(|c| !matches!(c, SubscribeReasonCode::Success(_)));
                 match refused {
                     None => {
-                        log::info!("connected to {}", self.broker);
+                        if !self.counters.connected.load(Ordering::Relaxed) {
+                            log::info!("connected to {}", self.broker);
+                        }
                         self.failures = 0;
                         self.counters.connection(true, clock::wall_ms());
                     }
@@ -216,26 +233,22 @@ impl Pump {
                 }
             }
             Packet::Publish(publish) => {
-                let inbound = Inbound { publish, received_ms: clock::wall_ms() };
+                let received_ms = clock::wall_ms();
+                if self.reach.hears(&publish) {
+                    return;
+                }
+                let topic = std::str::from_utf8(&publish.topic).unwrap_or_default();
+                match self.door.entrance(received_ms, topic) {
+                    Entrance::Open => {}
+                    Entrance::Quarantine => return add(&self.counters.held_back, 1),
+                    Entrance::Foreign => return add(&self.counters.foreign, 1),
+                }
+                let inbound = Inbound { publish, received_ms };
                 // It fails only when the intake is gone, and then what arrives no longer matters.
                 let _gone = self.to.send(inbound).await;
             }
             Packet::Disconnect(d) => log::warn!("{} ended the connection: {:?}", self.broker, d.reason_code),
             _ => {}
-        }
-    }
-
-    /// Subscribes and announces this collector. Never waits: this task itself empties the queue it writes to.
-    fn greet(&self) {
-        let filters = Leaf::ALL.map(|leaf| {
-            let path = format!("{}/1/+/+/{}", self.names.root, leaf.word());
-            Filter::new(path, QoS::AtLeastOnce)
-        });
-        let online = presence::status(&self.names.id, wire::state::ONLINE, clock::wall_ms());
-        let subscribed = self.client.try_subscribe_many(filters);
-        let announced = self.client.try_publish(status_topic(&self.names), QoS::AtLeastOnce, true, online);
-        if let Err(e) = subscribed.and(announced) {
-            log::error!("could not subscribe: {e}");
         }
     }
 
@@ -260,17 +273,17 @@ impl Pump {
     }
 }
 
-fn status_topic(names: &Names) -> String {
-    format!("{}/1/_collector/{}/status", names.root, names.id)
-}
-
 fn options(remote: &Remote, names: &Names) -> anyhow::Result<MqttOptions> {
     // No node can have this name: nodes have no underscore.
-    let mut options = MqttOptions::new(format!("collector_{}", names.id), &remote.host, remote.port);
+    let member = names.instance.as_ref().map(|instance| format!("_{instance}")).unwrap_or_default();
+    let name = format!("collector_{}{member}", names.id);
+    let mut options = MqttOptions::new(name, &remote.host, remote.port);
+    // What a member holds may be another's by the time it is back.
+    let is_alone = names.instance.is_none();
     options
         .set_keep_alive(KEEP_ALIVE)
-        .set_clean_start(false)
-        .set_session_expiry_interval(Some(SESSION_S))
+        .set_clean_start(!is_alone)
+        .set_session_expiry_interval(Some(if is_alone { SESSION_S } else { 0 }))
         .set_receive_maximum(Some(RECEIVE_MAX))
         .set_max_packet_size(Some(u32::try_from(MAX_PACKET)?))
         .set_outgoing_inflight_upper_limit(INFLIGHT)

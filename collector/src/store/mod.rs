@@ -18,6 +18,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use fieldmouse_core::wire;
 
+use crate::cluster::{Number, Tenure, Turn};
 use crate::intake::decode::Arrival;
 #[cfg(test)]
 use crate::words;
@@ -45,6 +46,9 @@ pub enum StoreError {
     /// A read that panicked left the connection locked.
     #[error("database: a connection is unusable after a panic")]
     Poisoned,
+    /// A store that only one collector can use.
+    #[error("database: sites can be shared out only where the store is PostgreSQL")]
+    Alone,
 }
 
 /// The store: one way in, few ways out. Every method blocks.
@@ -91,6 +95,14 @@ pub trait Store: Send + Sync {
     fn records(&self, filter: &RecordFilter<'_>) -> Result<Vec<Record>, StoreError>;
     /// Somebody wants a capsule: how far it is, and what is now to be asked of the device, if anything.
     fn ask_capsule(&self, wanted: Wanted, now_ms: u64) -> Result<(Capsule, Option<Wanted>), StoreError>;
+    /// A collector's turn in its cluster: renews its life, ends those whose time is over, takes and gives up sites.
+    fn turn(&self, _turn: &Turn) -> Result<Tenure, StoreError> {
+        Err(StoreError::Alone)
+    }
+    /// Ends a life and gives up its sites; how many others live.
+    fn leave(&self, _life: Number) -> Result<u32, StoreError> {
+        Err(StoreError::Alone)
+    }
 }
 
 /// A piece of a capsule that a device has and we want.
@@ -146,6 +158,8 @@ pub struct Committed {
     pub newer: u64,
     /// Wills of an epoch that is over.
     pub stale: u64,
+    /// Messages of sites that another member of the cluster holds: neither stored nor acknowledged.
+    pub foreign: u64,
     /// Reason of every message or body that could not be read.
     pub malformed: Vec<&'static str>,
     /// Pieces of capsules to ask for now.
