@@ -11,6 +11,7 @@ pub mod config;
 pub mod correlate;
 pub mod counters;
 pub mod desk;
+pub mod diagnose;
 pub mod intake;
 pub mod numbers;
 mod run;
