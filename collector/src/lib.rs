@@ -12,6 +12,7 @@ pub mod config;
 pub mod correlate;
 pub mod counters;
 pub mod desk;
+pub mod diagnose;
 pub mod intake;
 pub mod numbers;
 pub mod replay;
