@@ -69,7 +69,11 @@ pub fn priority(stakes: &Stakes) -> Priority {
         format!("severity {}", severity_word(stakes.severity)),
     ];
     if let Some((_, left)) = soon {
-        why.push(if left == 0 { "a limit is reached".to_owned() } else { format!("a limit is reached in {}", span(left)) });
+        why.push(if left == 0 {
+            "a limit is reached".to_owned()
+        } else {
+            format!("a limit is reached in {}", span(left))
+        });
     }
     let impact = importance.max(affected);
     let urgency = soon.map_or(grave, |(soon, _)| grave.max(soon));
@@ -154,7 +158,10 @@ mod tests {
     #[test]
     fn it_says_why() {
         let check = |row: Row, want: &[&str]| assert_eq!(priority(&stakes(&row)).why, want);
-        check((5, 0, 17, 90, None, 3), &["of usual importance (5 of 11)", "nothing depends on it", "severity error"]);
+        check(
+            (5, 0, 17, 90, None, 3),
+            &["of usual importance (5 of 11)", "nothing depends on it", "severity error"],
+        );
         check(
             (11, 250, 13, 40, Some(90 * MINUTE), 2),
             &[
@@ -165,7 +172,15 @@ mod tests {
                 "one step later: only 40 % sure",
             ],
         );
-        check((0, 1, 9, 90, Some(1), 3), &["of little importance (0 of 11)", "1 entity depends on it", "severity info", "a limit is reached in 1 min"]);
+        check(
+            (0, 1, 9, 90, Some(1), 3),
+            &[
+                "of little importance (0 of 11)",
+                "1 entity depends on it",
+                "severity info",
+                "a limit is reached in 1 min",
+            ],
+        );
     }
 
     #[test]
@@ -174,9 +189,9 @@ mod tests {
             [0usize, 1, 10, 100].into_iter().flat_map(move |dependents| {
                 [9u8, 13, 17, 21].into_iter().flat_map(move |severity| {
                     [40u8, 90].into_iter().flat_map(move |confidence| {
-                        [None, Some(30 * DAY), Some(3 * DAY), Some(3 * HOUR), Some(0)]
-                            .into_iter()
-                            .map(move |left_ms| Stakes { severity, importance, dependents, confidence, left_ms })
+                        [None, Some(30 * DAY), Some(3 * DAY), Some(3 * HOUR), Some(0)].into_iter().map(
+                            move |left_ms| Stakes { severity, importance, dependents, confidence, left_ms },
+                        )
                     })
                 })
             })

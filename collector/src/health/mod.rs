@@ -231,18 +231,12 @@ fn concerned(kpi: &Kpi, signal: &Signal) -> Option<String> {
     let device = signal.device();
     let of = |entity: &str| [entity, device].into_iter().find(|e| named(e)).map(str::to_owned);
     if signal.moved.is_empty() {
-        // A device that is gone has no series at all; of other signals without series only "any series" speaks.
-        let any = signal.key.what == What::Presence || kpi.series.matches("");
-        // And it takes its parts with it.
-        return any
-            .then(|| {
-                let gone = signal.key.what == What::Presence;
-                of(&signal.entity).or_else(|| {
-                    let part = kpi.of.iter().find(|of| gone && of.device_matches(device));
-                    part.map(|_| device.to_owned())
-                })
-            })
-            .flatten();
+        // A device that is gone takes its parts and their series with it; of other signals without series only "any series"
+        // speaks.
+        if signal.key.what == What::Presence {
+            return kpi.of.iter().any(|of| of.of_device(device)).then(|| device.to_owned());
+        }
+        return if kpi.series.matches("") { of(&signal.entity) } else { None };
     }
     signal
         .moved
