@@ -4,6 +4,7 @@
 //! diagnosed and compared with the incidents there are; the difference is written in one transaction. So a crash loses
 //! nothing, another collector can take over at any time, and what comes late or twice ends in the same incidents.
 
+mod diagnosis;
 mod draft;
 pub mod incident;
 mod life;
@@ -150,7 +151,7 @@ impl Desk {
         while let Some((site, since)) = touched.pop_first() {
             let sites = topology.domain(&site);
             let earliest = sites.iter().filter_map(|s| touched.remove(s)).fold(since, u64::min);
-            let done = self.domain(&sites, earliest, &*topology, now)?;
+            let done = self.domain(&sites, earliest, &topology, now)?;
             looked.incidents += done.incidents;
             looked.steps += done.steps;
         }
@@ -161,7 +162,7 @@ impl Desk {
         &mut self,
         sites: &[String],
         touched_ms: u64,
-        depends: &dyn Depends,
+        topology: &Topology,
         now: u64,
     ) -> Result<Looked, StoreError> {
         let early = touched_ms.min(now.saturating_sub(BACK_MS)).saturating_sub(self.rules.before_ms);
@@ -172,8 +173,8 @@ impl Desk {
         let named: Vec<&str> = sites.iter().map(String::as_str).collect();
         let signals = signal::signals(&self.store.told(&named, since)?);
         let stuck = stuck(&known, &signals, since);
-        let groups = correlate::correlate(&signals, depends, &self.rules, &stuck);
-        let now_known = outcome(&known, &signals, &groups, depends, since, now);
+        let groups = correlate::correlate(&signals, topology, &self.rules, &stuck);
+        let now_known = outcome(&known, &signals, &groups, topology, since, now);
         let (mut changes, mut done) = (Vec::new(), Looked::default());
         for Outcome { before, after, .. } in &now_known {
             write(*before, after, &mut changes, &mut done);
@@ -273,7 +274,7 @@ fn outcome<'k>(
     known: &'k [Incident],
     signals: &[Signal],
     groups: &[Group],
-    depends: &dyn Depends,
+    topology: &Topology,
     since: u64,
     now: u64,
 ) -> Vec<Outcome<'k>> {
@@ -283,7 +284,7 @@ fn outcome<'k>(
         known.iter().enumerate().filter(|(_, k)| k.state == State::Open).map(|(k, _)| k).collect();
     for (at, group) in groups.iter().enumerate() {
         let before = matched.of[at].map(|k| &known[k]);
-        let (mut after, due) = draft::incident(signals, group, before, since, depends, now);
+        let (mut after, due) = draft::incident(signals, group, before, since, topology, now);
         if before.is_none() {
             after.split_from = matched.from[at].map(|k| known[k].id.clone());
         }
