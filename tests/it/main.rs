@@ -5,6 +5,8 @@
 mod accuracy;
 /// A running agent and a real broker: comings, goings, refusals.
 mod agent;
+/// Input that nobody wants, and what it may cost.
+mod badinput;
 /// What is kept of the readings around an episode.
 mod capsule;
 /// Agent, broker and collector together.

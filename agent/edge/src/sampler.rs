@@ -38,6 +38,8 @@ struct Slot {
     idle: Option<(Box<dyn Source>, Readings)>,
     /// Index in the pipeline of each of the source's series.
     series: Vec<usize>,
+    /// Answers so far.
+    samples: u64,
     health: Health,
 }
 
@@ -87,6 +89,7 @@ impl Sampler {
                     due: 0,
                     idle: Some((it, Readings::default())),
                     series: Vec::new(),
+                    samples: 0,
                     health: Health::Good,
                 })
             })
@@ -200,6 +203,7 @@ impl Sampler {
                 self.readings[*i] = reading;
             }
         }
+        slot.samples += 1;
         slot.health = result.map_or_else(Health::Failed, |()| Health::Good);
         slot.idle = Some((it, readings));
     }
@@ -229,6 +233,11 @@ impl Sampler {
     #[must_use]
     pub fn source_of(&self, series: usize) -> Option<(&'static str, &Health)> {
         self.slots.iter().find(|s| s.series.contains(&series)).map(|s| (s.name, &s.health))
+    }
+
+    /// How often each source has answered.
+    pub fn samples(&self) -> impl Iterator<Item = u64> {
+        self.slots.iter().map(|s| s.samples)
     }
 
     /// Every source with the number of its series.

@@ -5,8 +5,8 @@ use fieldmouse_core::metric;
 use fieldmouse_core::series::{LABEL, Millis, NoData, SeriesKey, cut};
 use fieldmouse_core::wire::{Detail, Fact};
 
-use super::names::fit;
 use super::sketch::Sketch;
+use crate::logs::shown::fit;
 use crate::sources::{Readings, Slot};
 
 /// Without a call for so long, nothing is known of its duration.

@@ -10,9 +10,9 @@ use fieldmouse_core::wire::Fact;
 use super::answer::Partial;
 use super::fields::{Malformed, Message, Table, Value};
 use super::graph::{Graph, Name};
-use super::names::{Names, head};
 use super::operation::{Call, Operation, in_words};
 use super::resource::{self, Nest};
+use crate::logs::shown::{Names, head};
 use crate::sources::Readings;
 
 const NEST: Nest = Nest {

@@ -12,6 +12,7 @@ use fieldmouse_core::series::Millis;
 use fieldmouse_core::wire::Fact;
 
 use super::Record;
+use super::fields::Fields;
 use super::find::text;
 use super::ledger::{Entry, Ledger, OCCASION};
 use super::streams::Streams;
@@ -68,6 +69,8 @@ pub(super) struct Watch {
     pub(super) miner: Miner,
     pub(super) ledger: Ledger,
     pub(super) streams: Streams,
+    /// Of errors. Made by the first one.
+    pub(super) fields: Option<Box<Fields>>,
     /// Of templates, and of streams.
     pub(super) tails: [Tails; 2],
     totals: [u64; 3],
@@ -96,6 +99,7 @@ impl Watch {
             miner: Miner::default(),
             ledger: Ledger::default(),
             streams: Streams::default(),
+            fields: None,
             tails: Default::default(),
             totals: [0; 3],
             budget: place.budget,
@@ -115,10 +119,14 @@ impl Watch {
     }
 
     pub(super) fn bytes(&self) -> usize {
-        size_of::<Self>() + self.miner.bytes() + self.ledger.bytes() + self.streams.all.capacity() * 256
+        size_of::<Self>()
+            + self.miner.bytes()
+            + self.ledger.bytes()
+            + self.streams.all.capacity() * 256
+            + self.fields.as_ref().map_or(0, |fields| fields.bytes())
     }
 
-    pub(super) fn take(&mut self, record: &Record<'_>) {
+    pub(super) fn take(&mut self, record: &Record<'_>, beside: &[(&str, &str)]) {
         let class = Class::of(record.severity.or_else(|| severity(record.text)).unwrap_or(0));
         self.totals[class as usize] += 1;
         if let Some(ms) = record.wall_ms {
@@ -129,6 +137,11 @@ impl Watch {
         let of = &mut self.streams.all[usize::from(stream)].now;
         of[0] += 1;
         of[1] += u32::from(class == Class::Error);
+        if class == Class::Error {
+            let masker = &self.masker;
+            let fields = self.fields.get_or_insert_with(|| Box::new(Fields::new(masker.anew())));
+            fields.take(stream, record.text, beside, at);
+        }
         self.masker.mask(record.text, &mut self.line);
         let seen = self.miner.learn(&self.line);
         let text = self.line.text();
