@@ -139,10 +139,16 @@ fn take(db: &mut dyn Engine, k: &Known, p: &Piece, now: u64) -> Result<Option<u3
         // Of an earlier question, or of another file: what comes next is asked for from where we are.
         return Ok((p.at > have).then_some(have));
     }
-    db.execute("INSERT INTO capsule_pieces (capsule, at, bytes) VALUES (?1, ?2, ?3)
-         ON CONFLICT (capsule, at) DO UPDATE SET bytes = excluded.bytes", &values![k.id, p.at, p.bytes.as_slice()])?;
+    db.execute(
+        "INSERT INTO capsule_pieces (capsule, at, bytes) VALUES (?1, ?2, ?3)
+         ON CONFLICT (capsule, at) DO UPDATE SET bytes = excluded.bytes",
+        &values![k.id, p.at, p.bytes.as_slice()],
+    )?;
     // It gets on, so nobody has to ask once more.
-    db.execute("UPDATE capsules SET asked_at = ?2 WHERE id = ?1 AND asked_at < ?2", &values![k.id, int(now)])?;
+    db.execute(
+        "UPDATE capsules SET asked_at = ?2 WHERE id = ?1 AND asked_at < ?2",
+        &values![k.id, int(now)],
+    )?;
     if end < p.whole.0 {
         return Ok(Some(end));
     }
@@ -161,17 +167,18 @@ pub(crate) fn word(why: u8) -> &'static str {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::intake::decode::{self, Arrival};
     use crate::sample;
-    use crate::store::{Sqlite, Store};
+    use crate::store::tests::Open;
+    use crate::store::{Database, Store};
     use fieldmouse_core::wire::{self, Kind};
 
     const EPOCH: u64 = 77;
     const FILE: &[u8] = b"forty bytes that stand for a whole file.";
 
-    fn ask(store: &Sqlite, now: u64) -> (String, Option<u32>) {
+    fn ask(store: &Database, now: u64) -> (String, Option<u32>) {
         let (site, node) = ("hall".to_owned(), "press-1".to_owned());
         let wanted = Wanted { site, node, epoch: EPOCH, episode: 7, at: 0 };
         let (capsule, wanted) = store.ask_capsule(wanted, now).unwrap();
@@ -185,7 +192,7 @@ mod tests {
 
     /// Commits a piece that arrives now; returns what is asked for next.
     fn give(
-        store: &Sqlite,
+        store: &Database,
         now: u64,
         episode: u64,
         at: usize,
@@ -204,9 +211,8 @@ mod tests {
         done.wanted.first().map(|w| w.at)
     }
 
-    #[test]
-    fn pieces_come_once_twice_late_or_never() {
-        let store = Sqlite::in_memory().unwrap();
+    pub(in crate::store) fn pieces_come_once_twice_late_or_never(open: Open<'_>) {
+        let store = open();
         let here = piece::HERE;
         assert_eq!(give(&store, 0, 7, 0, 10, here, FILE), None, "nobody asked");
         assert_eq!(ask(&store, 1000), ("0 of 0".into(), Some(0)));
@@ -228,9 +234,8 @@ mod tests {
         assert_eq!(ask(&store, 2_000_001), ("0 of 0".into(), Some(0)));
     }
 
-    #[test]
-    fn what_is_not_what_was_sent_is_not_kept() {
-        let store = Sqlite::in_memory().unwrap();
+    pub(in crate::store) fn what_is_not_what_was_sent_is_not_kept(open: Open<'_>) {
+        let store = open();
         let mut bad = FILE.to_vec();
         bad[3] ^= 1;
         assert_eq!(ask(&store, 0).1, Some(0));

@@ -7,9 +7,9 @@ use super::engine::{Engine, MIGRATIONS, Result, transaction};
 use super::postgres::Postgres;
 use super::sqlite::Sqlite;
 use super::{
-    Capsule, Change, Committed, DeadLetter, Device, Episode, EpisodeEvent, Fact, Forecast, Gap, Loss, OpenFilter,
-    Record, RecordFilter, Store, StoreError, Told, Totals, Trouble, Wanted, capsules, expire, facts, forecasts, read,
-    records, told, troubles, write,
+    Capsule, Change, Committed, DeadLetter, Device, Episode, EpisodeEvent, Fact, Forecast, Gap, Loss,
+    OpenFilter, Record, RecordFilter, Store, StoreError, Told, Totals, Trouble, Wanted, capsules, expire,
+    facts, forecasts, read, records, told, troubles, write,
 };
 use crate::intake::decode::Arrival;
 

@@ -75,7 +75,12 @@ fn redate(db: &mut dyn Engine, device: i64, epoch: i64, episode: i64) -> Result<
         db,
         "SELECT at, body FROM events WHERE device = ?1 AND epoch = ?2 AND episode = ?3 AND kind = ?4 ORDER BY seq",
         &values![device, epoch, episode, Kind::Episode as u16],
-        |r| Ok(wire::read_body(&r.get::<Vec<u8>>("body")?).ok().zip(r.get("at").ok()).map(|(body, at)| (at, body))),
+        |r| {
+            Ok(wire::read_body(&r.get::<Vec<u8>>("body")?)
+                .ok()
+                .zip(r.get("at").ok())
+                .map(|(body, at)| (at, body)))
+        },
     )?;
     let told: Vec<(i64, wire::Episode)> = told.into_iter().flatten().collect();
     let (Some(opened), Some((updated, last))) = (told.iter().map(|t| t.0).min(), told.last()) else {
@@ -92,14 +97,15 @@ fn redate(db: &mut dyn Engine, device: i64, epoch: i64, episode: i64) -> Result<
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use bytes::Bytes;
     use fieldmouse_core::wire::phase;
 
     use super::*;
     use crate::intake::decode;
     use crate::sample::{self, NOON, Sample};
-    use crate::store::{OpenFilter, Sqlite, Store};
+    use crate::store::tests::Open;
+    use crate::store::{OpenFilter, Store};
 
     const EPOCH: u64 = 7;
     const BOOT: u64 = NOON - 100_000;
@@ -115,10 +121,9 @@ mod tests {
         ]
     }
 
-    #[test]
-    fn what_came_before_the_clock_was_set_is_dated_whatever_comes_first() {
+    pub(in crate::store) fn what_came_before_the_clock_was_set_is_dated_whatever_comes_first(open: Open<'_>) {
         for order in [[0, 1, 2, 3, 4], [3, 0, 1, 2, 4], [4, 3, 2, 1, 0], [1, 3, 4, 0, 2], [0, 1, 2, 4, 3]] {
-            let store = Sqlite::in_memory().unwrap();
+            let store = open();
             for at in order {
                 let payload = Bytes::from(sample::message("press-1", EPOCH, &[told()[at].clone()]));
                 let topic = "fm/1/hall/press-1/event";
@@ -133,9 +138,8 @@ mod tests {
         }
     }
 
-    #[test]
-    fn an_absurd_date_is_refused() {
-        let store = Sqlite::in_memory().unwrap();
+    pub(in crate::store) fn an_absurd_date_is_refused(open: Open<'_>) {
+        let store = open();
         for (seq, boot_ms, first, last) in
             [(1, u64::MAX, 1, 1), (2, NOON * 2, 1, 1), (3, BOOT, 0, 3), (4, BOOT, 3, 2)]
         {

@@ -67,7 +67,7 @@ pub(super) fn all(db: &mut dyn Engine, filter: &OpenFilter) -> Result<Vec<Foreca
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use bytes::Bytes;
     use fieldmouse_core::metric;
     use fieldmouse_core::wire::Kind;
@@ -75,7 +75,8 @@ mod tests {
     use super::*;
     use crate::intake::decode;
     use crate::sample::{self, NOON, Sample};
-    use crate::store::{Sqlite, Store};
+    use crate::store::tests::Open;
+    use crate::store::{Database, Store};
 
     const EPOCH: u64 = 7;
 
@@ -88,8 +89,8 @@ mod tests {
     }
 
     /// What is open after these, each a message of its own: mount point and seconds.
-    fn check(items: &[(u64, Sample)], want: &[(&str, u32)]) -> Sqlite {
-        let store = Sqlite::in_memory().unwrap();
+    fn check(open: Open<'_>, items: &[(u64, Sample)], want: &[(&str, u32)]) -> Database {
+        let store = open();
         for (epoch, item) in items {
             let payload = Bytes::from(sample::message("press-1", *epoch, std::slice::from_ref(item)));
             let arrival = decode::arrival("fm", "fm/1/hall/press-1/event", &payload, false, NOON + 1000);
@@ -104,27 +105,26 @@ mod tests {
         store
     }
 
-    #[test]
-    fn the_latest_word_on_each_series_holds_in_any_order() {
+    pub(in crate::store) fn the_latest_word_on_each_series_holds_in_any_order(open: Open<'_>) {
         let (opened, updated, closed) = (phase::OPENED, phase::UPDATED, phase::CLOSED);
         let told = |order: [usize; 3], last: u8| {
             let all = [(1, opened, 900), (2, updated, 500), (3, last, 100)];
             order.map(|i| (EPOCH, forecast(all[i].0, "/var", all[i].1, all[i].2)))
         };
         for order in [[0, 1, 2], [2, 1, 0], [1, 2, 0]] {
-            check(&told(order, updated), &[("/var", 100)]);
-            check(&told(order, closed), &[]);
+            check(open, &told(order, updated), &[("/var", 100)]);
+            check(open, &told(order, closed), &[]);
         }
         let two = [(EPOCH, forecast(1, "/", opened, 5)), (EPOCH, forecast(2, "/var", opened, 6))];
-        check(&two, &[("/", 5), ("/var", 6)]);
+        check(open, &two, &[("/", 5), ("/var", 6)]);
     }
 
-    #[test]
-    fn a_new_outbox_begins_anew_and_an_old_one_changes_nothing() {
+    pub(in crate::store) fn a_new_outbox_begins_anew_and_an_old_one_changes_nothing(open: Open<'_>) {
         let old = || (EPOCH, forecast(9, "/var", phase::OPENED, 9));
-        check(&[old(), (8, sample::fact(1, "note", "began anew"))], &[]);
+        check(open, &[old(), (8, sample::fact(1, "note", "began anew"))], &[]);
         let new = (8, forecast(1, "/var", phase::OPENED, 1));
-        let store = check(&[old(), new, (EPOCH, forecast(10, "/var", phase::UPDATED, 2))], &[("/var", 1)]);
+        let store =
+            check(open, &[old(), new, (EPOCH, forecast(10, "/var", phase::UPDATED, 2))], &[("/var", 1)]);
         assert!(store.expire(NOON + 2000).unwrap() > 0);
         let filter = OpenFilter { open: None, node: None, limit: 10 };
         assert!(store.forecasts(&filter).unwrap().is_empty());

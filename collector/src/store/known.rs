@@ -52,8 +52,10 @@ impl Known {
         heard: impl Fn(&Message) -> u64,
     ) -> Result<Self> {
         let mut own = Self { devices: BTreeMap::new(), epochs: BTreeMap::new() };
-        let names: BTreeSet<(&str, &str)> = messages.clone().map(|m| (m.site.as_str(), m.node.as_str())).collect();
-        let names: Vec<Vec<Value>> = names.into_iter().map(|(site, node)| values![site, node].into()).collect();
+        let names: BTreeSet<(&str, &str)> =
+            messages.clone().map(|m| (m.site.as_str(), m.node.as_str())).collect();
+        let names: Vec<Vec<Value>> =
+            names.into_iter().map(|(site, node)| values![site, node].into()).collect();
         let known = db.many(
             "WITH k (site, node) AS (VALUES (?1, ?2))
              SELECT d.id, d.site, d.node, d.epoch, d.seen_at FROM k JOIN devices d ON d.site = k.site AND d.node = k.node",
@@ -81,12 +83,17 @@ impl Known {
 
     fn device_row(&mut self, row: &Row, is_new: bool) -> Result<()> {
         let seen_at = row.get("seen_at")?;
-        let device = Device { id: row.get("id")?, epoch: row.get("epoch")?, seen_at, seen_before: seen_at, is_new };
+        let device =
+            Device { id: row.get("id")?, epoch: row.get("epoch")?, seen_at, seen_before: seen_at, is_new };
         self.devices.insert((row.get("site")?, row.get("node")?), device);
         Ok(())
     }
 
-    fn load_epochs<'m>(&mut self, db: &mut dyn Engine, messages: impl Iterator<Item = &'m Message>) -> Result<()> {
+    fn load_epochs<'m>(
+        &mut self,
+        db: &mut dyn Engine,
+        messages: impl Iterator<Item = &'m Message>,
+    ) -> Result<()> {
         for m in messages {
             let Some(device) = self.device(m).map(|d| d.id) else { continue };
             self.epochs.entry((device, m.epoch)).or_insert_with(|| Epoch {
@@ -196,9 +203,12 @@ impl Known {
             }
             if e.numbers.gaps() != e.before.gaps() {
                 gone.push(values![device, id(epoch)].into());
-                gaps.extend(e.numbers.gaps().iter().map(|&(first, last)| {
-                    Vec::from(values![device, id(epoch), int(first), int(last)])
-                }));
+                gaps.extend(
+                    e.numbers
+                        .gaps()
+                        .iter()
+                        .map(|&(first, last)| Vec::from(values![device, id(epoch), int(first), int(last)])),
+                );
             }
         }
         // The row of the epoch is written whenever any of its numbers changed: two collectors that take in events of one

@@ -135,7 +135,8 @@ impl Pending {
     /// Writes all that waits, so that what is asked next sees it.
     pub(super) fn flush(&mut self, db: &mut dyn Engine) -> Result<()> {
         let Self { events, facts, troubles, forecasts, episodes, letters } = std::mem::take(self);
-        let ids: Vec<i64> = db.many(EVENTS, &events)?.iter().map(|row| row.get("id")).collect::<Result<_>>()?;
+        let ids: Vec<i64> =
+            db.many(EVENTS, &events)?.iter().map(|row| row.get("id")).collect::<Result<_>>()?;
         let numbered = |rows: Vec<OfEvent>| -> Vec<Vec<Value>> {
             let number = |(event, row): OfEvent| {
                 ids.get(event).map(|event| std::iter::once(Value::from(*event)).chain(row).collect())
@@ -149,8 +150,11 @@ impl Pending {
         }
         for wave in waves(episodes) {
             for has_contributors in [false, true] {
-                let rows: Vec<Vec<Value>> =
-                    wave.iter().filter(|(has, _)| *has == has_contributors).map(|(_, row)| row.clone()).collect();
+                let rows: Vec<Vec<Value>> = wave
+                    .iter()
+                    .filter(|(has, _)| *has == has_contributors)
+                    .map(|(_, row)| row.clone())
+                    .collect();
                 db.many(if has_contributors { EPISODES_WITH_BODY } else { EPISODES }, &rows)?;
             }
         }
@@ -206,6 +210,9 @@ mod tests {
 
     #[test]
     fn no_wave_holds_a_key_twice_and_each_key_keeps_its_order() {
-        assert_eq!(waves(vec![("a", 1), ("b", 2), ("a", 3), ("a", 4), ("b", 5)]), [vec![1, 2], vec![3, 5], vec![4]]);
+        assert_eq!(
+            waves(vec![("a", 1), ("b", 2), ("a", 3), ("a", 4), ("b", 5)]),
+            [vec![1, 2], vec![3, 5], vec![4]]
+        );
     }
 }

@@ -39,7 +39,10 @@ impl Postgres {
     /// A connection of `config`; `place` is what people may read of it.
     pub(super) fn connect(config: &Config, place: &str, writes: bool) -> Result<Self> {
         let mut config = config.clone();
-        config.application_name("fieldmouse-collector").connect_timeout(PATIENCE).tcp_user_timeout(PATIENCE * 2);
+        config
+            .application_name("fieldmouse-collector")
+            .connect_timeout(PATIENCE)
+            .tcp_user_timeout(PATIENCE * 2);
         let mut own = Self {
             config,
             place: place.to_owned(),
@@ -84,7 +87,11 @@ impl Postgres {
         self.client()?;
         let first = work(self);
         let is_gone = self.client.as_ref().is_none_or(Client::is_closed);
-        if first.is_err() && is_gone && !self.in_transaction { self.client().map(drop).and_then(|()| work(self)) } else { first }
+        if first.is_err() && is_gone && !self.in_transaction {
+            self.client().map(drop).and_then(|()| work(self))
+        } else {
+            first
+        }
     }
 }
 
@@ -233,7 +240,9 @@ impl ToSql for Value {
             (Self::Int(n), &Oid::INT4) => i32::try_from(*n)?.to_sql(kind, out),
             (Self::Real(x), &Oid::FLOAT8) => x.to_sql(kind, out),
             // No text of this server may hold a NUL; a device may send one.
-            (Self::Text(text), &Oid::TEXT) if text.contains('\0') => text.replace('\0', "\u{fffd}").to_sql(kind, out),
+            (Self::Text(text), &Oid::TEXT) if text.contains('\0') => {
+                text.replace('\0', "\u{fffd}").to_sql(kind, out)
+            }
             (Self::Text(text), &Oid::TEXT) => text.to_sql(kind, out),
             (Self::Bytes(bytes), &Oid::BYTEA) => bytes.to_sql(kind, out),
             _ => Err(format!("a {:?} is no {kind}", self.kind()).into()),

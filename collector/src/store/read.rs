@@ -9,7 +9,9 @@ use super::{Closing, DeadLetter, Device, Episode, EpisodeEvent, Gap, Loss, OpenF
 
 /// A sum of what devices claim, which may be absurd: as a float it never overflows.
 macro_rules! sum {
-    ($what:literal) => { concat!("CAST(coalesce(sum(1.0 * (", $what, ")), 0) AS DOUBLE PRECISION)") };
+    ($what:literal) => {
+        concat!("CAST(coalesce(sum(1.0 * (", $what, ")), 0) AS DOUBLE PRECISION)")
+    };
 }
 
 fn count(sum: f64) -> u64 {
@@ -22,8 +24,10 @@ pub(super) fn devices(db: &mut dyn Engine, one: Option<(&str, &str)>) -> Result<
     all(
         db,
         concat!(
-            "SELECT d.*, coalesce(e.high, 0) AS high, (SELECT ", sum!("g.last - g.first + 1"),
-            " FROM gaps g WHERE g.device = d.id AND g.epoch = d.epoch) AS missing, (SELECT ", sum!("l.count - l.arrived"),
+            "SELECT d.*, coalesce(e.high, 0) AS high, (SELECT ",
+            sum!("g.last - g.first + 1"),
+            " FROM gaps g WHERE g.device = d.id AND g.epoch = d.epoch) AS missing, (SELECT ",
+            sum!("l.count - l.arrived"),
             " FROM losses l WHERE l.device = d.id AND l.reason <> 255) AS lost,
              (SELECT count(*) FROM episodes p WHERE p.device = d.id AND p.closing = 0) AS open_episodes
              FROM devices d LEFT JOIN epochs e ON e.device = d.id AND e.epoch = d.epoch
@@ -70,9 +74,7 @@ pub(super) fn gaps(db: &mut dyn Engine, site: &str, node: &str) -> Result<Vec<Ga
          JOIN epochs e ON e.device = g.device AND e.epoch = g.epoch
          WHERE d.site = ?1 AND d.node = ?2 ORDER BY e.first_seen DESC, g.first LIMIT 100",
         &values![site, node],
-        |r| {
-            Ok(Gap { epoch: r.get("epoch")?, first: r.get("first")?, last: r.get("last")? })
-        },
+        |r| Ok(Gap { epoch: r.get("epoch")?, first: r.get("first")?, last: r.get("last")? }),
     )
 }
 
@@ -160,8 +162,7 @@ pub(super) fn episode_events(db: &mut dyn Engine, e: &Episode) -> Result<Vec<Epi
         |r| {
             let body: Vec<u8> = r.get("body")?;
             let body = wire::read_body(&body).ok();
-            let (seq, at, received_at) =
-                (r.get("seq")?, r.get("at")?, r.get("received_at")?);
+            let (seq, at, received_at) = (r.get("seq")?, r.get("at")?, r.get("received_at")?);
             let severity = r.get("severity")?;
             Ok(body.map(|body| EpisodeEvent { seq, at, received_at, severity, body }))
         },
@@ -193,8 +194,12 @@ pub(super) fn totals(db: &mut dyn Engine) -> Result<Totals> {
          (SELECT count(*) FROM episodes WHERE closing = 0) AS open_episodes,
          (SELECT count(*) FROM episodes WHERE closing <> 0) AS closed_episodes,
          (SELECT count(*) FROM dead_letters) AS dead_letters,
-         (SELECT ", sum!("last - first + 1"), " FROM gaps) AS missing,
-         (SELECT ", sum!("count - arrived"), " FROM losses WHERE reason <> 255) AS lost"
+         (SELECT ",
+        sum!("last - first + 1"),
+        " FROM gaps) AS missing,
+         (SELECT ",
+        sum!("count - arrived"),
+        " FROM losses WHERE reason <> 255) AS lost"
     );
     let totals = one(db, sql, &[], |r| {
         Ok(Totals {

@@ -102,10 +102,15 @@ impl Engine for Sqlite {
 }
 
 fn columns(statement: &Statement<'_>) -> Arc<[String]> {
-    statement.column_names().into_iter().map(str::to_owned).collect()
+    statement.column_names().map(str::to_owned).collect()
 }
 
-fn run(statement: &mut Statement<'_>, columns: &Arc<[String]>, params: &[Value], to: &mut Vec<Row>) -> Result<()> {
+fn run(
+    statement: &mut Statement<'_>,
+    columns: &Arc<[String]>,
+    params: &[Value],
+    to: &mut Vec<Row>,
+) -> Result<()> {
     let mut rows = statement.query(params_from_iter(params))?;
     while let Some(row) = rows.next()? {
         let values = (0..columns.len())

@@ -33,7 +33,9 @@ pub(super) fn batch(db: &mut dyn Engine, arrivals: &[Arrival]) -> Result<Committ
     let mut batch = Batch { db, known, pending: Pending::default(), done };
     for arrival in arrivals {
         match arrival {
-            Arrival::Message(m) if m.leaf == Leaf::Capsule => capsules::arrived(batch.db, m, &mut batch.done)?,
+            Arrival::Message(m) if m.leaf == Leaf::Capsule => {
+                capsules::arrived(batch.db, m, &mut batch.done)?
+            }
             Arrival::Message(message) => batch.message(message)?,
             Arrival::Refused(letter) => batch.dead_letter(letter),
         }
@@ -88,7 +90,9 @@ impl Batch<'_> {
         for entry in &m.items {
             match m.leaf {
                 Leaf::Event => self.event(origin, entry, m)?,
-                Leaf::Status | Leaf::Birth | Leaf::Beat | Leaf::Capsule => self.about(origin, entry, m.retained)?,
+                Leaf::Status | Leaf::Birth | Leaf::Beat | Leaf::Capsule => {
+                    self.about(origin, entry, m.retained)?
+                }
             }
         }
         Ok(())
@@ -132,13 +136,11 @@ impl Batch<'_> {
                 let at = if retained { at } else { int(origin.received_ms) };
                 told::came_or_went(self.db, origin, status.state, at.cast_unsigned())?;
                 self.touch(origin, at.cast_unsigned());
-                self.db.execute("UPDATE devices SET state_at = CASE WHEN state = ?2 THEN state_at ELSE ?3 END,
-                         state = ?2, version = ?4 WHERE id = ?1", &values![
-                        origin.device,
-                        status.state,
-                        at,
-                        status.version.as_str()
-                    ])?;
+                self.db.execute(
+                    "UPDATE devices SET state_at = CASE WHEN state = ?2 THEN state_at ELSE ?3 END,
+                         state = ?2, version = ?4 WHERE id = ?1",
+                    &values![origin.device, status.state, at, status.version.as_str()],
+                )?;
             }
             Body::Birth(b, series, edges) => {
                 if let Some(of) = self.known.epochs.get(&(origin.device, origin.epoch)) {
@@ -167,7 +169,10 @@ impl Batch<'_> {
                     ])?;
             }
             Body::Beat(beat) => {
-                self.db.execute("UPDATE devices SET beat = ?2, beat_at = ?3 WHERE id = ?1 AND epoch = ?4", &values![origin.device, entry.raw.as_slice(), int(origin.received_ms), id(origin.epoch)])?;
+                self.db.execute(
+                    "UPDATE devices SET beat = ?2, beat_at = ?3 WHERE id = ?1 AND epoch = ?4",
+                    &values![origin.device, entry.raw.as_slice(), int(origin.received_ms), id(origin.epoch)],
+                )?;
                 self.baseline(origin, beat)?;
             }
             _ => {}
@@ -282,11 +287,13 @@ impl Batch<'_> {
     fn came_after_all(&mut self, origin: Origin, seq: u64) -> Result<bool> {
         self.pending.flush(self.db)?;
         let key = values![origin.device, id(origin.epoch), int(seq)];
-        let stored = self.db.query("SELECT seq FROM events WHERE device = ?1 AND epoch = ?2 AND seq = ?3", &key)?;
+        let stored =
+            self.db.query("SELECT seq FROM events WHERE device = ?1 AND epoch = ?2 AND seq = ?3", &key)?;
         if !stored.is_empty() {
             return Ok(false);
         }
-        let corrected = self.db.execute("UPDATE losses SET arrived = arrived + 1 WHERE device = ?1 AND epoch = ?2
+        let corrected = self.db.execute(
+            "UPDATE losses SET arrived = arrived + 1 WHERE device = ?1 AND epoch = ?2
                  AND first <= ?3 AND ?3 - first < count AND arrived < count",
             &key,
         )?;
@@ -309,8 +316,10 @@ impl Batch<'_> {
     }
 
     fn loss_row(&mut self, origin: Origin, first: u64, count: u64, reason: u8, arrived: u64) -> Result<()> {
-        let new = self.db.execute("INSERT INTO losses (device, epoch, first, count, reason, declared_at, arrived)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT DO NOTHING", &values![
+        let new = self.db.execute(
+            "INSERT INTO losses (device, epoch, first, count, reason, declared_at, arrived)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT DO NOTHING",
+            &values![
                 origin.device,
                 id(origin.epoch),
                 int(first),
@@ -318,7 +327,8 @@ impl Batch<'_> {
                 reason,
                 int(origin.received_ms),
                 int(arrived)
-            ])?;
+            ],
+        )?;
         if let Some(epoch) = self.numbers(origin) {
             epoch.has_losses = true;
         }
