@@ -11,12 +11,12 @@ use tokio::sync::oneshot;
 use crate::api::{self, State};
 use crate::broker::Broker;
 use crate::clock;
-use crate::config::{self, Config, Remote};
+use crate::config::{self, Config, Place, Remote};
 use crate::correlate::Rules;
 use crate::counters::Counters;
 use crate::desk::{self, Bell, Desk};
 use crate::intake::{Intake, Names};
-use crate::store::{Sqlite, Store};
+use crate::store::{Database, Store};
 use crate::supervisor;
 use crate::topology::Declared;
 
@@ -46,12 +46,8 @@ pub async fn run_and_tell(
     shutdown: impl Future<Output = ()>,
     tell: Option<oneshot::Sender<Bound>>,
 ) -> anyhow::Result<()> {
-    let path = config.store.path.clone();
-    let store: Arc<dyn Store> = Arc::new(
-        tokio::task::spawn_blocking(move || Sqlite::open(&path))
-            .await?
-            .with_context(|| format!("store {}", config.store.path.display()))?,
-    );
+    let place = config.store.place.clone();
+    let store: Arc<dyn Store> = Arc::new(tokio::task::spawn_blocking(move || open(&place)).await??);
     let http = tokio::net::TcpListener::bind(config.http.listen)
         .await
         .with_context(|| format!("http.listen {}", config.http.listen))?;
@@ -114,6 +110,25 @@ pub async fn run_and_tell(
         broker.stop().await;
     }
     served
+}
+
+/// Opens the database.
+///
+/// # Errors
+/// If it cannot be opened or reached.
+pub(crate) fn open(place: &Place) -> anyhow::Result<Database> {
+    let opened = match place {
+        Place::File { path } => Database::open(path),
+        Place::Server { url, password_file } => {
+            let password = password_file.as_ref().map(|path| {
+                std::fs::read_to_string(path)
+                    .with_context(|| format!("store.password_file {}", path.display()))
+            });
+            let password = password.transpose()?;
+            Database::connect(url, password.as_deref().map(|text| text.trim_end_matches(['\r', '\n'])))
+        }
+    };
+    opened.with_context(|| format!("store {place}"))
 }
 
 /// Forgets what is too old, in pieces, every hour.

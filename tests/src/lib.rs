@@ -17,6 +17,7 @@ pub mod faults;
 pub mod hostile;
 pub mod http;
 pub mod otlp;
+pub mod postgres;
 pub mod program;
 pub mod results;
 pub mod sim;

@@ -1,5 +1,6 @@
 //! What is configured: read as written, checked once, and from there on meant.
 
+mod place;
 mod written;
 
 use std::fmt;
@@ -8,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use fieldmouse_core::wire;
+pub use place::Place;
 use serde::{Serialize, Serializer};
 pub use written::Written;
 pub(crate) use written::parse;
@@ -142,8 +144,9 @@ pub struct Http {
 /// Database.
 #[derive(Debug, Clone, Serialize)]
 pub struct Store {
-    /// The file.
-    pub path: PathBuf,
+    /// Which.
+    #[serde(flatten)]
+    pub place: Place,
     /// How long what arrived is kept.
     #[serde(serialize_with = "as_written")]
     pub retention: Duration,
@@ -260,10 +263,7 @@ impl Config {
             intake: Intake { device_rate },
             cluster,
             http: Http { listen: address("http.listen", http.listen.as_deref(), "127.0.0.1:8080")? },
-            store: Store {
-                path: store.path.unwrap_or_else(|| "/var/lib/fieldmouse-collector/collector.db".into()),
-                retention,
-            },
+            store: Store { place: Place::mean(&store)?, retention },
             topology: Topology { file: w.topology.and_then(|t| t.file) },
         })
     }
@@ -438,6 +438,12 @@ mod tests {
             "[broker]\nurl = \"mqtt://b\"\n[cluster]\ninstance = \"A_1\"",
             &["cluster.instance", "[a-z0-9-]"],
         );
+        let store = |keys: &str| format!("[broker]\nembedded = true\n[store]\n{keys}");
+        check(&store("url = \"mysql://db\""), &["store.url", "postgres://user@host:port/database"]);
+        check(&store("url = \"postgres://u:secret@db/f\""), &["store.url", "store.password_file"]);
+        check(&store("url = \"postgres://u@db/f\"\npath = \"x.db\""), &["store.path", "store.url"]);
+        check(&store("password_file = \"p\""), &["store.password_file", "store.url"]);
+        assert!(!says(&store("url = \"postgres://u:secret@db/f\"")).contains("secret"));
         check("root = \"a/b\"\n[broker]\nembedded = true", &["root", "[a-z0-9-]"]);
     }
 
@@ -448,6 +454,7 @@ mod tests {
             "[broker]\nembedded = true\nlisten = \"0.0.0.0:1883\"\nallow_plain = true",
             "root = \"r\"\nid = \"two\"\n[broker]\nurl = \"mqtts://[::1]:8884\"\nca_file = \"ca\"\ncert_file = \"c\"\n\
              key_file = \"k\"\nuser = \"u\"\npassword_file = \"p\"\n[store]\nretention = \"36h\"\npath = \"x.db\"",
+            "[broker]\nembedded = true\n[store]\nurl = \"postgres://fieldmouse@db:5433/fleet\"\npassword_file = \"p\"",
         ] {
             let printed = says(text);
             assert_eq!(says(&printed), printed);

@@ -51,6 +51,8 @@ pub struct Http {
 #[serde(deny_unknown_fields)]
 pub struct Store {
     pub path: Option<PathBuf>,
+    pub url: Option<String>,
+    pub password_file: Option<PathBuf>,
     pub retention: Option<String>,
 }
 
@@ -155,7 +157,17 @@ impl Written {
         }
         if let Some(s) = store {
             let to = self.store.get_or_insert_default();
+            // Which database is one decision: a later file replaces a server, and the reverse.
+            if s.url.is_some() {
+                to.path = None;
+            }
+            if s.path.is_some() {
+                to.url = None;
+                to.password_file = None;
+            }
             over(&mut to.path, s.path);
+            over(&mut to.url, s.url);
+            over(&mut to.password_file, s.password_file);
             over(&mut to.retention, s.retention);
         }
         if let Some(t) = topology {

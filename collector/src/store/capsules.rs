@@ -2,9 +2,10 @@
 //! without a question is dropped.
 
 use fieldmouse_core::wire::piece;
-use rusqlite::{OptionalExtension, Result, Row, Transaction, params};
 
-use super::write::{EXPIRE_ROWS, id, int};
+use super::engine::{Engine, Result, all, one};
+use super::value::values;
+use super::write::{id, int};
 use super::{Capsule, Committed, Wanted};
 use crate::intake::decode::{Body, Message, Piece};
 
@@ -27,61 +28,61 @@ struct Known {
     is_whole: bool,
 }
 
-fn known(tx: &Transaction<'_>, w: &Wanted) -> Result<Option<Known>> {
-    let row = |r: &Row<'_>| {
-        Ok(Known {
-            id: r.get(0)?,
-            asked_at: r.get::<_, i64>(1)?.cast_unsigned(),
-            why: r.get(2)?,
-            retry_at: r.get::<_, i64>(3)?.cast_unsigned(),
-            whole: (r.get(4)?, r.get(5)?),
-            is_whole: r.get(6)?,
-        })
-    };
-    tx.prepare_cached(
+fn known(db: &mut dyn Engine, w: &Wanted) -> Result<Option<Known>> {
+    one(
+        db,
         "SELECT id, asked_at, why, retry_at, length, sum, is_whole FROM capsules
          WHERE site = ?1 AND node = ?2 AND epoch = ?3 AND episode = ?4",
-    )?
-    .query_row(params![w.site, w.node, id(w.epoch), id(w.episode)], row)
-    .optional()
+        &values![&w.site, &w.node, id(w.epoch), id(w.episode)],
+        |r| {
+            Ok(Known {
+                id: r.get("id")?,
+                asked_at: r.get("asked_at")?,
+                why: r.get("why")?,
+                retry_at: r.get("retry_at")?,
+                whole: (r.get("length")?, r.get("sum")?),
+                is_whole: r.get("is_whole")?,
+            })
+        },
+    )
 }
 
 /// Bytes that are here, without a gap.
-fn here(tx: &Transaction<'_>, capsule: i64) -> Result<u32> {
-    tx.prepare_cached("SELECT coalesce(sum(length(bytes)), 0) FROM capsule_pieces WHERE capsule = ?1")?
-        .query_row([capsule], |r| r.get(0))
+fn here(db: &mut dyn Engine, capsule: i64) -> Result<u32> {
+    let sum = "SELECT CAST(coalesce(sum(length(bytes)), 0) AS BIGINT) AS bytes FROM capsule_pieces WHERE capsule = ?1";
+    Ok(one(db, sum, &values![capsule], |r| r.get("bytes"))?.unwrap_or(0))
 }
 
-fn bytes(tx: &Transaction<'_>, capsule: i64) -> Result<Vec<u8>> {
-    let mut rows = tx.prepare_cached("SELECT bytes FROM capsule_pieces WHERE capsule = ?1 ORDER BY at")?;
-    let pieces = rows.query_map([capsule], |r| r.get::<_, Vec<u8>>(0))?.collect::<Result<Vec<_>>>()?;
+fn bytes(db: &mut dyn Engine, capsule: i64) -> Result<Vec<u8>> {
+    let sql = "SELECT bytes FROM capsule_pieces WHERE capsule = ?1 ORDER BY at";
+    let pieces: Vec<Vec<u8>> = all(db, sql, &values![capsule], |r| r.get("bytes"))?;
     Ok(pieces.concat())
 }
 
-fn begin_anew(tx: &Transaction<'_>, capsule: i64, whole: (u32, u32)) -> Result<()> {
-    tx.execute("DELETE FROM capsule_pieces WHERE capsule = ?1", [capsule])?;
-    tx.execute(
+fn begin_anew(db: &mut dyn Engine, capsule: i64, whole: (u32, u32)) -> Result<()> {
+    db.execute("DELETE FROM capsule_pieces WHERE capsule = ?1", &values![capsule])?;
+    db.execute(
         "UPDATE capsules SET length = ?2, sum = ?3 WHERE id = ?1",
-        params![capsule, whole.0, whole.1],
+        &values![capsule, whole.0, whole.1],
     )?;
     Ok(())
 }
 
-fn put_off(tx: &Transaction<'_>, capsule: i64, why: u8, until: u64) -> Result<()> {
-    tx.execute(
+fn put_off(db: &mut dyn Engine, capsule: i64, why: u8, until: u64) -> Result<()> {
+    db.execute(
         "UPDATE capsules SET why = ?2, retry_at = ?3 WHERE id = ?1",
-        params![capsule, why, int(until)],
+        &values![capsule, why, int(until)],
     )?;
     Ok(())
 }
 
 /// Somebody wants a capsule: how far it is, and what is to be asked of the device, if anything.
-pub(super) fn ask(tx: &Transaction<'_>, mut wanted: Wanted, now: u64) -> Result<(Capsule, Option<Wanted>)> {
-    let found = known(tx, &wanted)?;
+pub(super) fn ask(db: &mut dyn Engine, mut wanted: Wanted, now: u64) -> Result<(Capsule, Option<Wanted>)> {
+    let found = known(db, &wanted)?;
     if let Some(k) = &found
         && k.is_whole
     {
-        return Ok((Capsule::Whole(bytes(tx, k.id)?), None));
+        return Ok((Capsule::Whole(bytes(db, k.id)?), None));
     }
     if let Some(k) = &found
         && k.why != piece::HERE
@@ -89,35 +90,27 @@ pub(super) fn ask(tx: &Transaction<'_>, mut wanted: Wanted, now: u64) -> Result<
     {
         return Ok((Capsule::PutOff { why: k.why, retry_s: (k.retry_at - now).div_ceil(1000) }, None));
     }
-    wanted.at = found.as_ref().map_or(Ok(0), |k| here(tx, k.id))?;
+    wanted.at = found.as_ref().map_or(Ok(0), |k| here(db, k.id))?;
     let under_way = Capsule::UnderWay { have: wanted.at, of: found.as_ref().map_or(0, |k| k.whole.0) };
     if found.as_ref().is_some_and(|k| k.why == piece::HERE && now < k.asked_at + PATIENCE_MS) {
         return Ok((under_way, None));
     }
-    tx.execute(
+    db.execute(
         "INSERT INTO capsules (site, node, epoch, episode, asked_at) VALUES (?1, ?2, ?3, ?4, ?5)
-         ON CONFLICT DO UPDATE SET asked_at = ?5, why = 0",
-        params![wanted.site, wanted.node, id(wanted.epoch), id(wanted.episode), int(now)],
+         ON CONFLICT (site, node, epoch, episode) DO UPDATE SET asked_at = excluded.asked_at, why = 0",
+        &values![&wanted.site, &wanted.node, id(wanted.epoch), id(wanted.episode), int(now)],
     )?;
     Ok((under_way, Some(wanted)))
 }
 
-/// Removes what nobody has asked for lately, at most as much as a retention does at once.
-pub(super) fn expire(tx: &Transaction<'_>, before_ms: u64) -> Result<usize> {
-    tx.execute(
-        "DELETE FROM capsules WHERE id IN (SELECT id FROM capsules WHERE asked_at < ?1 LIMIT ?2)",
-        params![int(before_ms), EXPIRE_ROWS],
-    )
-}
-
 /// Takes in the pieces of a message.
-pub(super) fn arrived(tx: &Transaction<'_>, m: &Message, done: &mut Committed) -> Result<()> {
+pub(super) fn arrived(db: &mut dyn Engine, m: &Message, done: &mut Committed) -> Result<()> {
     for entry in &m.items {
         let Body::Piece(p) = &entry.body else { continue };
         let (site, node) = (m.site.clone(), m.node.clone());
         let wanted = Wanted { site, node, epoch: m.epoch, episode: p.episode, at: 0 };
-        if let Some(k) = known(tx, &wanted)?.filter(|k| !k.is_whole)
-            && let Some(at) = take(tx, &k, p, m.received_ms)?
+        if let Some(k) = known(db, &wanted)?.filter(|k| !k.is_whole)
+            && let Some(at) = take(db, &k, p, m.received_ms)?
         {
             done.wanted.push(Wanted { at, ..wanted });
         }
@@ -126,38 +119,44 @@ pub(super) fn arrived(tx: &Transaction<'_>, m: &Message, done: &mut Committed) -
 }
 
 /// Takes in a piece. Returns from where on to ask for the next.
-fn take(tx: &Transaction<'_>, k: &Known, p: &Piece, now: u64) -> Result<Option<u32>> {
+fn take(db: &mut dyn Engine, k: &Known, p: &Piece, now: u64) -> Result<Option<u32>> {
     if p.why != piece::HERE {
-        put_off(tx, k.id, p.why, now + 1000 * u64::from(p.retry_s))?;
+        put_off(db, k.id, p.why, now + 1000 * u64::from(p.retry_s))?;
         return Ok(None);
     }
-    let mut have = here(tx, k.id)?;
+    let mut have = here(db, k.id)?;
     if p.whole != k.whole {
-        begin_anew(tx, k.id, p.whole)?;
+        begin_anew(db, k.id, p.whole)?;
         have = 0;
     }
     let end = p.at.saturating_add(u32::try_from(p.bytes.len()).unwrap_or(u32::MAX));
     if p.whole.0 > LONGEST || end > p.whole.0 || (p.bytes.is_empty() && p.at < p.whole.0) {
-        begin_anew(tx, k.id, (0, 0))?;
-        put_off(tx, k.id, DAMAGED, now + DAMAGED_MS)?;
+        begin_anew(db, k.id, (0, 0))?;
+        put_off(db, k.id, DAMAGED, now + DAMAGED_MS)?;
         return Ok(None);
     }
     if p.at != have {
         // Of an earlier question, or of another file: what comes next is asked for from where we are.
         return Ok((p.at > have).then_some(have));
     }
-    tx.prepare_cached("INSERT OR REPLACE INTO capsule_pieces (capsule, at, bytes) VALUES (?1, ?2, ?3)")?
-        .execute(params![k.id, p.at, p.bytes])?;
+    db.execute(
+        "INSERT INTO capsule_pieces (capsule, at, bytes) VALUES (?1, ?2, ?3)
+         ON CONFLICT (capsule, at) DO UPDATE SET bytes = excluded.bytes",
+        &values![k.id, p.at, p.bytes.as_slice()],
+    )?;
     // It gets on, so nobody has to ask once more.
-    tx.execute("UPDATE capsules SET asked_at = max(asked_at, ?2) WHERE id = ?1", params![k.id, int(now)])?;
+    db.execute(
+        "UPDATE capsules SET asked_at = ?2 WHERE id = ?1 AND asked_at < ?2",
+        &values![k.id, int(now)],
+    )?;
     if end < p.whole.0 {
         return Ok(Some(end));
     }
-    if crc32fast::hash(&bytes(tx, k.id)?) == p.whole.1 {
-        tx.execute("UPDATE capsules SET is_whole = 1 WHERE id = ?1", [k.id])?;
+    if crc32fast::hash(&bytes(db, k.id)?) == p.whole.1 {
+        db.execute("UPDATE capsules SET is_whole = 1 WHERE id = ?1", &values![k.id])?;
     } else {
-        begin_anew(tx, k.id, (0, 0))?;
-        put_off(tx, k.id, DAMAGED, now + DAMAGED_MS)?;
+        begin_anew(db, k.id, (0, 0))?;
+        put_off(db, k.id, DAMAGED, now + DAMAGED_MS)?;
     }
     Ok(None)
 }
@@ -168,17 +167,18 @@ pub(crate) fn word(why: u8) -> &'static str {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::intake::decode::{self, Arrival};
     use crate::sample;
-    use crate::store::{Sqlite, Store};
+    use crate::store::tests::Open;
+    use crate::store::{Database, Store};
     use fieldmouse_core::wire::{self, Kind};
 
     const EPOCH: u64 = 77;
     const FILE: &[u8] = b"forty bytes that stand for a whole file.";
 
-    fn ask(store: &Sqlite, now: u64) -> (String, Option<u32>) {
+    fn ask(store: &Database, now: u64) -> (String, Option<u32>) {
         let (site, node) = ("hall".to_owned(), "press-1".to_owned());
         let wanted = Wanted { site, node, epoch: EPOCH, episode: 7, at: 0 };
         let (capsule, wanted) = store.ask_capsule(wanted, now).unwrap();
@@ -192,7 +192,7 @@ mod tests {
 
     /// Commits a piece that arrives now; returns what is asked for next.
     fn give(
-        store: &Sqlite,
+        store: &Database,
         now: u64,
         episode: u64,
         at: usize,
@@ -211,9 +211,8 @@ mod tests {
         done.wanted.first().map(|w| w.at)
     }
 
-    #[test]
-    fn pieces_come_once_twice_late_or_never() {
-        let store = Sqlite::in_memory().unwrap();
+    pub(in crate::store) fn pieces_come_once_twice_late_or_never(open: Open<'_>) {
+        let store = open();
         let here = piece::HERE;
         assert_eq!(give(&store, 0, 7, 0, 10, here, FILE), None, "nobody asked");
         assert_eq!(ask(&store, 1000), ("0 of 0".into(), Some(0)));
@@ -235,9 +234,8 @@ mod tests {
         assert_eq!(ask(&store, 2_000_001), ("0 of 0".into(), Some(0)));
     }
 
-    #[test]
-    fn what_is_not_what_was_sent_is_not_kept() {
-        let store = Sqlite::in_memory().unwrap();
+    pub(in crate::store) fn what_is_not_what_was_sent_is_not_kept(open: Open<'_>) {
+        let store = open();
         let mut bad = FILE.to_vec();
         bad[3] ^= 1;
         assert_eq!(ask(&store, 0).1, Some(0));

@@ -1,28 +1,24 @@
 //! Facts: what happened on devices, as they told it.
 
 use fieldmouse_core::wire;
-use rusqlite::{Connection, Result, Row, Transaction, params};
 
 use super::Fact;
-use super::read::{all, unsigned};
+use super::engine::{Engine, Result, all};
+use super::value::{Row, Value, values};
 use super::write::{Origin, id, int};
 use crate::intake::decode::Entry;
 
-pub(super) fn put(
-    tx: &Transaction<'_>,
-    origin: Origin,
-    event: i64,
-    entry: &Entry,
-    f: &wire::Fact,
-    at: u64,
-) -> Result<()> {
+/// The event's number, then [`columns`].
+pub(super) const PUT: &str = "INSERT INTO facts (event, device, received_at, at, severity, kind, text, about, since_ms,
+    count, example, epoch, seq) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)
+    ON CONFLICT (event) DO UPDATE SET device = excluded.device, received_at = excluded.received_at, at = excluded.at,
+    severity = excluded.severity, kind = excluded.kind, text = excluded.text, about = excluded.about,
+    since_ms = excluded.since_ms, count = excluded.count, example = excluded.example, epoch = excluded.epoch,
+    seq = excluded.seq";
+
+pub(super) fn columns(origin: Origin, entry: &Entry, f: &wire::Fact, at: u64) -> Vec<Value> {
     let detail = f.detail.clone().unwrap_or_default();
-    tx.prepare_cached(
-        "INSERT OR REPLACE INTO facts (event, device, received_at, at, severity, kind, text, about, since_ms, count,
-         example, epoch, seq) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
-    )?
-    .execute(params![
-        event,
+    values![
         origin.device,
         int(origin.received_ms),
         int(at),
@@ -35,28 +31,28 @@ pub(super) fn put(
         detail.example.as_str(),
         id(origin.epoch),
         int(entry.seq)
-    ])?;
-    Ok(())
+    ]
+    .into()
 }
 
 /// Newest first.
-pub(super) fn list(db: &Connection, node: Option<&str>, limit: u32) -> Result<Vec<Fact>> {
+pub(super) fn list(db: &mut dyn Engine, node: Option<&str>, limit: u32) -> Result<Vec<Fact>> {
     all(
         db,
         "SELECT d.site, d.node, f.* FROM facts f JOIN devices d ON d.id = f.device
-         WHERE ?1 IS NULL OR d.node = ?1 ORDER BY f.at DESC, f.event DESC LIMIT ?2",
-        params![node, limit],
+         WHERE CAST(?1 AS TEXT) IS NULL OR d.node = ?1 ORDER BY f.at DESC, f.event DESC LIMIT ?2",
+        &values![node, limit],
         row,
     )
 }
 
-pub(super) fn row(r: &Row<'_>) -> Result<Fact> {
+pub(super) fn row(r: &Row) -> Result<Fact> {
     Ok(Fact {
         site: r.get("site")?,
         node: r.get("node")?,
-        epoch: unsigned(r, "epoch")?,
-        seq: unsigned(r, "seq")?,
-        at: unsigned(r, "at")?,
+        epoch: r.get("epoch")?,
+        seq: r.get("seq")?,
+        at: r.get("at")?,
         severity: r.get("severity")?,
         kind: r.get("kind")?,
         text: r.get("text")?,

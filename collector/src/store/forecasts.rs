@@ -1,80 +1,73 @@
 //! Forecasts: one row for each series that is, or was, expected to reach its limit.
 
 use fieldmouse_core::wire::{self, phase};
-use rusqlite::{Connection, Result, Transaction, params};
 
+use super::engine::{self, Engine, Result};
+use super::value::{Value, values};
 use super::write::{Origin, id, int};
 use super::{Forecast, OpenFilter};
 use crate::intake::decode::Entry;
 
-/// Of the table's rows a piece is removed that was told before `?1`, at most `?2`.
-pub(super) const EXPIRE: &str = "DELETE FROM forecasts WHERE (device, series) IN
-    (SELECT device, series FROM forecasts WHERE received_at < ?1 LIMIT ?2)";
+macro_rules! latest {
+    ($($column:literal)*) => {
+        concat!($(
+            $column,
+            " = CASE WHEN excluded.epoch <> forecasts.epoch OR excluded.seq > forecasts.seq THEN excluded.",
+            $column, " ELSE forecasts.", $column, " END, "
+        ),*)
+    };
+}
 
-/// What the highest number says holds. What an epoch says that is over holds no more.
-pub(super) fn put(
-    tx: &Transaction<'_>,
-    origin: Origin,
-    event: i64,
-    entry: &Entry,
-    f: &wire::Forecast,
-    at: u64,
-) -> Result<()> {
-    if !origin.current {
-        return Ok(());
-    }
-    tx.prepare_cached(
-        "INSERT INTO forecasts (device, series, event, epoch, seq, received_at, at, severity, phase, body, first_at)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?7)
-         ON CONFLICT (device, series) DO UPDATE SET event = excluded.event, epoch = excluded.epoch,
-         seq = excluded.seq, received_at = excluded.received_at, at = excluded.at, severity = excluded.severity,
-         phase = excluded.phase, body = excluded.body,
-         first_at = iif(excluded.epoch <> epoch, excluded.at, min(first_at, excluded.at))
-         WHERE excluded.epoch <> epoch OR excluded.seq > seq",
-    )?
-    .execute(params![
+/// The event's number, then [`columns`]. What the highest number says holds; one that comes late changes nothing but when
+/// it was first told.
+pub(super) const PUT: &str = concat!(
+    "INSERT INTO forecasts (event, device, series, epoch, seq, received_at, at, severity, phase, body, first_at)
+     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11) ON CONFLICT (device, series) DO UPDATE SET ",
+    latest!("event" "seq" "received_at" "at" "severity" "phase" "body"),
+    "first_at = CASE WHEN excluded.epoch <> forecasts.epoch OR excluded.first_at < forecasts.first_at
+     THEN excluded.first_at ELSE forecasts.first_at END, epoch = excluded.epoch"
+);
+
+pub(super) fn columns(origin: Origin, entry: &Entry, f: &wire::Forecast, at: u64) -> Vec<Value> {
+    values![
         origin.device,
         f.key.to_string(),
-        event,
         id(origin.epoch),
         int(entry.seq),
         int(origin.received_ms),
         int(at),
         entry.severity,
         f.phase,
-        entry.raw
-    ])?;
-    // One that comes late changes nothing but this.
-    tx.prepare_cached(
-        "UPDATE forecasts SET first_at = min(first_at, ?4) WHERE device = ?1 AND series = ?2 AND epoch = ?3",
-    )?
-    .execute(params![origin.device, f.key.to_string(), id(origin.epoch), int(at)])?;
-    Ok(())
+        entry.raw.as_slice(),
+        int(at)
+    ]
+    .into()
 }
 
 /// A device that made a new outbox tells anew what it expects.
-pub(super) fn forget(tx: &Transaction<'_>, device: i64, epoch: u64) -> Result<usize> {
-    tx.prepare_cached("DELETE FROM forecasts WHERE device = ?1 AND epoch <> ?2")?
-        .execute(params![device, id(epoch)])
+pub(super) fn forget(db: &mut dyn Engine, device: i64, epoch: u64) -> Result<usize> {
+    db.execute("DELETE FROM forecasts WHERE device = ?1 AND epoch <> ?2", &values![device, id(epoch)])
 }
 
 /// Those told last come first.
-pub(super) fn all(db: &Connection, filter: &OpenFilter) -> Result<Vec<Forecast>> {
-    let mut rows = db.prepare_cached(
+pub(super) fn all(db: &mut dyn Engine, filter: &OpenFilter) -> Result<Vec<Forecast>> {
+    let found = engine::all(
+        db,
         "SELECT d.site, d.node, f.at, f.severity, f.body FROM forecasts f JOIN devices d ON d.id = f.device
-         WHERE (?1 IS NULL OR (f.phase <> ?2) = ?1) AND (?3 IS NULL OR d.node = ?3)
-         ORDER BY f.at DESC, f.series LIMIT ?4",
+         WHERE (CAST(?1 AS BIGINT) IS NULL OR CASE WHEN f.phase <> ?2 THEN 1 ELSE 0 END = ?1)
+         AND (CAST(?3 AS TEXT) IS NULL OR d.node = ?3) ORDER BY f.at DESC, f.series LIMIT ?4",
+        &values![filter.open, phase::CLOSED, filter.node.as_deref(), filter.limit],
+        |r| {
+            let (site, node, at) = (r.get("site")?, r.get("node")?, r.get("at")?);
+            let (severity, body) = (r.get("severity")?, wire::read_body(&r.get::<Vec<u8>>("body")?).ok());
+            Ok(body.map(|body| Forecast { site, node, at, severity, body }))
+        },
     )?;
-    let found = rows.query_map(params![filter.open, phase::CLOSED, filter.node, filter.limit], |r| {
-        let (site, node, at) = (r.get(0)?, r.get(1)?, r.get::<_, i64>(2)?.cast_unsigned());
-        let (severity, body) = (r.get(3)?, wire::read_body(&r.get::<_, Vec<u8>>(4)?).ok());
-        Ok(body.map(|body| Forecast { site, node, at, severity, body }))
-    })?;
-    found.filter_map(Result::transpose).collect()
+    Ok(found.into_iter().flatten().collect())
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use bytes::Bytes;
     use fieldmouse_core::metric;
     use fieldmouse_core::wire::Kind;
@@ -82,7 +75,8 @@ mod tests {
     use super::*;
     use crate::intake::decode;
     use crate::sample::{self, NOON, Sample};
-    use crate::store::{Sqlite, Store};
+    use crate::store::tests::Open;
+    use crate::store::{Database, Store};
 
     const EPOCH: u64 = 7;
 
@@ -95,8 +89,8 @@ mod tests {
     }
 
     /// What is open after these, each a message of its own: mount point and seconds.
-    fn check(items: &[(u64, Sample)], want: &[(&str, u32)]) -> Sqlite {
-        let store = Sqlite::in_memory().unwrap();
+    fn check(open: Open<'_>, items: &[(u64, Sample)], want: &[(&str, u32)]) -> Database {
+        let store = open();
         for (epoch, item) in items {
             let payload = Bytes::from(sample::message("press-1", *epoch, std::slice::from_ref(item)));
             let arrival = decode::arrival("fm", "fm/1/hall/press-1/event", &payload, false, NOON + 1000);
@@ -111,27 +105,26 @@ mod tests {
         store
     }
 
-    #[test]
-    fn the_latest_word_on_each_series_holds_in_any_order() {
+    pub(in crate::store) fn the_latest_word_on_each_series_holds_in_any_order(open: Open<'_>) {
         let (opened, updated, closed) = (phase::OPENED, phase::UPDATED, phase::CLOSED);
         let told = |order: [usize; 3], last: u8| {
             let all = [(1, opened, 900), (2, updated, 500), (3, last, 100)];
             order.map(|i| (EPOCH, forecast(all[i].0, "/var", all[i].1, all[i].2)))
         };
         for order in [[0, 1, 2], [2, 1, 0], [1, 2, 0]] {
-            check(&told(order, updated), &[("/var", 100)]);
-            check(&told(order, closed), &[]);
+            check(open, &told(order, updated), &[("/var", 100)]);
+            check(open, &told(order, closed), &[]);
         }
         let two = [(EPOCH, forecast(1, "/", opened, 5)), (EPOCH, forecast(2, "/var", opened, 6))];
-        check(&two, &[("/", 5), ("/var", 6)]);
+        check(open, &two, &[("/", 5), ("/var", 6)]);
     }
 
-    #[test]
-    fn a_new_outbox_begins_anew_and_an_old_one_changes_nothing() {
+    pub(in crate::store) fn a_new_outbox_begins_anew_and_an_old_one_changes_nothing(open: Open<'_>) {
         let old = || (EPOCH, forecast(9, "/var", phase::OPENED, 9));
-        check(&[old(), (8, sample::fact(1, "note", "began anew"))], &[]);
+        check(open, &[old(), (8, sample::fact(1, "note", "began anew"))], &[]);
         let new = (8, forecast(1, "/var", phase::OPENED, 1));
-        let store = check(&[old(), new, (EPOCH, forecast(10, "/var", phase::UPDATED, 2))], &[("/var", 1)]);
+        let store =
+            check(open, &[old(), new, (EPOCH, forecast(10, "/var", phase::UPDATED, 2))], &[("/var", 1)]);
         assert!(store.expire(NOON + 2000).unwrap() > 0);
         let filter = OpenFilter { open: None, node: None, limit: 10 };
         assert!(store.forecasts(&filter).unwrap().is_empty());

@@ -3,15 +3,23 @@
 //! What is *not* here: what bytes mean (`intake::decode`) and how answers look (`api`).
 
 mod capsules;
+mod database;
 mod dating;
+mod engine;
+mod expire;
 mod facts;
 mod forecasts;
+mod known;
+mod pending;
+mod postgres;
 mod read;
 mod records;
 mod sqlite;
 #[cfg(test)]
 mod tests;
 mod told;
+mod troubles;
+mod value;
 mod write;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -23,21 +31,29 @@ use crate::intake::decode::Arrival;
 #[cfg(test)]
 use crate::words;
 pub(crate) use capsules::word as put_off_word;
+pub use database::Database;
 pub use records::{Change, Class, Record, RecordFilter};
-pub use sqlite::Sqlite;
 pub use told::{Expected, Presence, Told};
+/// The name it had while there was one engine.
+pub type Sqlite = Database;
 
 /// Why the store could not do it.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// The database refused.
+    /// SQLite refused.
     #[error("database: {0}")]
     Sqlite(#[from] rusqlite::Error),
-    /// The file was written by a newer collector.
-    #[error("{path}: schema version {found} is newer than this program's {known}")]
+    /// PostgreSQL refused, or cannot be reached.
+    #[error("database: {}", cause(.0))]
+    Postgres(#[from] ::postgres::Error),
+    /// A column that is absent, or holds what it should not.
+    #[error("database: column `{0}` cannot be read")]
+    Column(&'static str),
+    /// The database was written by a newer collector.
+    #[error("{place}: schema version {found} is newer than this program's {known}")]
     Newer {
-        /// The file.
-        path: String,
+        /// The file or server.
+        place: String,
         /// Its version.
         found: i64,
         /// Ours.
@@ -49,6 +65,18 @@ pub enum StoreError {
     /// A store that only one collector can use.
     #[error("database: sites can be shared out only where the store is PostgreSQL")]
     Alone,
+}
+
+/// The error with what the client leaves to those who look further.
+fn cause(error: &::postgres::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = std::error::Error::source(error);
+    while let Some(e) = next {
+        text.push_str(": ");
+        text.push_str(&e.to_string());
+        next = e.source();
+    }
+    text
 }
 
 /// The store: one way in, few ways out. Every method blocks.

@@ -1,114 +1,114 @@
 //! Questions to the database. No statement here changes anything.
 
 use fieldmouse_core::wire::{self, state};
-use rusqlite::{Connection, OptionalExtension, Result, Row, ToSql, params};
 
+use super::engine::{Engine, Result, all, one};
+use super::value::{Row, values};
 use super::write::id;
-use super::{Closing, DeadLetter, Device, Episode, EpisodeEvent, Gap, Loss, OpenFilter, Totals, Trouble};
+use super::{Closing, DeadLetter, Device, Episode, EpisodeEvent, Gap, Loss, OpenFilter, Totals};
 
-pub(super) fn unsigned(row: &Row<'_>, column: &str) -> Result<u64> {
-    Ok(row.get::<_, i64>(column)?.cast_unsigned())
+/// A sum of what devices claim, which may be absurd: as a float it never overflows.
+macro_rules! sum {
+    ($what:literal) => {
+        concat!("CAST(coalesce(sum(1.0 * (", $what, ")), 0) AS DOUBLE PRECISION)")
+    };
 }
 
-pub(super) fn all<T>(
-    db: &Connection,
-    sql: &str,
-    params: &[&dyn ToSql],
-    row: impl FnMut(&Row<'_>) -> Result<T>,
-) -> Result<Vec<T>> {
-    db.prepare_cached(sql)?.query_map(params, row)?.collect()
+fn count(sum: f64) -> u64 {
+    // Casts of floats stop at the ends of the type.
+    (sum as u64).min(i64::MAX as u64)
 }
 
-pub(super) fn devices(db: &Connection, one: Option<(&str, &str)>) -> Result<Vec<Device>> {
+pub(super) fn devices(db: &mut dyn Engine, one: Option<(&str, &str)>) -> Result<Vec<Device>> {
     let (site, node) = one.unzip();
     all(
         db,
-        "SELECT d.*, coalesce(e.high, 0) AS high,
-         (SELECT coalesce(sum(g.last - g.first + 1), 0) FROM gaps g WHERE g.device = d.id AND g.epoch = d.epoch)
-             AS missing,
-         (SELECT CAST(min(total(l.count - l.arrived), 9e18) AS INTEGER) FROM losses l
-             WHERE l.device = d.id AND l.reason <> 255) AS lost,
-         (SELECT count(*) FROM episodes p WHERE p.device = d.id AND p.closing = 0) AS open_episodes
-         FROM devices d LEFT JOIN epochs e ON e.device = d.id AND e.epoch = d.epoch
-         WHERE ?1 IS NULL OR (d.site = ?1 AND d.node = ?2) ORDER BY d.site, d.node",
-        params![site, node],
+        concat!(
+            "SELECT d.*, coalesce(e.high, 0) AS high, (SELECT ",
+            sum!("g.last - g.first + 1"),
+            " FROM gaps g WHERE g.device = d.id AND g.epoch = d.epoch) AS missing, (SELECT ",
+            sum!("l.count - l.arrived"),
+            " FROM losses l WHERE l.device = d.id AND l.reason <> 255) AS lost,
+             (SELECT count(*) FROM episodes p WHERE p.device = d.id AND p.closing = 0) AS open_episodes
+             FROM devices d LEFT JOIN epochs e ON e.device = d.id AND e.epoch = d.epoch
+             WHERE CAST(?1 AS TEXT) IS NULL OR (d.site = ?1 AND d.node = ?2) ORDER BY d.site, d.node"
+        ),
+        &values![site, node],
         |r| {
             let beat: Option<Vec<u8>> = r.get("beat")?;
             Ok(Device {
                 site: r.get("site")?,
                 node: r.get("node")?,
-                epoch: unsigned(r, "epoch")?,
+                epoch: r.get("epoch")?,
                 state: r.get("state")?,
-                state_at: unsigned(r, "state_at")?,
-                first_seen: unsigned(r, "first_seen")?,
-                seen_at: unsigned(r, "seen_at")?,
+                state_at: r.get("state_at")?,
+                first_seen: r.get("first_seen")?,
+                seen_at: r.get("seen_at")?,
                 version: r.get("version")?,
                 platform: r.get("platform")?,
                 os: r.get("os")?,
                 host: r.get("host")?,
                 cpus: r.get("cpus")?,
-                memory: unsigned(r, "memory")?,
+                memory: r.get("memory")?,
                 model: r.get("model")?,
                 model_name: r.get("model_name")?,
                 tick_ms: r.get("tick_ms")?,
                 labels: r.get("labels")?,
                 series: r.get("series")?,
                 edges: r.get("edges")?,
-                beat_at: r.get::<_, Option<i64>>("beat_at")?.map(i64::cast_unsigned),
+                beat_at: r.get("beat_at")?,
                 beat: beat.and_then(|bytes| wire::read_body(&bytes).ok()),
-                high: unsigned(r, "high")?,
-                missing: unsigned(r, "missing")?,
-                lost: unsigned(r, "lost")?,
+                high: r.get("high")?,
+                missing: count(r.get("missing")?),
+                lost: count(r.get("lost")?),
                 open_episodes: r.get("open_episodes")?,
             })
         },
     )
 }
 
-pub(super) fn gaps(db: &Connection, site: &str, node: &str) -> Result<Vec<Gap>> {
+pub(super) fn gaps(db: &mut dyn Engine, site: &str, node: &str) -> Result<Vec<Gap>> {
     all(
         db,
         "SELECT g.epoch, g.first, g.last FROM gaps g JOIN devices d ON d.id = g.device
          JOIN epochs e ON e.device = g.device AND e.epoch = g.epoch
          WHERE d.site = ?1 AND d.node = ?2 ORDER BY e.first_seen DESC, g.first LIMIT 100",
-        params![site, node],
-        |r| {
-            Ok(Gap { epoch: unsigned(r, "epoch")?, first: unsigned(r, "first")?, last: unsigned(r, "last")? })
-        },
+        &values![site, node],
+        |r| Ok(Gap { epoch: r.get("epoch")?, first: r.get("first")?, last: r.get("last")? }),
     )
 }
 
-pub(super) fn losses(db: &Connection, site: &str, node: &str) -> Result<Vec<Loss>> {
+pub(super) fn losses(db: &mut dyn Engine, site: &str, node: &str) -> Result<Vec<Loss>> {
     all(
         db,
         "SELECT l.* FROM losses l JOIN devices d ON d.id = l.device
          WHERE d.site = ?1 AND d.node = ?2 ORDER BY l.declared_at DESC, l.first DESC LIMIT 100",
-        params![site, node],
+        &values![site, node],
         |r| {
             Ok(Loss {
-                epoch: unsigned(r, "epoch")?,
-                first: unsigned(r, "first")?,
-                count: unsigned(r, "count")?,
+                epoch: r.get("epoch")?,
+                first: r.get("first")?,
+                count: r.get("count")?,
                 reason: r.get("reason")?,
-                declared_at: unsigned(r, "declared_at")?,
-                arrived: unsigned(r, "arrived")?,
+                declared_at: r.get("declared_at")?,
+                arrived: r.get("arrived")?,
             })
         },
     )
 }
 
-pub(super) fn episode_row(r: &Row<'_>) -> Result<Episode> {
+pub(super) fn episode_row(r: &Row) -> Result<Episode> {
     let body: Vec<u8> = r.get("body")?;
     Ok(Episode {
         site: r.get("site")?,
         node: r.get("node")?,
-        epoch: unsigned(r, "epoch")?,
-        id: unsigned(r, "id")?,
-        onset_at: unsigned(r, "onset_at")?,
-        opened_at: unsigned(r, "opened_at")?,
-        updated_at: unsigned(r, "updated_at")?,
-        closed_at: r.get::<_, Option<i64>>("closed_at")?.map(i64::cast_unsigned),
-        closing: match r.get::<_, u8>("closing")? {
+        epoch: r.get("epoch")?,
+        id: r.get("id")?,
+        onset_at: r.get("onset_at")?,
+        opened_at: r.get("opened_at")?,
+        updated_at: r.get("updated_at")?,
+        closed_at: r.get("closed_at")?,
+        closing: match r.get::<u8>("closing")? {
             0 => Closing::Open,
             1 => Closing::Told,
             _ => Closing::NotTold,
@@ -125,43 +125,44 @@ pub(super) fn episode_row(r: &Row<'_>) -> Result<Episode> {
     })
 }
 
-pub(super) fn episodes(db: &Connection, filter: &OpenFilter) -> Result<Vec<Episode>> {
+pub(super) fn episodes(db: &mut dyn Engine, filter: &OpenFilter) -> Result<Vec<Episode>> {
     all(
         db,
         "SELECT d.site, d.node, p.* FROM episodes p JOIN devices d ON d.id = p.device
-         WHERE (?1 IS NULL OR (p.closing = 0) = ?1) AND (?2 IS NULL OR d.node = ?2)
+         WHERE (CAST(?1 AS BIGINT) IS NULL OR CASE WHEN p.closing = 0 THEN 1 ELSE 0 END = ?1)
+         AND (CAST(?2 AS TEXT) IS NULL OR d.node = ?2)
          ORDER BY p.updated_at DESC, p.id LIMIT ?3",
-        params![filter.open, filter.node, filter.limit],
+        &values![filter.open, filter.node.as_deref(), filter.limit],
         episode_row,
     )
 }
 
 pub(super) fn episode(
-    db: &Connection,
+    db: &mut dyn Engine,
     site: &str,
     node: &str,
     epoch: u64,
     episode: u64,
 ) -> Result<Option<Episode>> {
-    db.prepare_cached(
+    one(
+        db,
         "SELECT d.site, d.node, p.* FROM episodes p JOIN devices d ON d.id = p.device
          WHERE d.site = ?1 AND d.node = ?2 AND p.epoch = ?3 AND p.id = ?4",
-    )?
-    .query_row(params![site, node, id(epoch), id(episode)], episode_row)
-    .optional()
+        &values![site, node, id(epoch), id(episode)],
+        episode_row,
+    )
 }
 
-pub(super) fn episode_events(db: &Connection, e: &Episode) -> Result<Vec<EpisodeEvent>> {
+pub(super) fn episode_events(db: &mut dyn Engine, e: &Episode) -> Result<Vec<EpisodeEvent>> {
     let found = all(
         db,
         "SELECT v.* FROM events v JOIN devices d ON d.id = v.device
          WHERE d.site = ?1 AND d.node = ?2 AND v.epoch = ?3 AND v.episode = ?4 ORDER BY v.seq LIMIT 500",
-        params![e.site, e.node, id(e.epoch), id(e.id)],
+        &values![&e.site, &e.node, id(e.epoch), id(e.id)],
         |r| {
             let body: Vec<u8> = r.get("body")?;
             let body = wire::read_body(&body).ok();
-            let (seq, at, received_at) =
-                (unsigned(r, "seq")?, unsigned(r, "at")?, unsigned(r, "received_at")?);
+            let (seq, at, received_at) = (r.get("seq")?, r.get("at")?, r.get("received_at")?);
             let severity = r.get("severity")?;
             Ok(body.map(|body| EpisodeEvent { seq, at, received_at, severity, body }))
         },
@@ -169,74 +170,58 @@ pub(super) fn episode_events(db: &Connection, e: &Episode) -> Result<Vec<Episode
     Ok(found.into_iter().flatten().collect())
 }
 
-pub(super) fn troubles(db: &Connection, node: Option<&str>, limit: u32) -> Result<Vec<Trouble>> {
-    all(
-        db,
-        "SELECT d.site, d.node, t.* FROM troubles t JOIN devices d ON d.id = t.device
-         WHERE ?1 IS NULL OR d.node = ?1 ORDER BY t.at DESC, t.event DESC LIMIT ?2",
-        params![node, limit],
-        trouble_row,
-    )
-}
-
-pub(super) fn trouble_row(r: &Row<'_>) -> Result<Trouble> {
-    Ok(Trouble {
-        site: r.get("site")?,
-        node: r.get("node")?,
-        epoch: unsigned(r, "epoch")?,
-        seq: unsigned(r, "seq")?,
-        at: unsigned(r, "at")?,
-        severity: r.get("severity")?,
-        source: r.get("source")?,
-        series: r.get("series")?,
-        verdict: r.get("verdict")?,
-        why: r.get("why")?,
-        text: r.get("text")?,
-    })
-}
-
-pub(super) fn dead_letters(db: &Connection, limit: u32) -> Result<Vec<DeadLetter>> {
+pub(super) fn dead_letters(db: &mut dyn Engine, limit: u32) -> Result<Vec<DeadLetter>> {
     all(
         db,
         "SELECT received_at, topic, reason, size, payload FROM dead_letters ORDER BY id DESC LIMIT ?1",
-        params![limit],
+        &values![limit],
         |r| {
             Ok(DeadLetter {
-                received_at: unsigned(r, "received_at")?,
+                received_at: r.get("received_at")?,
                 topic: r.get("topic")?,
                 reason: r.get("reason")?,
-                size: unsigned(r, "size")?,
+                size: r.get("size")?,
                 payload: r.get("payload")?,
             })
         },
     )
 }
 
-pub(super) fn totals(db: &Connection) -> Result<Totals> {
-    let one = |sql: &str| -> Result<u64> {
-        db.prepare_cached(sql)?.query_row([], |r| r.get::<_, i64>(0)).map(i64::cast_unsigned)
-    };
-    let mut totals = Totals {
-        // The highest row number: counting the rows of a large table would take seconds.
-        events: one("SELECT coalesce(max(id), 0) FROM events")?,
-        open_episodes: one("SELECT count(*) FROM episodes WHERE closing = 0")?,
-        closed_episodes: one("SELECT count(*) FROM episodes WHERE closing <> 0")?,
-        missing_numbers: one("SELECT CAST(min(total(last - first + 1), 9e18) AS INTEGER) FROM gaps")?,
-        lost_events: one(
-            "SELECT CAST(min(total(count - arrived), 9e18) AS INTEGER) FROM losses WHERE reason <> 255",
-        )?,
-        dead_letters: one("SELECT count(*) FROM dead_letters")?,
-        ..Totals::default()
-    };
-    let states = all(db, "SELECT state, count(*) FROM devices GROUP BY state", &[], |r| {
-        Ok((r.get::<_, u8>(0)?, r.get::<_, i64>(1)?.cast_unsigned()))
+pub(super) fn totals(db: &mut dyn Engine) -> Result<Totals> {
+    // The highest number of an event: counting the rows of a large table would take seconds.
+    let sql = concat!(
+        "SELECT (SELECT coalesce(max(id), 0) FROM events) AS events,
+         (SELECT count(*) FROM episodes WHERE closing = 0) AS open_episodes,
+         (SELECT count(*) FROM episodes WHERE closing <> 0) AS closed_episodes,
+         (SELECT count(*) FROM dead_letters) AS dead_letters,
+         (SELECT ",
+        sum!("last - first + 1"),
+        " FROM gaps) AS missing,
+         (SELECT ",
+        sum!("count - arrived"),
+        " FROM losses WHERE reason <> 255) AS lost"
+    );
+    let totals = one(db, sql, &[], |r| {
+        Ok(Totals {
+            events: r.get("events")?,
+            open_episodes: r.get("open_episodes")?,
+            closed_episodes: r.get("closed_episodes")?,
+            missing_numbers: count(r.get("missing")?),
+            lost_events: count(r.get("lost")?),
+            dead_letters: r.get("dead_letters")?,
+            ..Totals::default()
+        })
     })?;
-    for (number, count) in states {
+    let mut totals = totals.unwrap_or_default();
+    let states = all(db, "SELECT state, count(*) AS devices FROM devices GROUP BY state", &[], |r| {
+        Ok((r.get::<u8>("state")?, r.get::<u64>("devices")?))
+    })?;
+    for (number, devices) in states {
         match number {
-            state::ONLINE => totals.online += count,
-            state::OFFLINE => totals.offline += count,
-            state::LOST => totals.lost += count,
-            _ => totals.unknown += count,
+            state::ONLINE => totals.online += devices,
+            state::OFFLINE => totals.offline += devices,
+            state::LOST => totals.lost += devices,
+            _ => totals.unknown += devices,
         }
     }
     Ok(totals)

@@ -1,9 +1,8 @@
 //! Documents: what the collector makes of what devices told. A record is found by its class and key, and its text is JSON
 //! that only its owner reads.
 
-use rusqlite::{Connection, Result, Transaction, params};
-
-use super::read::{all, unsigned};
+use super::engine::{Engine, Result, all};
+use super::value::values;
 use super::write::int;
 
 /// What sort of document. Each is owned by one module.
@@ -109,7 +108,7 @@ impl<'a> RecordFilter<'a> {
     }
 }
 
-pub(super) fn keep(tx: &Transaction<'_>, changes: &[Change]) -> Result<()> {
+pub(super) fn keep(db: &mut dyn Engine, changes: &[Change]) -> Result<()> {
     for change in changes {
         let (record, on_conflict) = match change {
             Change::Put(record) => (
@@ -118,28 +117,29 @@ pub(super) fn keep(tx: &Transaction<'_>, changes: &[Change]) -> Result<()> {
             ),
             Change::Add(record) => (record, "NOTHING"),
             Change::Remove(class, key) => {
-                tx.prepare_cached("DELETE FROM records WHERE class = ?1 AND key = ?2")?
-                    .execute(params![class.word(), key])?;
+                db.execute("DELETE FROM records WHERE class = ?1 AND key = ?2", &values![class.word(), key])?;
                 continue;
             }
         };
-        tx.prepare_cached(&format!(
-            "INSERT INTO records (class, key, site, at, is_open, doc) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
-             ON CONFLICT (class, key) DO {on_conflict}"
-        ))?
-        .execute(params![
-            record.class.word(),
-            record.key,
-            record.site,
-            int(record.at_ms),
-            record.is_open,
-            record.doc
-        ])?;
+        db.execute(
+            &format!(
+                "INSERT INTO records (class, key, site, at, is_open, doc) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+                 ON CONFLICT (class, key) DO {on_conflict}"
+            ),
+            &values![
+                record.class.word(),
+                &record.key,
+                &record.site,
+                int(record.at_ms),
+                record.is_open,
+                &record.doc
+            ],
+        )?;
     }
     Ok(())
 }
 
-pub(super) fn find(db: &Connection, f: &RecordFilter<'_>) -> Result<Vec<Record>> {
+pub(super) fn find(db: &mut dyn Engine, f: &RecordFilter<'_>) -> Result<Vec<Record>> {
     let (key, begin) = match f.key {
         Some(key) => match key.strip_suffix('*') {
             Some(begin) => (None, Some(begin)),
@@ -149,16 +149,17 @@ pub(super) fn find(db: &Connection, f: &RecordFilter<'_>) -> Result<Vec<Record>>
     };
     all(
         db,
-        "SELECT * FROM records WHERE class = ?1 AND (?2 IS NULL OR key = ?2)
-         AND (?3 IS NULL OR substr(key, 1, length(?3)) = ?3) AND (?4 IS NULL OR site = ?4)
-         AND (?5 IS NULL OR is_open = ?5) AND at >= ?6 ORDER BY at DESC, key LIMIT ?7",
-        params![f.class.word(), key, begin, f.site, f.open, int(f.since_ms), f.limit],
+        "SELECT * FROM records WHERE class = ?1 AND (CAST(?2 AS TEXT) IS NULL OR key = ?2)
+         AND (CAST(?3 AS TEXT) IS NULL OR substr(key, 1, length(CAST(?3 AS TEXT))) = ?3)
+         AND (CAST(?4 AS TEXT) IS NULL OR site = ?4) AND (CAST(?5 AS BIGINT) IS NULL OR is_open = ?5) AND at >= ?6
+         ORDER BY at DESC, key LIMIT ?7",
+        &values![f.class.word(), key, begin, f.site, f.open, int(f.since_ms), f.limit],
         |r| {
             Ok(Record {
                 class: f.class,
                 key: r.get("key")?,
                 site: r.get("site")?,
-                at_ms: unsigned(r, "at")?,
+                at_ms: r.get("at")?,
                 is_open: r.get("is_open")?,
                 doc: r.get("doc")?,
             })

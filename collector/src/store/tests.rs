@@ -1,20 +1,129 @@
-//! The intake's promises, on a store in memory: what arrives twice, in any order, never, or broken.
+//! The intake's promises, on either engine: what arrives twice, in any order, never, or broken.
 
 use bytes::Bytes;
 use fieldmouse_core::wire::{Kind, phase, state};
 use proptest::prelude::*;
+use proptest::test_runner::TestRunner;
 
 use super::*;
 use crate::intake::decode;
 use crate::sample::{self, NOON, Sample};
 
+#[path = "../../../tests/src/postgres.rs"]
+#[allow(unreachable_pub, reason = "it is a part of the harness")]
+mod server;
+
 const EPOCH: u64 = 0xfeed_beef_dead_cafe;
 
-struct Bench(Sqlite);
+/// Makes an empty store.
+pub(super) type Open<'a> = &'a dyn Fn() -> Database;
+
+/// What a store promises, on whichever engine.
+macro_rules! promises {
+    ($($($name:ident)::+,)*) => {
+        const PROMISES: &[(&str, fn(Open<'_>))] = &[$((stringify!($($name)::+), $($name)::+)),*];
+    };
+}
+
+promises! {
+    what_comes_twice_is_stored_once_and_acknowledged_again,
+    a_gap_holds_the_acknowledgement_until_it_is_filled,
+    a_declared_loss_fills_its_gap_and_is_shown,
+    a_loss_of_what_had_arrived_counts_only_what_is_missing,
+    a_device_acknowledged_by_an_earlier_database_is_not_stuck,
+    an_episode_in_any_order_ends_up_the_same,
+    an_episode_that_comes_back_is_open_again_and_one_left_behind_is_closed,
+    a_will_marks_the_device_lost_unless_it_is_of_an_epoch_that_is_over,
+    what_the_broker_kept_does_not_show_that_the_device_lives,
+    a_birth_describes_the_device,
+    a_body_that_cannot_be_read_is_kept_and_does_not_stop_the_queue,
+    a_refused_message_touches_nothing_and_its_letters_are_capped,
+    a_clock_from_the_future_or_never_set_is_not_believed,
+    retention_forgets_closed_things_and_keeps_the_numbers,
+    any_order_with_any_repeats_stores_each_once,
+    rows_of_one_batch_belong_to_their_events,
+    what_no_column_holds_does_not_stop_the_queue,
+    documents_are_kept_found_and_removed,
+    what_a_site_told_is_found_since_then,
+    capsules::tests::pieces_come_once_twice_late_or_never,
+    capsules::tests::what_is_not_what_was_sent_is_not_kept,
+    dating::tests::what_came_before_the_clock_was_set_is_dated_whatever_comes_first,
+    dating::tests::an_absurd_date_is_refused,
+    forecasts::tests::the_latest_word_on_each_series_holds_in_any_order,
+    forecasts::tests::a_new_outbox_begins_anew_and_an_old_one_changes_nothing,
+}
+
+fn check(engine: &str, open: Open<'_>) {
+    for (name, promise) in PROMISES {
+        println!("{engine}: {name}");
+        promise(open);
+    }
+}
+
+#[test]
+fn sqlite_keeps_what_is_promised() {
+    check("sqlite", &|| Database::in_memory().unwrap());
+}
+
+#[test]
+fn postgresql_keeps_what_is_promised() {
+    let server = server::Postgres::start();
+    let nth = std::cell::Cell::new(0);
+    check("postgresql", &|| {
+        nth.set(nth.get() + 1);
+        let mut client = ::postgres::Client::connect(&server.url(), ::postgres::NoTls).unwrap();
+        client.batch_execute(&format!("CREATE SCHEMA s{}", nth.get())).unwrap();
+        let url = format!("{}?options=-csearch_path%3Ds{}", server.url(), nth.get());
+        Database::connect(&url, None).unwrap()
+    });
+}
+
+#[test]
+fn a_server_that_comes_back_is_found_again() {
+    let server = server::Postgres::start();
+    let bench = Bench(Database::connect(&server.url(), None).unwrap());
+    assert_eq!(acked(&bench.events(&[fact(1)])), Some(1));
+    server.halt();
+    assert!(bench.0.commit(&[arrival("event", EPOCH, &[fact(2)], false)]).is_err());
+    assert!(bench.0.devices().is_err());
+    server.resume();
+    assert_eq!(bench.0.devices().unwrap().len(), 1);
+    assert_eq!(acked(&bench.events(&[fact(2)])), Some(2));
+    assert!(Database::connect("postgres://nobody@127.0.0.1:1/x", None).is_err());
+}
+
+#[test]
+fn collectors_that_share_a_server_store_each_event_once() {
+    let server = server::Postgres::start();
+    // All make the schema at once.
+    let stores: Vec<Database> = std::thread::scope(|all| {
+        let open = || Database::connect(&server.url(), None).unwrap();
+        let threads: Vec<_> = (0..3).map(|_| all.spawn(open)).collect();
+        threads.into_iter().map(|t| t.join().unwrap()).collect()
+    });
+    // Each takes in all numbers in an order of its own; what another was faster with fails as a whole and comes again.
+    std::thread::scope(|all| {
+        for (nth, store) in stores.iter().enumerate() {
+            all.spawn(move || {
+                for step in 0..40_u64 {
+                    let seq = 1 + (step * 7 + 13 * nth as u64) % 40;
+                    let what = [arrival("event", EPOCH, &[fact(seq)], false)];
+                    while store.commit(&what).is_err() {}
+                }
+            });
+        }
+    });
+    assert_eq!(stores[0].facts(None, 100).unwrap().len(), 40);
+    assert_eq!(stores[1].gaps("hall", "press-1").unwrap(), []);
+    let again = stores[2].commit(&[arrival("event", EPOCH, &[fact(40)], false)]).unwrap();
+    assert_eq!((again.duplicates, acked(&again)), (1, Some(40)));
+}
+
+struct Bench(Database);
 
 impl Bench {
-    fn new() -> Self {
-        Self(Sqlite::in_memory().unwrap())
+    fn new(open: Open<'_>) -> Self {
+        Self(open())
     }
 
     fn take(&self, leaf: &str, epoch: u64, items: &[Sample], retained: bool) -> Committed {
@@ -48,9 +157,8 @@ fn acked(done: &Committed) -> Option<u64> {
     done.acks.first().map(|a| a.seq)
 }
 
-#[test]
-fn what_comes_twice_is_stored_once_and_acknowledged_again() {
-    let bench = Bench::new();
+fn what_comes_twice_is_stored_once_and_acknowledged_again(open: Open<'_>) {
+    let bench = Bench::new(open);
     let first = bench.events(&[fact(1), fact(2)]);
     assert_eq!((first.stored, first.duplicates, acked(&first)), (2, 0, Some(2)));
     let again = bench.events(&[fact(1), fact(2)]);
@@ -58,9 +166,8 @@ fn what_comes_twice_is_stored_once_and_acknowledged_again() {
     assert_eq!(bench.0.facts(None, 10).unwrap().len(), 2);
 }
 
-#[test]
-fn a_gap_holds_the_acknowledgement_until_it_is_filled() {
-    let bench = Bench::new();
+fn a_gap_holds_the_acknowledgement_until_it_is_filled(open: Open<'_>) {
+    let bench = Bench::new(open);
     assert_eq!(acked(&bench.events(&[fact(1)])), Some(1));
     assert_eq!(acked(&bench.events(&[fact(4)])), Some(1));
     assert_eq!(bench.0.gaps("hall", "press-1").unwrap(), [Gap { epoch: EPOCH, first: 2, last: 3 }]);
@@ -70,9 +177,8 @@ fn a_gap_holds_the_acknowledgement_until_it_is_filled() {
     assert_eq!(bench.device().missing, 0);
 }
 
-#[test]
-fn a_declared_loss_fills_its_gap_and_is_shown() {
-    let bench = Bench::new();
+fn a_declared_loss_fills_its_gap_and_is_shown(open: Open<'_>) {
+    let bench = Bench::new(open);
     bench.events(&[fact(1), fact(6)]);
     let done = bench.events(&[sample::loss(7, 2, 4)]);
     assert_eq!((done.lost, acked(&done)), (4, Some(7)));
@@ -88,9 +194,8 @@ fn a_declared_loss_fills_its_gap_and_is_shown() {
     assert_eq!(acked(&bench.events(&[fact(10)])), Some(10));
 }
 
-#[test]
-fn a_loss_of_what_had_arrived_counts_only_what_is_missing() {
-    let bench = Bench::new();
+fn a_loss_of_what_had_arrived_counts_only_what_is_missing(open: Open<'_>) {
+    let bench = Bench::new(open);
     bench.events(&[fact(1), fact(2)]);
     assert_eq!(bench.events(&[sample::loss(4, 1, 3)]).lost, 1);
     assert_eq!(bench.device().lost, 1);
@@ -102,9 +207,8 @@ fn a_loss_of_what_had_arrived_counts_only_what_is_missing() {
     assert_eq!(bench.device().high, i64::MAX as u64);
 }
 
-#[test]
-fn a_device_acknowledged_by_an_earlier_database_is_not_stuck() {
-    let bench = Bench::new();
+fn a_device_acknowledged_by_an_earlier_database_is_not_stuck(open: Open<'_>) {
+    let bench = Bench::new(open);
     assert_eq!(acked(&bench.events(&[fact(501)])), None);
     assert_eq!(acked(&bench.take("beat", EPOCH, &[sample::beat(501, 500)], false)), Some(501));
     assert_eq!((bench.device().missing, bench.device().lost), (0, 0));
@@ -114,8 +218,7 @@ fn a_device_acknowledged_by_an_earlier_database_is_not_stuck() {
     assert_eq!(acked(&bench.take("beat", EPOCH, &[sample::beat(501, 501)], false)), None);
 }
 
-#[test]
-fn an_episode_in_any_order_ends_up_the_same() {
+fn an_episode_in_any_order_ends_up_the_same(open: Open<'_>) {
     let told = || {
         [
             sample::episode(1, 9, phase::OPENED, 5_000).at(NOON),
@@ -124,7 +227,7 @@ fn an_episode_in_any_order_ends_up_the_same() {
         ]
     };
     for order in [[0, 1, 2], [2, 1, 0], [1, 2, 0], [0, 2, 1]] {
-        let bench = Bench::new();
+        let bench = Bench::new(open);
         for i in order {
             let mut items = told().into_iter().skip(i);
             bench.events(&[items.next().unwrap()]);
@@ -143,9 +246,8 @@ fn an_episode_in_any_order_ends_up_the_same() {
     }
 }
 
-#[test]
-fn an_episode_that_comes_back_is_open_again_and_one_left_behind_is_closed() {
-    let bench = Bench::new();
+fn an_episode_that_comes_back_is_open_again_and_one_left_behind_is_closed(open: Open<'_>) {
+    let bench = Bench::new(open);
     bench.events(&[sample::episode(1, 9, phase::CLOSED, 0), sample::episode(2, 9, phase::REOPENED, 0)]);
     assert_eq!(bench.episodes()[0].closing, Closing::Open);
     assert_eq!(bench.device().open_episodes, 1);
@@ -157,9 +259,8 @@ fn an_episode_that_comes_back_is_open_again_and_one_left_behind_is_closed() {
     assert_eq!(bench.episodes()[0].closing, Closing::NotTold);
 }
 
-#[test]
-fn a_will_marks_the_device_lost_unless_it_is_of_an_epoch_that_is_over() {
-    let bench = Bench::new();
+fn a_will_marks_the_device_lost_unless_it_is_of_an_epoch_that_is_over(open: Open<'_>) {
+    let bench = Bench::new(open);
     bench.take("status", 1, &[sample::status(state::ONLINE)], false);
     bench.take("status", 2, &[sample::status(state::ONLINE)], false);
     let done = bench.take("status", 1, &[sample::status(state::LOST)], false);
@@ -169,9 +270,8 @@ fn a_will_marks_the_device_lost_unless_it_is_of_an_epoch_that_is_over() {
     assert_eq!((bench.device().state, bench.device().seen_at), (state::LOST, seen));
 }
 
-#[test]
-fn what_the_broker_kept_does_not_show_that_the_device_lives() {
-    let bench = Bench::new();
+fn what_the_broker_kept_does_not_show_that_the_device_lives(open: Open<'_>) {
+    let bench = Bench::new(open);
     let hour_ago = NOON - 3_600_000;
     bench.take("status", EPOCH, &[sample::status(state::ONLINE).at(hour_ago)], true);
     assert_eq!(bench.device().seen_at, hour_ago);
@@ -180,10 +280,9 @@ fn what_the_broker_kept_does_not_show_that_the_device_lives() {
     assert_eq!(bench.device().beat.unwrap().waiting, 3);
 }
 
-#[test]
-fn a_birth_describes_the_device() {
+fn a_birth_describes_the_device(open: Open<'_>) {
     use fieldmouse_core::series::SeriesKey;
-    let bench = Bench::new();
+    let bench = Bench::new(open);
     let series =
         [SeriesKey::new(fieldmouse_core::metric::CPU_MODE, &["user"]), SeriesKey::custom("tank.level")];
     bench.take("birth", EPOCH, &[sample::birth(&series)], true);
@@ -193,18 +292,16 @@ fn a_birth_describes_the_device() {
     assert_eq!(d.edges, r#"[{"from":"web","to":"shop"}]"#);
 }
 
-#[test]
-fn a_body_that_cannot_be_read_is_kept_and_does_not_stop_the_queue() {
-    let bench = Bench::new();
+fn a_body_that_cannot_be_read_is_kept_and_does_not_stop_the_queue(open: Open<'_>) {
+    let bench = Bench::new(open);
     let done = bench.events(&[fact(1), sample::raw(2, Kind::Episode, vec![1, 2]), fact(3)]);
     assert_eq!((done.stored, acked(&done), done.malformed.as_slice()), (3, Some(3), ["body"].as_slice()));
     let letters = bench.0.dead_letters(10).unwrap();
     assert_eq!((letters[0].reason.as_str(), letters[0].payload.as_slice()), ("body", [1, 2].as_slice()));
 }
 
-#[test]
-fn a_refused_message_touches_nothing_and_its_letters_are_capped() {
-    let bench = Bench::new();
+fn a_refused_message_touches_nothing_and_its_letters_are_capped(open: Open<'_>) {
+    let bench = Bench::new(open);
     let junk = |n: u8| decode::arrival("fm", "fm/1/hall/press-1/event", &[n; 9], false, NOON);
     for _ in 0..5 {
         let many: Vec<Arrival> = (0..250).map(junk).collect();
@@ -214,17 +311,105 @@ fn a_refused_message_touches_nothing_and_its_letters_are_capped() {
     assert_eq!(bench.0.totals().unwrap().dead_letters, 1000);
 }
 
-#[test]
-fn a_clock_from_the_future_or_never_set_is_not_believed() {
-    let bench = Bench::new();
+fn a_clock_from_the_future_or_never_set_is_not_believed(open: Open<'_>) {
+    let bench = Bench::new(open);
     bench.events(&[fact(1).at(NOON + 400 * 24 * 3_600_000), fact(2).at(NOON - 7_000)]);
     let at: Vec<u64> = bench.0.facts(None, 10).unwrap().iter().map(|f| f.at).collect();
     assert_eq!(at, [NOON + 1000, NOON - 7_000]);
 }
 
-#[test]
-fn retention_forgets_closed_things_and_keeps_the_numbers() {
-    let bench = Bench::new();
+fn rows_of_one_batch_belong_to_their_events(open: Open<'_>) {
+    use fieldmouse_core::wire::ClockSet;
+    let store = open();
+    let message = |node: &str, items: &[Sample]| {
+        let payload = Bytes::from(sample::message(node, EPOCH, items));
+        decode::arrival("fm", &format!("fm/1/hall/{node}/event"), &payload, false, NOON)
+    };
+    let nodes = ["a", "b", "c"];
+    let said = |node: &str, seq: u64| sample::fact(seq, "note", &format!("{node} {seq}")).undated(seq * 1000);
+    let batch: Vec<Arrival> = (1..=4)
+        .flat_map(|seq| nodes.map(|node| message(node, &[said(node, 2 * seq), said(node, 2 * seq - 1)])))
+        .collect();
+    assert_eq!(store.commit(&batch).unwrap().stored, 24);
+    // Only what one device told is dated, from its fourth number on: its facts are found by their events.
+    let boot_ms = NOON - 100_000;
+    let said = ClockSet { epoch: EPOCH, first: 4, last: 8, boot_ms };
+    store.commit(&[message("b", &[sample::raw(9, Kind::ClockSet, sample::body(&said))])]).unwrap();
+    for f in store.facts(None, 100).unwrap() {
+        let (node, seq) = f.text.split_once(' ').unwrap();
+        assert_eq!((node, seq.parse::<u64>().unwrap()), (f.node.as_str(), f.seq));
+        let expected = if node == "b" && f.seq >= 4 { boot_ms + f.seq * 1000 } else { NOON };
+        assert_eq!(f.at, expected, "{}", f.text);
+    }
+}
+
+fn what_no_column_holds_does_not_stop_the_queue(open: Open<'_>) {
+    use fieldmouse_core::wire::ClockSet;
+    let bench = Bench::new(open);
+    let said = ClockSet { epoch: EPOCH, first: 1, last: 2, boot_ms: NOON };
+    let done = bench.events(&[
+        sample::fact(1, "note", "a nul: \0.").undated(u64::MAX),
+        sample::fact(2, "note", "up for ever").undated(i64::MAX as u64),
+        sample::raw(3, Kind::ClockSet, sample::body(&said)),
+    ]);
+    assert_eq!((done.stored, acked(&done)), (3, Some(3)));
+    let facts = bench.0.facts(None, 10).unwrap();
+    assert!(facts.iter().all(|f| f.at == i64::MAX as u64), "{facts:?}");
+    assert!(facts.iter().any(|f| f.text.starts_with("a nul: ")));
+}
+
+fn documents_are_kept_found_and_removed(open: Open<'_>) {
+    let store = open();
+    let record = |key: &str, site: &str, at_ms: u64, is_open: bool, doc: &str| Record {
+        class: Class::Incident,
+        key: key.to_owned(),
+        site: site.to_owned(),
+        at_ms,
+        is_open,
+        doc: doc.to_owned(),
+    };
+    let keys = |filter: RecordFilter<'_>| {
+        store.records(&filter).unwrap().into_iter().map(|r| r.key).collect::<Vec<_>>().join(" ")
+    };
+    let all = || RecordFilter::all(Class::Incident);
+    store
+        .keep(&[
+            Change::Put(record("a-1", "hall", 10, true, "{}")),
+            Change::Put(record("a-2", "yard", 20, false, "{}")),
+            Change::Put(record("b_1", "hall", 30, true, "{}")),
+            Change::Add(record("a-1", "yard", 99, false, "another")),
+        ])
+        .unwrap();
+    assert_eq!(keys(all()), "b_1 a-2 a-1");
+    assert_eq!(keys(RecordFilter { key: Some("a-*"), ..all() }), "a-2 a-1");
+    assert_eq!(keys(RecordFilter { site: Some("hall"), open: Some(true), since_ms: 11, ..all() }), "b_1");
+    assert_eq!(keys(RecordFilter { limit: 1, ..all() }), "b_1");
+    assert_eq!(keys(RecordFilter::all(Class::Notice)), "");
+    let changed = record("a-1", "hall", 40, false, "{\"n\":1}");
+    store.keep(&[Change::Put(changed.clone()), Change::Remove(Class::Incident, "b_1".to_owned())]).unwrap();
+    assert_eq!(store.records(&RecordFilter::one(Class::Incident, "a-1")).unwrap(), [changed]);
+    assert_eq!(keys(all()), "a-1 a-2");
+}
+
+fn what_a_site_told_is_found_since_then(open: Open<'_>) {
+    let bench = Bench::new(open);
+    bench.take("status", EPOCH, &[sample::status(state::ONLINE)], false);
+    let done = bench.events(&[
+        sample::fact(1, "note", "long ago").at(NOON - 100_000),
+        fact(2).at(NOON),
+        sample::episode(3, 9, phase::OPENED, 5_000).at(NOON - 90_000),
+    ]);
+    assert_eq!(done.touched.into_iter().collect::<Vec<_>>(), [("hall".to_owned(), NOON - 100_000)]);
+    bench.take("status", EPOCH, &[sample::status(state::LOST)], false);
+    let told = bench.0.told(&["hall", "yard"], NOON - 50_000).unwrap();
+    assert_eq!(told.facts.iter().map(|f| (f.epoch, f.seq)).collect::<Vec<_>>(), [(EPOCH, 2)]);
+    assert_eq!(told.episodes.len(), 1, "it is still open");
+    assert_eq!(told.presence.last().map(|p| (p.node.as_str(), p.state)), Some(("press-1", state::LOST)));
+    assert!(bench.0.told(&["yard"], 0).unwrap().facts.is_empty());
+}
+
+fn retention_forgets_closed_things_and_keeps_the_numbers(open: Open<'_>) {
+    let bench = Bench::new(open);
     bench.events(&[
         fact(1),
         sample::episode(2, 1, phase::CLOSED, 0),
@@ -241,37 +426,40 @@ fn retention_forgets_closed_things_and_keeps_the_numbers() {
 fn a_file_keeps_what_was_committed_and_a_newer_file_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("c.db");
-    let store = Sqlite::open(&path).unwrap();
+    let store = Database::open(&path).unwrap();
     store.commit(&[arrival("event", EPOCH, &[fact(1), fact(5)], false)]).unwrap();
     drop(store);
-    let store = Sqlite::open(&path).unwrap();
+    let store = Database::open(&path).unwrap();
     let done = store.commit(&[arrival("event", EPOCH, &[fact(2), fact(5)], false)]).unwrap();
     assert_eq!((done.stored, done.duplicates, acked(&done)), (1, 1, Some(2)));
     drop(store);
     rusqlite::Connection::open(&path).unwrap().pragma_update(None, "user_version", 99).unwrap();
-    assert!(matches!(Sqlite::open(&path), Err(StoreError::Newer { found: 99, known: 7, .. })));
+    assert!(matches!(Database::open(&path), Err(StoreError::Newer { found: 99, known: 7, .. })));
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(48))]
-    #[test]
-    fn any_order_with_any_repeats_stores_each_once(
-        order in Just((1_u64..=24).collect::<Vec<_>>()).prop_shuffle(),
-        repeats in proptest::collection::vec(1_u64..=24, 0..12),
-        batch in 1_usize..6,
-    ) {
-        let bench = Bench::new();
-        let mut highest = 0;
+fn any_order_with_any_repeats_stores_each_once(open: Open<'_>) {
+    let order = Just((1_u64..=24).collect::<Vec<_>>()).prop_shuffle();
+    let repeats = proptest::collection::vec(1_u64..=24, 0..12);
+    let mut runner =
+        TestRunner::new(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(48) });
+    let (bench, nth) = (Bench::new(open), std::cell::Cell::new(0));
+    let ran = runner.run(&(order, repeats, 1_usize..6), |(order, repeats, batch)| {
+        // Each case is an epoch of its own.
+        nth.set(nth.get() + 1);
+        let (epoch, mut highest) = (nth.get(), 0);
         let sent: Vec<u64> = order.into_iter().chain(repeats).collect();
         for seqs in sent.chunks(batch) {
             let arrivals: Vec<Arrival> =
-                seqs.iter().map(|s| arrival("event", EPOCH, &[fact(*s)], false)).collect();
+                seqs.iter().map(|s| arrival("event", epoch, &[fact(*s)], false)).collect();
             if let Some(seq) = acked(&bench.0.commit(&arrivals).unwrap()) {
                 prop_assert!(seq >= highest, "acknowledgements never go back");
                 highest = seq;
             }
         }
         prop_assert_eq!(highest, 24);
-        prop_assert_eq!(bench.0.facts(None, 100).unwrap().len(), 24);
-    }
+        let facts = bench.0.facts(None, u32::MAX).unwrap();
+        prop_assert_eq!(facts.iter().filter(|f| f.epoch == epoch).count(), 24);
+        Ok(())
+    });
+    ran.unwrap();
 }

@@ -1,11 +1,12 @@
 //! All that the devices of a site told of a time, as correlation wants it.
 
 use fieldmouse_core::wire::{self, phase, state};
-use rusqlite::{Connection, Result, Row, Transaction, params};
 
-use super::read::{all, episode_row, trouble_row, unsigned};
+use super::engine::{Engine, Result, all};
+use super::read::episode_row;
+use super::value::{Row, values};
 use super::write::{Origin, id, int};
-use super::{Episode, Fact, Trouble, facts};
+use super::{Episode, Fact, Trouble, facts, troubles};
 
 /// How far back a trouble may lie that is still one.
 const TROUBLE_MS: u64 = 7 * 86_400_000;
@@ -60,17 +61,17 @@ pub struct Presence {
 }
 
 /// Notes that a device is in another state than before.
-pub(super) fn came_or_went(tx: &Transaction<'_>, origin: Origin, state: u8, at: u64) -> Result<()> {
-    tx.prepare_cached(
+pub(super) fn came_or_went(db: &mut dyn Engine, origin: Origin, state: u8, at: u64) -> Result<()> {
+    db.execute(
         "INSERT INTO presence (device, at, epoch, state) SELECT ?1, ?2, ?3, ?4 FROM devices
          WHERE id = ?1 AND state <> ?4
          ON CONFLICT (device, at) DO UPDATE SET epoch = excluded.epoch, state = excluded.state",
-    )?
-    .execute(params![origin.device, int(at), id(origin.epoch), state])?;
+        &values![origin.device, int(at), id(origin.epoch), state],
+    )?;
     Ok(())
 }
 
-pub(super) fn told(db: &Connection, sites: &[&str], since_ms: u64) -> Result<Told> {
+pub(super) fn told(db: &mut dyn Engine, sites: &[&str], since_ms: u64) -> Result<Told> {
     let mut told = Told::default();
     for site in sites {
         of_site(db, site, since_ms, &mut told)?;
@@ -78,19 +79,19 @@ pub(super) fn told(db: &Connection, sites: &[&str], since_ms: u64) -> Result<Tol
     Ok(told)
 }
 
-fn of_site(db: &Connection, site: &str, since_ms: u64, told: &mut Told) -> Result<()> {
+fn of_site(db: &mut dyn Engine, site: &str, since_ms: u64, told: &mut Told) -> Result<()> {
     let since = int(since_ms);
     told.episodes.extend(all(
         db,
         "SELECT d.site, d.node, p.* FROM devices d JOIN episodes p ON p.device = d.id
          WHERE d.site = ?1 AND (p.closing = 0 OR p.updated_at >= ?2)",
-        params![site, since],
+        &values![site, since],
         episode_row,
     )?);
     told.facts.extend(all(
         db,
         "SELECT d.site, d.node, f.* FROM devices d JOIN facts f ON f.device = d.id WHERE d.site = ?1 AND f.at >= ?2",
-        params![site, since],
+        &values![site, since],
         facts::row,
     )?);
     told.troubles.extend(all(
@@ -98,15 +99,15 @@ fn of_site(db: &Connection, site: &str, since_ms: u64, told: &mut Told) -> Resul
         "SELECT d.site, d.node, t.* FROM devices d JOIN troubles t ON t.device = d.id
          WHERE d.site = ?1 AND t.at >= ?3 AND (t.at >= ?2 OR t.verdict <> 0 AND NOT EXISTS (SELECT 1 FROM troubles u
              WHERE u.device = t.device AND u.source = t.source AND u.series = t.series AND u.at > t.at))",
-        params![site, since, int(since_ms.saturating_sub(TROUBLE_MS))],
-        trouble_row,
+        &values![site, since, int(since_ms.saturating_sub(TROUBLE_MS))],
+        troubles::row,
     )?);
     told.forecasts.extend(
         all(
             db,
             "SELECT d.site, d.node, f.epoch, f.first_at, f.at, f.severity, f.body
              FROM devices d JOIN forecasts f ON f.device = d.id WHERE d.site = ?1 AND f.phase <> ?2",
-            params![site, phase::CLOSED],
+            &values![site, phase::CLOSED],
             expected,
         )?
         .into_iter()
@@ -116,28 +117,28 @@ fn of_site(db: &Connection, site: &str, since_ms: u64, told: &mut Told) -> Resul
         db,
         "SELECT d.site, d.node, p.at, p.epoch, p.state FROM devices d JOIN presence p ON p.device = d.id
          WHERE d.site = ?1 AND (p.at >= ?2 OR d.state = ?3 AND p.at = d.state_at)",
-        params![site, since, state::LOST],
+        &values![site, since, state::LOST],
         |r| {
             Ok(Presence {
-                site: r.get(0)?,
-                node: r.get(1)?,
-                at: unsigned(r, "at")?,
-                epoch: unsigned(r, "epoch")?,
-                state: r.get(4)?,
+                site: r.get("site")?,
+                node: r.get("node")?,
+                at: r.get("at")?,
+                epoch: r.get("epoch")?,
+                state: r.get("state")?,
             })
         },
     )?);
     Ok(())
 }
 
-fn expected(r: &Row<'_>) -> Result<Option<Expected>> {
-    let Ok(body) = wire::read_body(&r.get::<_, Vec<u8>>("body")?) else { return Ok(None) };
+fn expected(r: &Row) -> Result<Option<Expected>> {
+    let Ok(body) = wire::read_body(&r.get::<Vec<u8>>("body")?) else { return Ok(None) };
     Ok(Some(Expected {
         site: r.get("site")?,
         node: r.get("node")?,
-        epoch: unsigned(r, "epoch")?,
-        first_at: unsigned(r, "first_at")?,
-        at: unsigned(r, "at")?,
+        epoch: r.get("epoch")?,
+        first_at: r.get("first_at")?,
+        at: r.get("at")?,
         severity: r.get("severity")?,
         body,
     }))

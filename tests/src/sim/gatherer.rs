@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use bytes::Bytes;
 use fieldmouse_collector::intake::decode::{Arrival, Leaf, arrival};
 use fieldmouse_collector::intake::presence;
-use fieldmouse_collector::store::{Sqlite, Store};
+use fieldmouse_collector::store::{Database, Store};
 use fieldmouse_core::wire::state;
 
 use super::device::{BEGAN, KEEP_ALIVE};
@@ -37,7 +37,7 @@ pub struct Gatherer {
     me: usize,
     id: usize,
     path: PathBuf,
-    store: Option<Sqlite>,
+    store: Option<Database>,
     conn: Option<Conn>,
     connected: bool,
     dials: u64,
@@ -88,7 +88,7 @@ impl Gatherer {
     /// It starts.
     pub fn start(&mut self, q: &mut Queue) {
         if self.store.is_none() {
-            self.store = Some(Sqlite::open(&self.path).unwrap());
+            self.store = Some(Database::open(&self.path).unwrap());
             self.dial(q);
         }
     }
