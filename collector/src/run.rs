@@ -12,7 +12,6 @@ use crate::api::{self, State};
 use crate::broker::Broker;
 use crate::clock;
 use crate::config::{self, Config, Place, Remote};
-use crate::correlate::Rules;
 use crate::counters::Counters;
 use crate::desk::{self, Bell, Desk};
 use crate::intake::{Intake, Names};
@@ -69,8 +68,9 @@ pub async fn run_and_tell(
     let bell = Bell::default();
     let declared = config.topology.file.as_deref().map(Declared::load).transpose()?.unwrap_or_default();
     let of = Arc::clone(&store);
-    let desk =
-        tokio::task::spawn_blocking(move || Desk::new(of, Rules::default(), declared, clock::wall_ms()));
+    let desk = tokio::task::spawn_blocking(move || {
+        Desk::new(of, config.correlation.rules(), config.correlation.learn, declared, clock::wall_ms())
+    });
     let desk = desk.await?.context("store")?;
     let desk = tokio::spawn(desk::run(desk, bell.clone()));
     let (store_of_intake, rate) = (Arc::clone(&store), config.intake.device_rate);

@@ -1,5 +1,6 @@
 //! What is configured: read as written, checked once, and from there on meant.
 
+mod correlation;
 mod place;
 mod written;
 
@@ -8,6 +9,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+pub use correlation::Correlation;
 use fieldmouse_core::wire;
 pub use place::Place;
 use serde::{Serialize, Serializer};
@@ -30,6 +32,8 @@ pub struct Config {
     pub http: Http,
     /// Database.
     pub store: Store,
+    /// What belongs together.
+    pub correlation: Correlation,
     /// What is declared of the fleet's shape.
     pub topology: Topology,
     /// What is taken in.
@@ -264,6 +268,7 @@ impl Config {
             cluster,
             http: Http { listen: address("http.listen", http.listen.as_deref(), "127.0.0.1:8080")? },
             store: Store { place: Place::mean(&store)?, retention },
+            correlation: Correlation::mean(w.correlation.unwrap_or_default())?,
             topology: Topology { file: w.topology.and_then(|t| t.file) },
         })
     }

@@ -19,6 +19,7 @@ pub struct Written {
     pub broker: Option<Broker>,
     pub http: Option<Http>,
     pub store: Option<Store>,
+    pub correlation: Option<Correlation>,
     pub topology: Option<Topology>,
     pub intake: Option<Intake>,
     pub cluster: Option<Cluster>,
@@ -54,6 +55,15 @@ pub struct Store {
     pub url: Option<String>,
     pub password_file: Option<PathBuf>,
     pub retention: Option<String>,
+}
+
+/// `[correlation]`
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Correlation {
+    pub window: Option<String>,
+    pub scopes: Option<Vec<String>>,
+    pub learn: Option<String>,
 }
 
 /// `[topology]`
@@ -94,6 +104,9 @@ impl Written {
         "password_file",
         "path",
         "retention",
+        "window",
+        "scopes",
+        "learn",
         "file",
         "device_rate",
         "instance",
@@ -132,7 +145,7 @@ impl Written {
 
     /// What `later` says wins.
     pub fn overlay(&mut self, later: Self) {
-        let Self { root, id, broker, http, store, topology, intake, cluster } = later;
+        let Self { root, id, broker, http, store, correlation, topology, intake, cluster } = later;
         over(&mut self.root, root);
         over(&mut self.id, id);
         if let Some(b) = broker {
@@ -169,6 +182,12 @@ impl Written {
             over(&mut to.url, s.url);
             over(&mut to.password_file, s.password_file);
             over(&mut to.retention, s.retention);
+        }
+        if let Some(c) = correlation {
+            let to = self.correlation.get_or_insert_default();
+            over(&mut to.window, c.window);
+            over(&mut to.scopes, c.scopes);
+            over(&mut to.learn, c.learn);
         }
         if let Some(t) = topology {
             over(&mut self.topology.get_or_insert_default().file, t.file);

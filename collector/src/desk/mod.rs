@@ -8,6 +8,7 @@ mod diagnosis;
 mod draft;
 pub mod incident;
 mod life;
+pub mod patterns;
 mod task;
 #[cfg(test)]
 mod tests;
@@ -22,6 +23,7 @@ use crate::signal::{self, Role, Signal};
 use crate::store::{Change, Class, Record, RecordFilter, Store, StoreError};
 use crate::topology::{Atlas, Declared, Edge, Heard, Topology, site_of};
 use incident::{Incident, Life, State, Step};
+use patterns::Learn;
 
 /// So far back is looked at least: what is older is decided.
 const BACK_MS: u64 = 2 * 3_600_000;
@@ -34,6 +36,10 @@ pub struct Desk {
     store: Arc<dyn Store>,
     rules: Rules,
     atlas: Arc<Mutex<Atlas>>,
+    /// Whether what came together again and again is used.
+    learn: Learn,
+    /// Of each site: when it was last learnt from, and what.
+    pairs: BTreeMap<String, (u64, Vec<(String, String)>)>,
     /// When a site's incidents may be over, by site.
     due: BTreeMap<String, u64>,
 }
@@ -61,6 +67,7 @@ impl Desk {
     pub fn new(
         store: Arc<dyn Store>,
         rules: Rules,
+        learn: Learn,
         declared: Declared,
         now: u64,
     ) -> Result<Self, StoreError> {
@@ -70,7 +77,8 @@ impl Desk {
         let mut edges: Vec<Edge> =
             store.devices()?.iter().flat_map(|device| atlas.hear(Heard::of(device))).collect();
         edges.extend(atlas.declare(now));
-        let desk = Self { store, rules, atlas: Arc::new(Mutex::new(atlas)), due: BTreeMap::new() };
+        let (atlas, pairs) = (Arc::new(Mutex::new(atlas)), BTreeMap::new());
+        let desk = Self { store, rules, learn, atlas, pairs, due: BTreeMap::new() };
         desk.learn(&edges)?;
         Ok(desk)
     }
@@ -173,7 +181,8 @@ impl Desk {
         let named: Vec<&str> = sites.iter().map(String::as_str).collect();
         let signals = signal::signals(&self.store.told(&named, since)?);
         let stuck = stuck(&known, &signals, since);
-        let groups = correlate::correlate(&signals, topology, &self.rules, &stuck);
+        let rules = Rules { pairs: self.pairs(sites, now)?, ..self.rules.clone() };
+        let groups = correlate::correlate(&signals, topology, &rules, &stuck);
         let now_known = outcome(&known, &signals, &groups, topology, since, now);
         let (mut changes, mut done) = (Vec::new(), Looked::default());
         for Outcome { before, after, .. } in &now_known {
@@ -190,6 +199,22 @@ impl Desk {
             self.due.insert(site.clone(), due);
         }
         Ok(done)
+    }
+
+    /// What came together again and again, learnt from all that is decided.
+    fn pairs(&mut self, sites: &[String], now: u64) -> Result<Vec<(String, String)>, StoreError> {
+        let mut all = Vec::new();
+        for site in sites {
+            let is_old =
+                self.pairs.get(site).is_none_or(|(at, _)| now.saturating_sub(*at) >= patterns::EVERY_MS);
+            if is_old {
+                let until = now.saturating_sub(BACK_MS);
+                let learnt = patterns::learn(&*self.store, site, until, self.rules.reach_ms, self.learn)?;
+                self.pairs.insert(site.clone(), (now, learnt));
+            }
+            all.extend(self.pairs.get(site).into_iter().flat_map(|(_, pairs)| pairs.iter().cloned()));
+        }
+        Ok(all)
     }
 
     /// Incidents of these sites that are open, or changed since.
