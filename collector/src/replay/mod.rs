@@ -8,7 +8,7 @@ pub mod line;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::io::{BufRead, Read, Write};
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ use crate::correlate::Rules;
 use crate::desk::Desk;
 use crate::intake::decode::{self, Arrival, Leaf};
 use crate::store::{Class, RecordFilter, Sqlite, Store};
-use crate::topology::{Atlas, Declared, Heard};
+use crate::topology::Declared;
 use fieldmouse_core::wire::Kind;
 
 /// The site of lines that name none.
@@ -114,7 +114,6 @@ struct Replay<'a> {
     config: &'a Config,
     store: Arc<Sqlite>,
     desk: Desk,
-    atlas: Atlas,
     /// The second it is, in milliseconds since 1970; it never goes back.
     second: u64,
     /// What arrived in it.
@@ -125,12 +124,11 @@ struct Replay<'a> {
 impl<'a> Replay<'a> {
     fn new(config: &'a Config) -> anyhow::Result<Self> {
         let store = Arc::new(Sqlite::in_memory()?);
-        let declared = config.topology.file.as_deref().map(Declared::load).transpose()?;
+        let declared = config.topology.file.as_deref().map(Declared::load).transpose()?.unwrap_or_default();
         Ok(Self {
             config,
-            desk: Desk::new(Arc::clone(&store) as Arc<dyn Store>, Rules::default()),
+            desk: Desk::new(Arc::clone(&store) as Arc<dyn Store>, Rules::default(), declared, 0)?,
             store,
-            atlas: Atlas::new(declared.unwrap_or_default(), []),
             second: 0,
             batch: Vec::new(),
             done: Replayed::default(),
@@ -186,32 +184,13 @@ impl<'a> Replay<'a> {
         let committed = self.store.commit(&self.batch)?;
         self.done.stored += committed.stored;
         self.done.duplicates += committed.duplicates;
-        self.hear()?;
         self.batch.clear();
+        self.desk.hear(&committed.born, self.second)?;
         self.look(committed.touched, self.second + 1000)
     }
 
-    /// What devices said of themselves.
-    fn hear(&mut self) -> anyhow::Result<()> {
-        let births = self.batch.iter().filter_map(|arrival| match arrival {
-            Arrival::Message(m) if m.leaf == Leaf::Birth => Some((m.site.as_str(), m.node.as_str())),
-            _ => None,
-        });
-        let born: BTreeSet<(&str, &str)> = births.collect();
-        for (site, node) in &born {
-            if let Some(device) = self.store.device(site, node)? {
-                self.atlas.hear(Heard::of(&device));
-            }
-        }
-        if !born.is_empty() {
-            self.atlas.declare(self.second);
-        }
-        Ok(())
-    }
-
     fn look(&mut self, touched: BTreeMap<String, u64>, now: u64) -> anyhow::Result<()> {
-        let depends = self.atlas.present();
-        self.desk.look(touched, &*depends, now).map_err(|(_, e)| e)?;
+        self.desk.look(touched, now)?;
         Ok(())
     }
 
