@@ -21,6 +21,8 @@ mod config;
 mod decide;
 /// A list of brokers.
 mod failover;
+/// A generated fleet: what is generated, and what the collector makes of it.
+mod fleet;
 /// Brokers that misbehave, at random.
 mod hostile;
 /// What must stay true of the source tree.
