@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::fmt;
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use crate::config::{Config, ConfigError, DEFAULT_FILE};
@@ -14,8 +14,9 @@ fieldmouse-collector: takes in the events of Fieldmouse agents, keeps them, and 
 
 usage: fieldmouse-collector COMMAND [--config FILE]
 
-  run      the collector, in the foreground, until SIGTERM or SIGINT
-  check    checks the configuration and prints what is in force
+  run                the collector, in the foreground, until SIGTERM or SIGINT
+  check              checks the configuration and prints what is in force
+  diagnose FOLDER    ranks the causes of one failure: case.json and <service>.csv in, a JSON object per line out
 
   --config FILE    instead of /etc/fieldmouse/collector.toml
   --help, --version
@@ -71,7 +72,7 @@ fn command(args: impl IntoIterator<Item = OsString>) -> Result<(), Failure> {
     use lexopt::prelude::{Long, Short, Value, ValueExt};
     let usage = |e: lexopt::Error| Failure::Usage(e.to_string());
     let mut parser = lexopt::Parser::from_iter(args);
-    let (mut command, mut file) = (None, None::<PathBuf>);
+    let (mut command, mut file, mut folder) = (None, None::<PathBuf>, None::<PathBuf>);
     while let Some(arg) = parser.next().map_err(usage)? {
         match arg {
             Long("config") => file = Some(parser.value().map_err(usage)?.into()),
@@ -80,12 +81,19 @@ fn command(args: impl IntoIterator<Item = OsString>) -> Result<(), Failure> {
                 return print(&format!("fieldmouse-collector {}\n", env!("CARGO_PKG_VERSION")));
             }
             Value(word) if command.is_none() => command = Some(word.string().map_err(usage)?),
+            Value(word) if command.as_deref() == Some("diagnose") && folder.is_none() => {
+                folder = Some(PathBuf::from(word));
+            }
             other => return Err(usage(other.unexpected())),
         }
     }
-    let command = command.ok_or_else(|| Failure::Usage("which command? run or check".to_owned()))?;
+    let command =
+        command.ok_or_else(|| Failure::Usage("which command? run, check or diagnose".to_owned()))?;
+    if command == "diagnose" {
+        return diagnose(folder.as_deref());
+    }
     if !["run", "check"].contains(&command.as_str()) {
-        return Err(Failure::Usage(format!("\"{command}\" is no command: run or check")));
+        return Err(Failure::Usage(format!("\"{command}\" is no command: run, check or diagnose")));
     }
     let env = std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)));
     let config = Config::load(file.as_deref(), env).map_err(Failure::Config)?;
@@ -103,6 +111,12 @@ fn command(args: impl IntoIterator<Item = OsString>) -> Result<(), Failure> {
         let stop = signals().map_err(|e| Failure::Running(e.into()))?;
         run(config, stop).await.map_err(Failure::Running)
     })
+}
+
+fn diagnose(folder: Option<&Path>) -> Result<(), Failure> {
+    let folder = folder.ok_or_else(|| Failure::Usage("diagnose which FOLDER?".to_owned()))?;
+    let causes = crate::diagnose::diagnose(folder).map_err(|e| Failure::Running(e.into()))?;
+    print(&crate::diagnose::print(&causes).map_err(|e| Failure::Internal(e.to_string()))?)
 }
 
 fn print(text: &str) -> Result<(), Failure> {

@@ -12,8 +12,11 @@ pub mod config;
 pub mod correlate;
 pub mod counters;
 pub mod desk;
+pub mod diagnose;
+pub mod health;
 pub mod intake;
 pub mod numbers;
+pub mod priority;
 pub mod replay;
 mod run;
 #[cfg(test)]

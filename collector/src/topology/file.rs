@@ -59,6 +59,8 @@ pub struct Kpi {
     pub importance: u8,
     /// Whether the mean over its entities counts, or the worst of them.
     pub mean: bool,
+    /// OpenTelemetry severity number from which on it is critical.
+    pub critical: u8,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -95,7 +97,7 @@ struct WrittenService {
     kpi: Vec<WrittenKpi>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct WrittenKpi {
     name: String,
@@ -103,6 +105,7 @@ struct WrittenKpi {
     series: Option<String>,
     importance: Option<u8>,
     level: Option<String>,
+    critical: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -274,8 +277,13 @@ fn service(key: &str, s: WrittenService) -> Result<Service, ConfigError> {
         Some(given) => given.entities(&format!("{key}.depends"))?,
         None => Vec::new(),
     };
+    // A service of which nobody said what to measure is as well as what it depends on.
+    let mut written = s.kpi;
+    if written.is_empty() && !depends.is_empty() {
+        written.push(WrittenKpi { name: "what it depends on".to_owned(), ..WrittenKpi::default() });
+    }
     let mut kpis = Vec::new();
-    for (i, k) in s.kpi.into_iter().enumerate() {
+    for (i, k) in written.into_iter().enumerate() {
         let key = format!("{key}.kpi[{i}]");
         let of = match &k.of {
             Some(given) => given.entities(&format!("{key}.of"))?,
@@ -297,6 +305,15 @@ fn service(key: &str, s: WrittenService) -> Result<Service, ConfigError> {
                 Some("mean") => true,
                 Some(other) => {
                     return wrong(&format!("{key}.level"), &format!("\"{other}\" is not worst or mean"));
+                }
+            },
+            critical: match k.critical.as_deref() {
+                None | Some("fatal") => 21,
+                Some("error") => 17,
+                Some("warning") => 13,
+                Some(other) => {
+                    let what = format!("\"{other}\" is not warning, error or fatal");
+                    return wrong(&format!("{key}.critical"), &what);
                 }
             },
         });
@@ -340,6 +357,10 @@ mod tests {
         check(
             "[[service]]\nname = \"a\"\n[[service.kpi]]\nname = \"k\"\nof = \"b\"\nlevel = \"best\"",
             &["kpi[0].level", "worst or mean"],
+        );
+        check(
+            "[[service]]\nname = \"a\"\n[[service.kpi]]\nname = \"k\"\nof = \"b\"\ncritical = \"bad\"",
+            &["kpi[0].critical", "warning, error or fatal"],
         );
         check(&format!("[[entity]]\nname = \"{}\"", "x".repeat(1 << 20)), &["entity[0].name", "xxx"]);
     }

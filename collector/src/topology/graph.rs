@@ -1,16 +1,13 @@
 //! The graph of one moment, and what can be asked of it.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use petgraph::Direction::{self, Incoming, Outgoing};
 use petgraph::algo::kosaraju_scc;
 use petgraph::graph::{DiGraph, NodeIndex};
-use petgraph::unionfind::UnionFind;
-use petgraph::visit::EdgeRef;
 
 use super::entity::{Name, device_of, site_of};
-use crate::correlate::Depends;
 
 /// How much depends on an entity that nobody has weighed, 0 to 11.
 pub const USUAL_IMPORTANCE: u8 = 5;
@@ -45,10 +42,10 @@ pub struct Topology {
     index: HashMap<Arc<str>, NodeIndex>,
     /// Entities that are there for the same.
     peers: HashMap<String, Vec<NodeIndex>>,
-    /// How many devices of each site have reported.
-    sites: HashMap<String, usize>,
-    /// Sites that depend on one another, of each that depends on any.
-    domains: HashMap<String, Arc<[String]>>,
+    /// The devices and parts of each site.
+    sites: BTreeMap<String, Vec<NodeIndex>>,
+    /// Sites that depend on one another, those that depend on no other left out.
+    domains: HashMap<String, Arc<Vec<String>>>,
 }
 
 impl Topology {
@@ -91,38 +88,14 @@ impl Topology {
             }
         }
         this.peers = peers;
-        let mut sites: HashMap<String, usize> = HashMap::new();
-        for (name, _) in this.entities().filter(|(n, k)| k.reported && n.contains('/') && !n.contains('#')) {
-            *sites.entry(site_of(name).to_owned()).or_default() += 1;
-        }
-        this.sites = sites;
-        this.domains = this.domains();
-        this
-    }
-
-    fn domains(&self) -> HashMap<String, Arc<[String]>> {
-        let pairs = self.graph.edge_references().map(|e| {
-            let site = |at: NodeIndex| site_of(&self.graph[at].name);
-            (site(e.source()), site(e.target()))
-        });
-        let pairs: BTreeSet<(&str, &str)> = pairs.filter(|(a, b)| a != b).collect();
-        let names: BTreeSet<&str> = pairs.iter().flat_map(|(a, b)| [*a, *b]).collect();
-        let names: Vec<&str> = names.into_iter().collect();
-        let mut sets = UnionFind::<usize>::new(names.len());
-        for (a, b) in pairs {
-            if let (Ok(a), Ok(b)) = (names.binary_search(&a), names.binary_search(&b)) {
-                sets.union(a, b);
+        for at in this.graph.node_indices() {
+            let name = &this.graph[at].name;
+            if name.contains('/') {
+                this.sites.entry(site_of(name).to_owned()).or_default().push(at);
             }
         }
-        let mut together: BTreeMap<usize, Vec<String>> = BTreeMap::new();
-        for (at, name) in names.iter().enumerate() {
-            together.entry(sets.find(at)).or_default().push((*name).to_owned());
-        }
-        let of = |sites: Vec<String>| {
-            let sites: Arc<[String]> = sites.into();
-            sites.iter().map(|site| (site.clone(), Arc::clone(&sites))).collect::<Vec<_>>()
-        };
-        together.into_values().flat_map(of).collect()
+        this.domains = super::depends::domains(&this);
+        this
     }
 
     fn enter(&mut self, name: &str) -> Option<NodeIndex> {
@@ -284,9 +257,20 @@ impl Topology {
         self.graph.node_weights().map(|v| (&*v.name, &v.known))
     }
 
-    /// Entities of a site.
-    pub fn of_site<'t>(&'t self, site: &'t str) -> impl Iterator<Item = (&'t str, &'t Known)> {
-        self.entities().filter(move |(name, _)| name.contains('/') && site_of(name) == site)
+    /// Every site.
+    pub fn sites(&self) -> impl Iterator<Item = &str> {
+        self.sites.keys().map(String::as_str)
+    }
+
+    /// Devices and parts of a site.
+    pub fn of_site(&self, site: &str) -> impl Iterator<Item = (&str, &Known)> {
+        let of = |at: &NodeIndex| &self.graph[*at];
+        self.sites.get(site).into_iter().flatten().map(of).map(|v| (&*v.name, &v.known))
+    }
+
+    /// The sites that depend on one another, this one among them.
+    pub(super) fn domain_of(&self, site: &str) -> Vec<String> {
+        self.domains.get(site).map_or_else(|| vec![site.to_owned()], |domain| domain.to_vec())
     }
 
     /// Who depends directly on whom.
@@ -316,34 +300,6 @@ impl Topology {
             .collect();
         knots.sort_unstable();
         knots
-    }
-}
-
-impl Depends for Topology {
-    fn dependencies(&self, entity: &str) -> Vec<(String, u8)> {
-        self.reach(entity, Outgoing).map(|(name, hops)| (name.to_owned(), hops)).collect()
-    }
-
-    /// A device counts once, whatever runs on it; what runs on the entity itself counts if nobody else depends on it.
-    fn dependents(&self, entity: &str) -> usize {
-        let own = device_of(entity);
-        let all: HashSet<&str> = self.reach(entity, Incoming).map(|(name, _)| name).collect();
-        let others = |name: &&str| device_of(name).is_none_or(|device| Some(device) != own);
-        let elsewhere: HashSet<&str> =
-            all.iter().copied().filter(others).map(|name| device_of(name).unwrap_or(name)).collect();
-        if elsewhere.is_empty() { all.len() } else { elsewhere.len() }
-    }
-
-    fn devices(&self, site: &str) -> usize {
-        self.sites.get(site).copied().unwrap_or(0)
-    }
-
-    fn domain(&self, site: &str) -> Vec<String> {
-        self.domains.get(site).map_or_else(|| vec![site.to_owned()], |sites| sites.to_vec())
-    }
-
-    fn label(&self, device: &str, name: &str) -> Option<String> {
-        self.known(device)?.labels.get(name).cloned()
     }
 }
 

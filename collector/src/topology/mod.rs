@@ -7,10 +7,12 @@
 //! What is *not* here: records and their store (`desk`), and what anybody makes of the answers.
 
 mod atlas;
+mod depends;
 mod edge;
 mod entity;
 mod file;
 mod graph;
+mod keep;
 mod learn;
 mod pattern;
 #[cfg(test)]

@@ -96,6 +96,17 @@ impl Entities {
         self.captures(name).is_some()
     }
 
+    /// Whether such names are of this device or of parts of it.
+    #[must_use]
+    pub fn of_device(&self, device: &str) -> bool {
+        let [site, node, _] = split(device);
+        let matches = |glob: &Option<Glob>, text: Option<&str>| match (glob, text) {
+            (Some(glob), Some(text)) => glob.matches(text),
+            _ => false,
+        };
+        matches(&self.parts[0], site) && matches(&self.parts[1], node)
+    }
+
     /// What the stars stand for in this name.
     #[must_use]
     pub fn captures<'t>(&self, name: &'t str) -> Option<Vec<&'t str>> {

@@ -1,0 +1,136 @@
+//! What a group says of its cause: its signals as evidence, and the topology around them, for `diagnose` to rank.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::incident::Cause;
+use crate::correlate::{Depends, Group};
+use crate::diagnose::{Case, Evidence, Kind, Suspect, rank};
+use crate::signal::{Signal, What};
+use crate::topology::Topology;
+
+/// Causes that an incident names.
+const CAUSES: usize = 5;
+/// Reasons of each that it keeps.
+const REASONS: usize = 6;
+/// Nats of a score of 0.5, the threshold of the device, and of 1.
+const NATS: (f64, f64) = (3.0, 15.0);
+/// Of what is told only when it is so: a limit foretold, a sensor that stands still, a crash.
+const PLAIN: f64 = 8.0;
+/// Of what is not heard of.
+const LOST: f64 = 12.0;
+
+/// The likeliest causes of a group.
+pub(super) fn causes(signals: &[Signal], group: &Group, topology: &Topology) -> Vec<Cause> {
+    let case = case(signals, group, topology);
+    let mut causes: Vec<Cause> = rank(&case).into_iter().take(CAUSES).map(cause).collect();
+    // What nothing speaks for is none.
+    causes.retain(|c| c.reasons.iter().any(|(_, weight)| *weight > 0.0));
+    causes
+}
+
+fn cause(c: crate::diagnose::Cause) -> Cause {
+    let reasons = c
+        .reasons
+        .into_iter()
+        .filter(|r| !r.text.is_empty())
+        .take(REASONS)
+        .map(|r| (r.text, rounded(r.weight)));
+    Cause {
+        entity: c.entity,
+        score: rounded(c.score),
+        metric: (!c.metric.is_empty()).then_some(c.metric),
+        why: c.why,
+        reasons: reasons.collect(),
+    }
+}
+
+/// As people read it, and as JSON gives it back.
+fn rounded(x: f64) -> f64 {
+    (x * 1000.0).round() / 1000.0
+}
+
+fn case(signals: &[Signal], group: &Group, topology: &Topology) -> Case {
+    let mut of: BTreeMap<&str, Vec<Evidence>> = BTreeMap::new();
+    for &i in group.symptoms.iter().chain(&group.hints).chain(&group.changes) {
+        of.entry(&signals[i].entity).or_default().extend(evidence(&signals[i]));
+    }
+    let affected: BTreeSet<&str> = group.symptoms.iter().map(|&i| signals[i].entity.as_str()).collect();
+    let mut edges: BTreeSet<(String, String)> = BTreeSet::new();
+    let mut seen: BTreeSet<String> = BTreeSet::new();
+    let mut open: Vec<String> = of.keys().map(|entity| (*entity).to_owned()).collect();
+    while let Some(entity) = open.pop() {
+        if seen.insert(entity.clone()) {
+            let direct = Depends::dependencies(topology, &entity).into_iter().filter(|(_, hops)| *hops == 1);
+            for (on, _) in direct {
+                edges.insert((entity.clone(), on.clone()));
+                open.push(on);
+            }
+        }
+    }
+    // What nobody declared, but most of its devices showed.
+    for site in group.silent.iter().filter(|name| !name.contains('/')) {
+        let devices = affected.iter().filter(|entity| entity.split('/').next() == Some(site));
+        edges.extend(devices.map(|device| ((*device).to_owned(), site.clone())));
+    }
+    // Who is heard of and says nothing breaks the path, unless what depends on it went together.
+    let quiet = seen.iter().filter(|name| !of.contains_key(name.as_str()) && !group.silent.contains(name));
+    let quiet: Vec<String> =
+        quiet.filter(|name| topology.known(name).is_some_and(|known| known.reported)).cloned().collect();
+    let mut suspects: Vec<Suspect> =
+        of.into_iter().map(|(entity, evidence)| Suspect { entity: entity.to_owned(), evidence }).collect();
+    suspects.extend(quiet.into_iter().map(|entity| Suspect { entity, evidence: Vec::new() }));
+    Case {
+        suspects,
+        edges: edges.into_iter().collect(),
+        alert: None,
+        onset_ms: group.symptoms.iter().map(|&i| signals[i].onset_ms).min(),
+    }
+}
+
+/// What a signal says of its entity.
+fn evidence(signal: &Signal) -> Vec<Evidence> {
+    let one = |kind, metric: &str, strength| Evidence {
+        kind,
+        metric: metric.to_owned(),
+        strength,
+        onset_ms: Some(signal.onset_ms),
+        text: signal.text.trim_end_matches('.').to_owned(),
+    };
+    match (signal.role, signal.key.what) {
+        (crate::signal::Role::Change, _) => vec![one(Kind::Change, &signal.pattern, 0.0)],
+        (_, What::Presence) => vec![one(Kind::Lost, "", LOST)],
+        (_, What::Fact) if signal.pattern.starts_with("log-") => vec![one(Kind::Log, &signal.pattern, PLAIN)],
+        (_, What::Fact | What::Trouble) => vec![one(Kind::of(&signal.pattern), &signal.pattern, PLAIN)],
+        (_, What::Forecast | What::Episode) => {
+            let strength = match signal.key.what {
+                What::Episode => {
+                    NATS.0 + (NATS.1 - NATS.0) * (2.0 * f64::from(signal.score) - 1.0).clamp(0.0, 1.0)
+                }
+                _ => PLAIN,
+            };
+            let mut all: Vec<Evidence> = signal
+                .moved
+                .iter()
+                // What says little of it beside the first says little at all.
+                .map(|m| (m, f64::from(m.share) / f64::from(signal.moved[0].share).max(0.01)))
+                .map(|(m, part)| one(Kind::of(&m.series), &m.series, strength * part.min(1.0)))
+                .collect();
+            if all.is_empty() {
+                all.push(one(Kind::Other, "", strength));
+            }
+            if let Some(culprit) = &signal.culprit {
+                all.push(Evidence {
+                    text: format!("`{culprit}` was at work there"),
+                    ..one(Kind::Culprit, culprit, PLAIN / 2.0)
+                });
+            }
+            for (kind, before_ms, text) in
+                signal.near.iter().filter(|(kind, ..)| crate::signal::is_change(kind))
+            {
+                let at = signal.onset_ms.saturating_add_signed(-i64::from(*before_ms));
+                all.push(Evidence { onset_ms: Some(at), text: text.clone(), ..one(Kind::Change, kind, 0.0) });
+            }
+            all
+        }
+    }
+}
