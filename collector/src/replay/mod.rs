@@ -16,7 +16,6 @@ use anyhow::{Context, bail};
 use serde_json::{Value, json};
 
 use crate::config::Config;
-use crate::correlate::Rules;
 use crate::desk::Desk;
 use crate::intake::decode::{self, Arrival, Leaf};
 use crate::store::{Class, RecordFilter, Sqlite, Store};
@@ -127,7 +126,13 @@ impl<'a> Replay<'a> {
         let declared = config.topology.file.as_deref().map(Declared::load).transpose()?.unwrap_or_default();
         Ok(Self {
             config,
-            desk: Desk::new(Arc::clone(&store) as Arc<dyn Store>, Rules::default(), declared, 0)?,
+            desk: Desk::new(
+                Arc::clone(&store) as Arc<dyn Store>,
+                config.correlation.rules(),
+                config.correlation.learn,
+                declared,
+                0,
+            )?,
             store,
             second: 0,
             batch: Vec::new(),
