@@ -3,13 +3,15 @@
 use std::collections::BTreeSet;
 
 use super::diagnosis;
-use super::incident::{Impact, Incident, Member, State};
+use super::incident::{Impact, Incident, Member, Siblings, State};
 use super::life::{self, MEMBERS};
 use crate::correlate::{Depends, Group};
 use crate::priority::{Stakes, priority};
 use crate::signal::{Key, Role, Signal, fnv};
 use crate::topology::{Topology, USUAL_IMPORTANCE};
 
+/// What siblings do within this of each other is the same.
+const LIKEWISE_MS: u64 = 10 * 60_000;
 /// Patterns, sites and entities that are named.
 const NAMED: usize = 16;
 
@@ -46,7 +48,8 @@ pub(super) fn incident(
     let patterns: BTreeSet<&str> = group.symptoms.iter().map(|i| of(i).pattern.as_str()).collect();
     let causes = diagnosis::causes(signals, group, topology);
     // Of a cause that is doubtful, what is seen to suffer counts.
-    let at_fault = causes.first().map(|c| c.entity.as_str());
+    let at_fault = causes.first().map(|c| c.entity.clone());
+    let at_fault = at_fault.as_deref();
     let dependents = at_fault.into_iter().chain(entities.iter().copied());
     let dependents = dependents.map(|entity| Depends::dependents(topology, entity)).max().unwrap_or(0);
     let confidence = group.symptoms.iter().map(|i| of(i).confidence).max().unwrap_or(0);
@@ -81,6 +84,7 @@ pub(super) fn incident(
             devices: devices.len(),
             entities: entities.iter().take(NAMED).map(|e| (*e).to_owned()).collect(),
             dependents,
+            siblings: siblings(signals, group, at_fault, topology),
         },
         count: members.count,
         members: members.all,
@@ -89,6 +93,26 @@ pub(super) fn incident(
         told: before.and_then(|b| b.told.clone()),
     };
     (Incident { members: shown(draft.members), ..draft }, due)
+}
+
+/// How many of the kind of what is at fault there are, and how many do what it does.
+fn siblings(
+    signals: &[Signal],
+    group: &Group,
+    at_fault: Option<&str>,
+    topology: &Topology,
+) -> Option<Siblings> {
+    let at_fault = at_fault?;
+    let first = group.symptoms.iter().map(|&i| &signals[i]).find(|s| s.entity == at_fault)?;
+    let all: BTreeSet<&str> = topology.siblings(first.device()).collect();
+    let is_same = |s: &&Signal| {
+        s.role == Role::Symptom
+            && s.pattern == first.pattern
+            && s.onset_ms.abs_diff(first.onset_ms) <= LIKEWISE_MS
+    };
+    let same: BTreeSet<&str> =
+        signals.iter().filter(is_same).map(Signal::device).filter(|d| all.contains(d)).collect();
+    (!all.is_empty()).then_some(Siblings { of: all.len(), same: same.len() })
 }
 
 /// What is at fault, what it says or what others say of it, and how many suffer.
