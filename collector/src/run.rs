@@ -14,6 +14,7 @@ use crate::clock;
 use crate::config::{self, Config, Place, Remote};
 use crate::counters::Counters;
 use crate::desk::{self, Bell, Desk};
+use crate::health;
 use crate::intake::{Intake, Names};
 use crate::store::{Database, Store};
 use crate::supervisor;
@@ -72,11 +73,15 @@ pub async fn run_and_tell(
         Desk::new(of, config.correlation.rules(), config.correlation.learn, declared, clock::wall_ms())
     });
     let desk = desk.await?.context("store")?;
+    let atlas = desk.atlas();
     let desk = tokio::spawn(desk::run(desk, bell.clone()));
+    let health = tokio::spawn(health::run(Arc::clone(&store), Arc::clone(&atlas)));
     let (store_of_intake, rate) = (Arc::clone(&store), config.intake.device_rate);
-    let intake = Intake::start(&remote, &names, rate, store_of_intake, Arc::clone(&counters), bell)?;
+    let intake = Intake::start(&remote, &names, rate, store_of_intake, Arc::clone(&counters), bell.clone())?;
     let retention = tokio::spawn(forget(Arc::clone(&store), config.store.retention));
     let state = State {
+        atlas,
+        bell,
         asker: intake.asker(),
         door: intake.door(),
         last: Arc::default(),
@@ -104,6 +109,7 @@ pub async fn run_and_tell(
     let served = api::serve(http, state, shutdown).await;
     supervisor::tell("STOPPING=1");
     retention.abort();
+    health.abort();
     desk.abort();
     intake.stop().await;
     if let Some(broker) = broker {
