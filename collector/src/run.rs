@@ -14,6 +14,8 @@ use crate::clock;
 use crate::config::{self, Config, Place, Remote};
 use crate::counters::Counters;
 use crate::desk::{self, Bell, Desk};
+use crate::notify::outlets::Outlets;
+use crate::notify::{self, Teller};
 use crate::intake::{Intake, Names};
 use crate::store::{Database, Store};
 use crate::supervisor;
@@ -72,6 +74,11 @@ pub async fn run_and_tell(
         Desk::new(of, config.correlation.rules(), config.correlation.learn, declared, clock::wall_ms())
     });
     let desk = desk.await?.context("store")?;
+    // Whose sites are whose is not known yet where there are several collectors: receivers know what comes twice by its key.
+    let mine: notify::outlets::Mine = Arc::new(|_: &str| true);
+    let outlets = Arc::new(Outlets::start(&config.rules, &store, &mine)?);
+    let teller = Teller::new(Arc::clone(&store), config.rules.clone(), desk.atlas());
+    let teller = tokio::spawn(notify::run(teller, Arc::clone(&outlets)));
     let desk = tokio::spawn(desk::run(desk, bell.clone()));
     let (store_of_intake, rate) = (Arc::clone(&store), config.intake.device_rate);
     let intake = Intake::start(&remote, &names, rate, store_of_intake, Arc::clone(&counters), bell)?;
@@ -105,6 +112,8 @@ pub async fn run_and_tell(
     supervisor::tell("STOPPING=1");
     retention.abort();
     desk.abort();
+    teller.abort();
+    outlets.stop();
     intake.stop().await;
     if let Some(broker) = broker {
         broker.stop().await;

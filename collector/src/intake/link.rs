@@ -26,7 +26,7 @@ use tokio::task::JoinHandle;
 use super::door::{Door, Entrance};
 use super::presence;
 use super::reach::{Reach, status_topic};
-use super::tls;
+use crate::tls;
 use crate::broker::MAX_PACKET;
 use crate::clock;
 use crate::config::Remote;
