@@ -16,6 +16,8 @@ use crate::counters::Counters;
 use crate::desk::{self, Bell, Desk};
 use crate::health;
 use crate::intake::{Intake, Names};
+use crate::notify::outlets::Outlets;
+use crate::notify::{self, Teller};
 use crate::store::{Database, Store};
 use crate::supervisor;
 use crate::topology::Declared;
@@ -74,6 +76,11 @@ pub async fn run_and_tell(
     });
     let desk = desk.await?.context("store")?;
     let atlas = desk.atlas();
+    // Whose sites are whose is not known yet where there are several collectors: receivers know what comes twice by its key.
+    let mine: notify::outlets::Mine = Arc::new(|_: &str| true);
+    let outlets = Arc::new(Outlets::start(&config.rules, &store, &mine)?);
+    let teller = Teller::new(Arc::clone(&store), config.rules.clone(), desk.atlas());
+    let teller = tokio::spawn(notify::run(teller, Arc::clone(&outlets)));
     let desk = tokio::spawn(desk::run(desk, bell.clone()));
     let health = tokio::spawn(health::run(Arc::clone(&store), Arc::clone(&atlas)));
     let (store_of_intake, rate) = (Arc::clone(&store), config.intake.device_rate);
@@ -111,6 +118,8 @@ pub async fn run_and_tell(
     retention.abort();
     health.abort();
     desk.abort();
+    teller.abort();
+    outlets.stop();
     intake.stop().await;
     if let Some(broker) = broker {
         broker.stop().await;

@@ -78,7 +78,8 @@ pub(super) async fn one(Get(state): Get<State>, Path(id): Path<String>) -> Answe
         let Some(mut doc) = known.first().and_then(document) else { return Ok(None) };
         let of = |class, begin: &str| -> Result<Vec<Value>, StoreError> {
             let key = format!("{begin}*");
-            let mut records = store.records(&RecordFilter { key: Some(&key), limit: 500, ..RecordFilter::all(class) })?;
+            let mut records =
+                store.records(&RecordFilter { key: Some(&key), limit: 500, ..RecordFilter::all(class) })?;
             records.sort_by(|a, b| (a.at_ms, &a.key).cmp(&(b.at_ms, &b.key)));
             Ok(records.iter().filter_map(document).collect())
         };

@@ -6,11 +6,13 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::ConfigError;
+use crate::notify::outlets::OutletTable;
+use crate::notify::{InhibitionTable, MaintenanceTable, Notify, PolicyTable};
 
 const ENV: &str = "FIELDMOUSE_COLLECTOR__";
 
 /// All keys there are.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[expect(missing_docs, reason = "the keys are described in the example configuration")]
 pub struct Written {
@@ -23,6 +25,15 @@ pub struct Written {
     pub topology: Option<Topology>,
     pub intake: Option<Intake>,
     pub cluster: Option<Cluster>,
+    pub notify: Option<Notify>,
+    #[serde(default)]
+    pub policy: Vec<toml::Spanned<PolicyTable>>,
+    #[serde(default)]
+    pub maintenance: Vec<MaintenanceTable>,
+    #[serde(default)]
+    pub inhibit: Vec<InhibitionTable>,
+    #[serde(default)]
+    pub outlet: Vec<OutletTable>,
 }
 
 /// `[broker]`
@@ -110,6 +121,31 @@ impl Written {
         "file",
         "device_rate",
         "instance",
+        "pages",
+        "always",
+        "keep_open",
+        "flaps",
+        "flap_window",
+        "page_url",
+        "name",
+        "match",
+        "days",
+        "from",
+        "to",
+        "offset",
+        "is_seasonal",
+        "is_flapping",
+        "in_maintenance",
+        "then",
+        "for",
+        "outlets",
+        "runbook",
+        "by",
+        "of",
+        "kind",
+        "secret_file",
+        "token_file",
+        "tries",
     ];
 
     /// Reads one file's text.
@@ -117,7 +153,14 @@ impl Written {
     /// # Errors
     /// Names the place as `file:line`.
     pub fn parse(file: &str, text: &str) -> Result<Self, ConfigError> {
-        parse(file, text)
+        let mut written: Self = parse(file, text)?;
+        // Explanations name a policy with its line.
+        let name = file.rsplit('/').next().unwrap_or(file);
+        for policy in &mut written.policy {
+            let line = text[..policy.span().start.min(text.len())].matches('\n').count() + 1;
+            policy.get_mut().place = format!("{name}:{line}");
+        }
+        Ok(written)
     }
 
     /// Reads the variables that begin with `FIELDMOUSE_COLLECTOR__`; sections and keys are parted by `__`.
@@ -145,7 +188,8 @@ impl Written {
 
     /// What `later` says wins.
     pub fn overlay(&mut self, later: Self) {
-        let Self { root, id, broker, http, store, correlation, topology, intake, cluster } = later;
+        let Self { root, id, broker, http, store, correlation, topology, intake, cluster, notify, .. } =
+            later;
         over(&mut self.root, root);
         over(&mut self.id, id);
         if let Some(b) = broker {
@@ -195,6 +239,13 @@ impl Written {
         if let Some(i) = intake {
             over(&mut self.intake.get_or_insert_default().device_rate, i.device_rate);
         }
+        if let Some(n) = notify {
+            self.notify.get_or_insert_default().overlay(n);
+        }
+        self.policy.extend(later.policy);
+        self.maintenance.extend(later.maintenance);
+        self.inhibit.extend(later.inhibit);
+        self.outlet.extend(later.outlet);
         if let Some(c) = cluster {
             over(&mut self.cluster.get_or_insert_default().instance, c.instance);
         }

@@ -45,7 +45,7 @@ pub(super) fn incident(
     let devices: BTreeSet<String> =
         symptoms.iter().map(|m| format!("{}/{}", m.key.site, m.key.node)).collect();
     let entities: BTreeSet<&str> = symptoms.iter().map(|m| m.entity.as_str()).collect();
-    let patterns: BTreeSet<&str> = group.symptoms.iter().map(|i| of(i).pattern.as_str()).collect();
+    let patterns = patterns(signals, group, before.filter(|b| b.onset_ms < since_ms));
     let causes = diagnosis::causes(signals, group, topology);
     // Of a cause that is doubtful, what is seen to suffer counts.
     let at_fault = causes.first().map(|c| c.entity.clone());
@@ -89,7 +89,7 @@ pub(super) fn incident(
         count: members.count,
         members: members.all,
         links: group.links.clone(),
-        patterns: patterns.iter().take(NAMED).map(|p| (*p).to_owned()).collect(),
+        patterns,
         told: before.and_then(|b| b.told.clone()),
     };
     (Incident { members: shown(draft.members), ..draft }, due)
@@ -113,6 +113,21 @@ fn siblings(
     let same: BTreeSet<&str> =
         signals.iter().filter(is_same).map(Signal::device).filter(|d| all.contains(d)).collect();
     (!all.is_empty()).then_some(Siblings { of: all.len(), same: same.len() })
+}
+
+/// What its symptoms look like, that of the first one first: by it an incident is known again. `before` began before all is
+/// known.
+fn patterns(signals: &[Signal], group: &Group, before: Option<&Incident>) -> Vec<String> {
+    let mut symptoms: Vec<&Signal> = group.symptoms.iter().map(|i| &signals[*i]).collect();
+    symptoms.sort_by(|a, b| (a.onset_ms, &a.key).cmp(&(b.onset_ms, &b.key)));
+    let known = before.into_iter().flat_map(|b| &b.patterns);
+    let mut patterns: Vec<String> = Vec::new();
+    for pattern in known.chain(symptoms.into_iter().map(|s| &s.pattern)) {
+        if patterns.len() < NAMED && !patterns.contains(pattern) {
+            patterns.push(pattern.clone());
+        }
+    }
+    patterns
 }
 
 /// What is at fault, what it says or what others say of it, and how many suffer.
