@@ -21,6 +21,8 @@ mod config;
 mod decide;
 /// A list of brokers.
 mod failover;
+/// Parsers under bent input.
+mod fuzz;
 /// Brokers that misbehave, at random.
 mod hostile;
 /// What must stay true of the source tree.

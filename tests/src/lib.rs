@@ -14,6 +14,7 @@ pub mod broker;
 pub mod demo;
 pub mod ear;
 pub mod faults;
+pub mod fuzz;
 pub mod hostile;
 pub mod http;
 pub mod otlp;
