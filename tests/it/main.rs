@@ -23,6 +23,8 @@ mod decide;
 mod failover;
 /// A generated fleet: what is generated, and what the collector makes of it.
 mod fleet;
+/// Parsers under bent input.
+mod fuzz;
 /// Brokers that misbehave, at random.
 mod hostile;
 /// What must stay true of the source tree.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use fieldmouse_core::series::{Millis, NoData, Reading};
-use fieldmouse_core::wire::Edge;
+use fieldmouse_core::wire::{Edge, Fact};
 use serde_json::Value;
 use tokio::sync::mpsc;
 
@@ -58,6 +58,7 @@ pub struct Sampler {
     answers: (mpsc::UnboundedSender<Answer>, mpsc::UnboundedReceiver<Answer>),
     readings: Vec<Option<Reading>>,
     told: Vec<Told>,
+    shown: Vec<Fact>,
     edges: Vec<Edge>,
 }
 
@@ -102,6 +103,7 @@ impl Sampler {
             answers,
             readings: Vec::new(),
             told: Vec::new(),
+            shown: Vec::new(),
             edges: Vec::new(),
         })
     }
@@ -194,6 +196,7 @@ impl Sampler {
         }
         // What happened is told, however late.
         self.told.extend(readings.told());
+        self.shown.extend(readings.shown());
         if let Some(edges) = readings.take_edges() {
             self.edges = edges;
         }
@@ -211,6 +214,11 @@ impl Sampler {
     /// What the sources told since the last time.
     pub fn take_told(&mut self) -> Vec<Told> {
         std::mem::take(&mut self.told)
+    }
+
+    /// What the sources showed since the last time.
+    pub fn take_shown(&mut self) -> Vec<Fact> {
+        std::mem::take(&mut self.shown)
     }
 
     /// Who calls whom.

@@ -88,6 +88,7 @@ impl Book {
         for (severity, fact) in watch.tick(now) {
             out.tell(severity, fact);
         }
+        watch.take_example().into_iter().for_each(|fact| out.show(fact));
         for class in Class::ALL {
             let at = class as usize;
             let lines = watch.lines(class);

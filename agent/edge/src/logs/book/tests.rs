@@ -14,12 +14,13 @@ struct Tale {
     now: u32,
     state: u64,
     told: Vec<(u32, String, String)>,
+    shown: Vec<String>,
 }
 
 impl Tale {
     fn new() -> Self {
         let book = Book::new("log", &Place::default(), None);
-        Self { book, out: Readings::default(), now: 0, state: 7, told: Vec::new() }
+        Self { book, out: Readings::default(), now: 0, state: 7, told: Vec::new(), shown: Vec::new() }
     }
 
     fn chance(&mut self, of: f64) -> bool {
@@ -36,6 +37,9 @@ impl Tale {
         self.now += 1;
         self.out.begin();
         self.book.tick(1000 * u64::from(self.now), &mut self.out);
+        for shown in self.out.shown() {
+            self.shown.push(format!("{} {}", shown.text, shown.detail.unwrap_or_default().example));
+        }
         for told in self.out.told() {
             let detail = told.fact.detail.unwrap_or_default();
             self.told.push((
@@ -314,6 +318,8 @@ fn no_secret_comes_out() {
     }
     let state = String::from_utf8_lossy(&tale.book.save()).into_owned();
     let facts: String = tale.told.iter().map(|(_, text, example)| format!("{text} {example}\n")).collect();
+    assert!(tale.shown.len() >= 100, "{}", tale.shown.len());
+    let facts = facts + &tale.shown.join("\n");
     let found: Vec<_> = secrets
         .iter()
         .filter(|(_, secret)| parts(secret).any(|part| state.contains(part) || facts.contains(part)))

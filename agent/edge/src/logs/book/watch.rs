@@ -8,8 +8,8 @@ use fieldmouse_core::logs::mask::Masker;
 use fieldmouse_core::logs::rate::Tails;
 use fieldmouse_core::logs::severity::{Class, severity};
 use fieldmouse_core::logs::sign::{Sign, sign};
-use fieldmouse_core::series::Millis;
-use fieldmouse_core::wire::Fact;
+use fieldmouse_core::series::{Millis, cut};
+use fieldmouse_core::wire::{Detail, Fact};
 
 use super::Record;
 use super::fields::Fields;
@@ -27,6 +27,8 @@ pub(super) const GATHER: u32 = 10;
 const FRESH: usize = 64;
 /// Seconds after which a tick comes too late for what it brings to have come just now.
 const LATE: u32 = 60;
+/// Seconds between examples that are shown.
+const SHOW: u32 = 10;
 /// Seconds between looks for what is silent.
 const LOOK: u32 = 5;
 /// Crashes of which the next lines are awaited.
@@ -87,6 +89,9 @@ pub(super) struct Watch {
     /// New templates, and the lines with which each is looked at next.
     pub(super) fresh: Vec<(u32, u16)>,
     crashes: Vec<Crash>,
+    /// The message that most errors of late were: lines, and which.
+    example: Option<(u32, u32)>,
+    next_example: u32,
 }
 
 impl Watch {
@@ -110,7 +115,19 @@ impl Watch {
             written: None,
             fresh: Vec::new(),
             crashes: Vec::new(),
+            example: None,
+            next_example: 0,
         }
+    }
+
+    /// What most errors of the last seconds were, masked; no more often than is of use to anybody.
+    pub(super) fn take_example(&mut self) -> Option<Fact> {
+        let (count, id) = self.example.filter(|_| self.at >= self.next_example)?;
+        (self.example, self.next_example) = (None, self.at + SHOW);
+        let stream = self.streams.name(self.ledger.get(id)?.stream);
+        let (about, example) = (cut(&format!("{id:08x}")), cut(text(&self.miner, id)));
+        let detail = Detail { about, count, example, ..Detail::default() };
+        Some(Fact { detail: Some(detail), ..Fact::new("log-example", stream) })
     }
 
     /// Lines of a class.
@@ -222,6 +239,9 @@ impl Watch {
         let touched = self.ledger.take_touched();
         for id in &touched {
             let Some(entry) = self.ledger.get_mut(*id) else { continue };
+            if entry.class == Class::Error && self.example.is_none_or(|(most, _)| entry.now > most) {
+                self.example = Some((entry.now, *id));
+            }
             let back = entry.settle(at, is_backlog);
             if let Some(for_s) = back.filter(|_| std::mem::take(&mut entry.is_missed)) {
                 let what = format!("a message is back after {}", span(for_s));
