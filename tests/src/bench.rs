@@ -9,6 +9,7 @@ pub mod flash;
 pub mod fleet;
 pub mod forecast;
 pub mod incidents;
+pub mod intake;
 pub mod learnt;
 pub mod logday;
 pub mod logs;

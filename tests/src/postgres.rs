@@ -22,7 +22,17 @@ impl Postgres {
     /// If a program is missing or fails.
     #[must_use]
     pub fn start() -> Self {
-        let dir = tempfile::tempdir().expect("a folder");
+        Self::start_in(&std::env::temp_dir())
+    }
+
+    /// The same below a folder.
+    ///
+    /// # Panics
+    /// As [`Postgres::start`].
+    #[must_use]
+    pub fn start_in(place: &Path) -> Self {
+        let place = place.canonicalize().expect("a folder");
+        let dir = tempfile::tempdir_in(place).expect("a folder");
         let own = std::fs::metadata("/proc/self").expect("/proc").uid();
         // The server refuses to run as root.
         let user = (own == 0).then(account);

@@ -51,3 +51,21 @@ pub fn pause(span: Duration) {
         std::thread::park_timeout(rest);
     }
 }
+
+/// Measures from its start on.
+#[derive(Debug, Clone, Copy)]
+pub struct Watch(Instant);
+
+impl Watch {
+    /// Starts now.
+    #[must_use]
+    pub fn start() -> Self {
+        Self(now())
+    }
+
+    /// How long ago that was.
+    #[must_use]
+    pub fn elapsed(&self) -> Duration {
+        self.0.elapsed()
+    }
+}

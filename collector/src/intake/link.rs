@@ -36,7 +36,7 @@ use crate::tls;
 /// Messages under way from the broker at once.
 const RECEIVE_MAX: u16 = 256;
 /// Messages that wait for the intake.
-const ROOM: usize = 512;
+const ROOM: usize = 4096;
 /// Acknowledgements that wait for the broker. What does not fit is dropped: the next one says more.
 const REQUESTS: usize = 1024;
 /// Acknowledgements under way to the broker at once.

@@ -29,8 +29,8 @@ pub use door::Door;
 use link::Inbound;
 pub use link::{Asker, Link, Names};
 
-/// Messages of one transaction.
-const BATCH: usize = 256;
+/// The most messages of one transaction.
+pub const BATCH: usize = 2048;
 /// Dead letters of one second that are kept; more are counted alone.
 const LETTERS: u32 = 100;
 

@@ -1,5 +1,5 @@
 //! `bench append [DIRECTORY] | capsule [FILE.csv] | drain | endtoend [OPTIONS] | flash [DIRECTORY] | fleet-week [OPTIONS] | forecast [FILE…] | incidents [OPTIONS] |
-//! learnt [DIRECTORY] | logday --data DIR [OPTIONS] | logs [FILE…] | otlp | replay-speed | seasons [OPTIONS] | tail | uplink [OPTIONS]`: prints the figures of one benchmark.
+//! intake [OPTIONS] | learnt [DIRECTORY] | logday --data DIR [OPTIONS] | logs [FILE…] | otlp | replay-speed | seasons [OPTIONS] | tail | uplink [OPTIONS]`: prints the figures of one benchmark.
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -18,6 +18,7 @@ fn main() -> ExitCode {
         "fleet-week" => bench::fleet::week(rest),
         "forecast" => bench::forecast::main(rest),
         "incidents" => bench::incidents::main(rest),
+        "intake" => bench::intake::main(rest),
         "learnt" => bench::learnt::main(rest),
         "logday" => bench::logday::main(rest),
         "logs" => bench::logs::main(rest),
@@ -29,7 +30,7 @@ fn main() -> ExitCode {
         other => {
             let _gone = writeln!(
                 std::io::stderr(),
-                "bench: `{other}` is not understood; usage: bench append|capsule|drain|endtoend|flash|fleet-week|forecast|incidents|learnt|logday|logs|otlp|replay-speed|seasons|tail|uplink"
+                "bench: `{other}` is not understood; usage: bench append|capsule|drain|endtoend|flash|fleet-week|forecast|incidents|intake|learnt|logday|logs|otlp|replay-speed|seasons|tail|uplink"
             );
             return ExitCode::from(2);
         }
