@@ -95,8 +95,8 @@ impl Beat {
 
     /// So many beats have passed, of which it kept the last.
     fn count(&mut self, beats: u16) {
-        self.beats += beats;
-        self.missed += beats - 1;
+        self.beats = self.beats.saturating_add(beats);
+        self.missed = self.missed.saturating_add(beats - 1);
         if self.beats >= 256 {
             (self.beats, self.missed) = (self.beats / 2, self.missed / 2);
         }

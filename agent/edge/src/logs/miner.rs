@@ -60,6 +60,8 @@ const ATTRIBUTES: usize = 5;
 const LOOKS: usize = 16;
 /// Lines whose template is known without looking.
 const LATELY: usize = 4096;
+/// Nobody has read more.
+const MOST_LINES: u64 = 1 << 60;
 /// Lines in which a template that is not seen loses half its weight against being forgotten.
 const HALF_LIFE: u64 = 1 << 16;
 
@@ -366,12 +368,12 @@ impl Miner {
     pub fn restore(limits: Limits, state: &[u8]) -> Result<Self, postcard::Error> {
         let state: State = postcard::from_bytes(state)?;
         let mut miner = Self::new(limits);
-        miner.lines = state.lines;
+        miner.lines = state.lines.min(MOST_LINES);
         for word in state.names {
             miner.names.add(word);
         }
         for template in state.templates {
-            if template.words().len() <= MAX_WORDS && template.is_sound() {
+            if template.words().len() <= MAX_WORDS && template.is_sound(miner.lines) {
                 miner.put(template);
             }
         }

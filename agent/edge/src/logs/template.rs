@@ -69,8 +69,8 @@ impl Template {
         }
     }
 
-    /// Whether what was read from a file can be one.
-    pub(super) fn is_sound(&self) -> bool {
+    /// Whether what was read from a file can be one, after so many lines.
+    pub(super) fn is_sound(&self, lines: u64) -> bool {
         let mut end = 0;
         let in_order = self.words.iter().all(|w| {
             let is_behind = w.start >= end && w.start < w.end;
@@ -78,7 +78,7 @@ impl Template {
             let range = usize::from(w.start)..usize::from(w.end);
             is_behind && self.text.get(range).is_some_and(|text| !w.is_value() || text == VALUE)
         });
-        in_order && self.text.len() <= u16::MAX as usize
+        in_order && self.count.max(self.last) <= lines && self.text.len() <= u16::MAX as usize
     }
 }
 

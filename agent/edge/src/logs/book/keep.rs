@@ -22,6 +22,8 @@ struct Kept {
 }
 
 const HEAD: usize = 8;
+/// No book counts for more seconds: a human life.
+const LATEST: u32 = 1 << 31;
 
 /// The miner's part is within, as bytes.
 fn layout() -> u32 {
@@ -46,8 +48,14 @@ pub(super) fn restore(place: &Place, saved: &[u8]) -> Option<Watch> {
         return None;
     }
     let kept: Kept = postcard::from_bytes(body).ok()?;
-    let is_sound =
-        kept.streams.len() <= MOST && kept.entries.iter().all(|(_, e)| usize::from(e.stream) < MOST);
+    // The checksum tells what decayed from what was written; this, what was not written by a book.
+    let is_sound = kept.at <= LATEST
+        && kept.streams.len() <= MOST
+        && kept.streams.iter().all(|stream| stream.is_sound(kept.at))
+        && kept
+            .entries
+            .iter()
+            .all(|(_, e)| e.is_sound(kept.at) && usize::from(e.stream) < kept.streams.len());
     let miner = Miner::restore(Limits::default(), &kept.miner).ok().filter(|_| is_sound)?;
     let mut watch = Watch::new(place, None);
     watch.at = kept.at;

@@ -15,6 +15,8 @@ pub(super) const OCCASION: u32 = 600;
 const NOVELTY: u32 = 7 * 86_400;
 /// Templates that were forgotten, and are known when they come again.
 const GONE: usize = 1024;
+/// Lines between two ticks are fewer.
+pub(super) const MOST_NOW: u32 = 1 << 30;
 /// Seconds in which the count of lately loses two thirds of its weight.
 const LATELY: f32 = 120.0;
 
@@ -80,9 +82,16 @@ impl Entry {
         self.told != 0 && at.saturating_sub(self.told) < within
     }
 
+    /// Whether what was read from a file can be one, `at` being the second it was written in.
+    pub(super) fn is_sound(&self, at: u32) -> bool {
+        self.first.max(self.last).max(self.told) <= at
+            && self.now <= MOST_NOW
+            && usize::from(self.stream) < super::streams::MOST
+    }
+
     fn join(&mut self, other: &Self) {
         self.first = self.first.min(other.first);
-        self.now += other.now;
+        self.now = self.now.saturating_add(other.now);
         self.lately += other.lately;
         self.last = self.last.max(other.last);
         self.told = self.told.max(other.told);

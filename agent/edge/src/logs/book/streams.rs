@@ -3,6 +3,8 @@
 use fieldmouse_core::logs::rate::Rate;
 use serde::{Deserialize, Serialize};
 
+use super::ledger::MOST_NOW;
+
 /// More streams than this are one.
 pub(super) const MOST: usize = 32;
 /// Bytes of a name.
@@ -35,6 +37,15 @@ struct Hush {
 }
 
 impl Stream {
+    /// Whether what was read from a file can be one, `at` being the second it was written in.
+    pub(super) fn is_sound(&self, at: u32) -> bool {
+        let is_hush =
+            |hush: &Hush| hush.doublings <= DOUBLINGS && hush.until <= at.saturating_add(HUSH << DOUBLINGS);
+        self.first.max(self.last) <= at
+            && self.now.iter().all(|now| *now <= MOST_NOW)
+            && self.hushes.iter().all(is_hush)
+    }
+
     /// Whether a fact of this kind may be told now; if so, the next has to wait.
     pub(super) fn may_tell(&mut self, kind: usize, at: u32) -> bool {
         let Some(hush) = self.hushes.get_mut(kind) else { return false };
