@@ -46,8 +46,9 @@ pub async fn run_and_tell(
     shutdown: impl Future<Output = ()>,
     tell: Option<oneshot::Sender<Bound>>,
 ) -> anyhow::Result<()> {
-    let place = config.store.place.clone();
-    let store: Arc<dyn Store> = Arc::new(tokio::task::spawn_blocking(move || open(&place)).await??);
+    let (place, is_shared) = (config.store.place.clone(), config.cluster.is_some());
+    let store: Arc<dyn Store> =
+        Arc::new(tokio::task::spawn_blocking(move || open_as(&place, is_shared)).await??);
     let http = tokio::net::TcpListener::bind(config.http.listen)
         .await
         .with_context(|| format!("http.listen {}", config.http.listen))?;
@@ -72,9 +73,9 @@ pub async fn run_and_tell(
     let desk =
         tokio::task::spawn_blocking(move || Desk::new(of, Rules::default(), declared, clock::wall_ms()));
     let desk = desk.await?.context("store")?;
-    let desk = tokio::spawn(desk::run(desk, bell.clone()));
     let (store_of_intake, rate) = (Arc::clone(&store), config.intake.device_rate);
-    let intake = Intake::start(&remote, &names, rate, store_of_intake, Arc::clone(&counters), bell)?;
+    let intake = Intake::start(&remote, &names, rate, store_of_intake, Arc::clone(&counters), bell.clone())?;
+    let desk = tokio::spawn(desk::run(desk, bell, intake.sites()));
     let retention = tokio::spawn(forget(Arc::clone(&store), config.store.retention));
     let state = State {
         asker: intake.asker(),
@@ -117,6 +118,11 @@ pub async fn run_and_tell(
 /// # Errors
 /// If it cannot be opened or reached.
 pub(crate) fn open(place: &Place) -> anyhow::Result<Database> {
+    open_as(place, false)
+}
+
+/// As [`open`], or as one of several collectors.
+fn open_as(place: &Place, is_shared: bool) -> anyhow::Result<Database> {
     let opened = match place {
         Place::File { path } => Database::open(path),
         Place::Server { url, password_file } => {
@@ -125,7 +131,8 @@ pub(crate) fn open(place: &Place) -> anyhow::Result<Database> {
                     .with_context(|| format!("store.password_file {}", path.display()))
             });
             let password = password.transpose()?;
-            Database::connect(url, password.as_deref().map(|text| text.trim_end_matches(['\r', '\n'])))
+            let password = password.as_deref().map(|text| text.trim_end_matches(['\r', '\n']));
+            if is_shared { Database::connect_shared(url, password) } else { Database::connect(url, password) }
         }
     };
     opened.with_context(|| format!("store {place}"))

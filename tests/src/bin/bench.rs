@@ -1,5 +1,5 @@
 //! `bench append [DIRECTORY] | capsule [FILE.csv] | drain | endtoend [OPTIONS] | flash [DIRECTORY] | forecast [FILE…] | incidents [OPTIONS] |
-//! learnt [DIRECTORY] | logday --data DIR [OPTIONS] | logs [FILE…] | otlp | replay-speed | seasons [OPTIONS] | tail`: prints the figures of one benchmark.
+//! learnt [DIRECTORY] | logday --data DIR [OPTIONS] | logs [FILE…] | otlp | replay-speed | seasons [OPTIONS] | storm [OPTIONS] | tail`: prints the figures of one benchmark.
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -23,11 +23,12 @@ fn main() -> ExitCode {
         "otlp" => bench::otlp::main(),
         "replay-speed" => bench::replay_speed::main(),
         "seasons" => bench::seasons::main(rest),
+        "storm" => bench::storm::main(rest),
         "tail" => bench::tail::main(),
         other => {
             let _gone = writeln!(
                 std::io::stderr(),
-                "bench: `{other}` is not understood; usage: bench append|capsule|drain|endtoend|flash|forecast|incidents|learnt|logday|logs|otlp|replay-speed|seasons|tail"
+                "bench: `{other}` is not understood; usage: bench append|capsule|drain|endtoend|flash|forecast|incidents|learnt|logday|logs|otlp|replay-speed|seasons|storm|tail"
             );
             return ExitCode::from(2);
         }
