@@ -15,6 +15,7 @@ pub mod desk;
 pub mod diagnose;
 pub mod health;
 pub mod intake;
+pub mod notify;
 pub mod numbers;
 pub mod priority;
 pub mod replay;
@@ -25,6 +26,7 @@ pub mod signal;
 mod stderr;
 pub mod store;
 mod supervisor;
+mod tls;
 pub mod topology;
 #[cfg(test)]
 mod whole;

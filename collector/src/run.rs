@@ -12,10 +12,12 @@ use crate::api::{self, State};
 use crate::broker::Broker;
 use crate::clock;
 use crate::config::{self, Config, Place, Remote};
-use crate::correlate::Rules;
 use crate::counters::Counters;
 use crate::desk::{self, Bell, Desk};
+use crate::health;
 use crate::intake::{Intake, Names};
+use crate::notify::outlets::Outlets;
+use crate::notify::{self, Teller};
 use crate::store::{Database, Store};
 use crate::supervisor;
 use crate::topology::Declared;
@@ -47,8 +49,10 @@ pub async fn run_and_tell(
     tell: Option<oneshot::Sender<Bound>>,
 ) -> anyhow::Result<()> {
     let (place, is_shared) = (config.store.place.clone(), config.cluster.is_some());
-    let store: Arc<dyn Store> =
-        Arc::new(tokio::task::spawn_blocking(move || open_as(&place, is_shared)).await??);
+    let store: Arc<dyn Store> = Arc::new(
+        tokio::task::spawn_blocking(move || if is_shared { open_as(&place, true) } else { open(&place) })
+            .await??,
+    );
     let http = tokio::net::TcpListener::bind(config.http.listen)
         .await
         .with_context(|| format!("http.listen {}", config.http.listen))?;
@@ -70,14 +74,24 @@ pub async fn run_and_tell(
     let bell = Bell::default();
     let declared = config.topology.file.as_deref().map(Declared::load).transpose()?.unwrap_or_default();
     let of = Arc::clone(&store);
-    let desk =
-        tokio::task::spawn_blocking(move || Desk::new(of, Rules::default(), declared, clock::wall_ms()));
+    let desk = tokio::task::spawn_blocking(move || {
+        Desk::new(of, config.correlation.rules(), config.correlation.learn, declared, clock::wall_ms())
+    });
     let desk = desk.await?.context("store")?;
+    let atlas = desk.atlas();
     let (store_of_intake, rate) = (Arc::clone(&store), config.intake.device_rate);
     let intake = Intake::start(&remote, &names, rate, store_of_intake, Arc::clone(&counters), bell.clone())?;
-    let desk = tokio::spawn(desk::run(desk, bell, intake.sites()));
+    let sites = intake.sites();
+    let mine: notify::outlets::Mine = Arc::new(move |site: &str| sites.borrow().holds(site));
+    let outlets = Arc::new(Outlets::start(&config.rules, &store, &mine)?);
+    let teller = Teller::new(Arc::clone(&store), config.rules.clone(), desk.atlas(), mine);
+    let teller = tokio::spawn(notify::run(teller, Arc::clone(&outlets)));
+    let desk = tokio::spawn(desk::run(desk, bell.clone(), intake.sites()));
+    let health = tokio::spawn(health::run(Arc::clone(&store), Arc::clone(&atlas)));
     let retention = tokio::spawn(forget(Arc::clone(&store), config.store.retention));
     let state = State {
+        atlas,
+        bell,
         asker: intake.asker(),
         door: intake.door(),
         last: Arc::default(),
@@ -105,7 +119,10 @@ pub async fn run_and_tell(
     let served = api::serve(http, state, shutdown).await;
     supervisor::tell("STOPPING=1");
     retention.abort();
+    health.abort();
     desk.abort();
+    teller.abort();
+    outlets.stop();
     intake.stop().await;
     if let Some(broker) = broker {
         broker.stop().await;

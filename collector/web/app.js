@@ -1,6 +1,10 @@
 // The page. It asks the collector every two seconds and shows what it says. All text goes in as text, never as markup.
 
+import { incident, incidentCard, incidents } from "/incident.js";
 import { legend, plot } from "/plot.js";
+import { score, service, services } from "/service.js";
+import { ago, ask, clock, el, mark, now, pairs, panel, plural, quantity, refreshTimes, section, setSkew, span, start, time } from "/tools.js";
+import { entity, topology } from "/topology.js";
 
 const EVERY_MS = 2000;
 const main = document.getElementById("main");
@@ -8,107 +12,10 @@ let shown = "";
 let answeredMs = 0;
 let skewMs = 0;
 
-// ---- small tools ----
-
-function el(name, attributes = {}, ...children) {
-  const node = document.createElement(name);
-  for (const [key, value] of Object.entries(attributes)) if (value !== null && value !== undefined) node.setAttribute(key, value);
-  node.append(...children.filter((c) => c !== null && c !== undefined));
-  return node;
-}
-
-const now = () => Date.now() + skewMs;
-
-async function ask(path) {
-  const answer = await fetch(path, { headers: { accept: "application/json" } });
-  const body = await answer.json();
-  if (!answer.ok) throw Object.assign(new Error(body.error ?? answer.statusText), { status: answer.status });
-  return body;
-}
-
-function quantity(value, unit) {
-  if (value === null || value === undefined) return "unknown";
-  const scaled = (names, by) => {
-    let [v, i] = [value, 0];
-    while (Math.abs(v) >= by && i + 1 < names.length) [v, i] = [v / by, i + 1];
-    return `${+v.toPrecision(3)} ${names[i]}`;
-  };
-  const plain = (v) => (Math.abs(v) >= 1000 ? Math.round(v).toLocaleString("en") : String(+v.toPrecision(3)));
-  switch (unit) {
-    case "1": return `${+(value * 100).toPrecision(3)} %`;
-    case "By": return scaled(["B", "kB", "MB", "GB", "TB"], 1000);
-    case "By/s": return scaled(["B/s", "kB/s", "MB/s", "GB/s"], 1000);
-    case "Cel": return `${value.toFixed(1)} °C`;
-    case "s": return Math.abs(value) < 1 ? `${+(value * 1000).toPrecision(3)} ms` : `${plain(value)} s`;
-    case "{cpu}": return `${+value.toPrecision(2)} ${value === 1 ? "core" : "cores"}`;
-    default: return `${plain(value)} ${unit.replace(/[{}]/g, "").replace(/_/g, " ")}`.trim();
-  }
-}
-
-function span(ms) {
-  const s = Math.max(0, Math.round(ms / 1000));
-  if (s < 60) return `${s} s`;
-  if (s < 3600) return `${Math.floor(s / 60)} min`;
-  if (s < 86400) return `${Math.floor(s / 3600)} h ${Math.floor((s % 3600) / 60)} min`;
-  return `${Math.floor(s / 86400)} d ${Math.floor((s % 86400) / 3600)} h`;
-}
-
-const ago = (ms) => (now() - ms < 3000 ? "just now" : `${span(now() - ms)} ago`);
-
-function clock(ms) {
-  const today = new Date(now()).toDateString() === new Date(ms).toDateString();
-  const options = { hour: "2-digit", minute: "2-digit", second: "2-digit", hour12: false };
-  return new Intl.DateTimeFormat(undefined, today ? options : { ...options, day: "numeric", month: "short" }).format(ms);
-}
-
-// A time that keeps itself up to date.
-function time(ms, form = "ago") {
-  if (!ms) return document.createTextNode("never");
-  const node = el("time", { datetime: new Date(ms).toISOString(), title: new Date(ms).toString(), "data-ms": ms, "data-form": form });
-  node.textContent = { ago, span: (t) => span(now() - t), clock }[form](ms);
-  return node;
-}
-
-function refreshTimes() {
-  for (const node of document.querySelectorAll("time[data-ms]")) {
-    const ms = Number(node.dataset.ms);
-    const text = { ago, span: (t) => span(now() - t), clock }[node.dataset.form](ms);
-    if (node.textContent !== text) node.textContent = text;
-  }
-}
-
-const plural = (n, one, many = `${one}s`) => `${n.toLocaleString("en")} ${n === 1 ? one : many}`;
-
-const SHAPES = {
-  fatal: "M4 1h6l3 3v6l-3 3H4l-3-3V4z",
-  error: "M4 1h6l3 3v6l-3 3H4l-3-3V4z",
-  warning: "M7 1l6.5 12H.5z",
-  info: "M7 1a6 6 0 1 0 0 12A6 6 0 0 0 7 1z",
-  debug: "M7 1a6 6 0 1 0 0 12A6 6 0 0 0 7 1z",
-  ok: "M7 1a6 6 0 1 0 0 12A6 6 0 0 0 7 1zm-1 9L3 7l1.2-1.2L6 7.6l3.8-3.8L11 5z",
-  quiet: "M7 1a6 6 0 1 0 0 12A6 6 0 0 0 7 1zm0 2a4 4 0 1 1 0 8 4 4 0 0 1 0-8z",
-};
-
-function mark(kind, word) {
-  const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
-  svg.setAttribute("viewBox", "0 0 14 14");
-  svg.setAttribute("aria-hidden", "true");
-  const path = document.createElementNS("http://www.w3.org/2000/svg", "path");
-  path.setAttribute("d", SHAPES[kind] ?? SHAPES.quiet);
-  path.setAttribute("fill-rule", "evenodd");
-  svg.append(path);
-  return el("span", { class: `sev ${kind}` }, svg, word);
-}
-
-function section(title, count, ...content) {
-  return el("section", {}, el("header", {}, el("h2", {}, title), count ? el("span", { class: "count" }, count) : null), ...content);
-}
-
 // ---- overview ----
 
 const hashOf = (e) => `#/episode/${[e.site, e.node, e.epoch, e.id].map(encodeURIComponent).join("/")}`;
 const hashOfDevice = (d) => `#/device/${encodeURIComponent(d.site)}/${encodeURIComponent(d.node)}`;
-const start = (text) => text.charAt(0).toUpperCase() + text.slice(1);
 
 function episodeCard(e) {
   const open = e.state === "open";
@@ -151,8 +58,7 @@ function devicesTable(devices) {
     el("tbody", {}, ...devices.map(deviceRow))));
 }
 
-function headline(status, devices) {
-  const open = status.episodes.open;
+function headline(status, devices, open) {
   const reachable = devices.filter((d) => d.state === "online").length;
   const gone = devices.filter((d) => d.state === "lost").length;
   const count = (n) => ["No", "One", "Two", "Three", "Four", "Five", "Six", "Seven", "Eight", "Nine"][n] ?? n;
@@ -162,7 +68,7 @@ function headline(status, devices) {
     : gone ? things(gone, "device is lost", "devices are lost") : "All quiet.";
   const parts = [`${reachable} of ${plural(devices.length, "device")} online`];
   if (gone) parts.push(`${gone} lost`);
-  parts.push(plural(open, "open episode"));
+  parts.push(plural(open, "open incident"), plural(status.episodes.open, "open episode"));
   return el("div", { class: "hero" }, el("h1", {}, title), devices.length ? el("p", {}, parts.join(" · ")) : null);
 }
 
@@ -183,36 +89,37 @@ function forecast(f) {
 }
 
 async function overview() {
-  const [status, { devices }, open, closed, { facts }, { troubles }, { forecasts }] = await Promise.all([
+  const [status, { devices }, open, { incidents: wrong }, { incidents: closed }, { services: health }, { facts }, { troubles }, { forecasts }] = await Promise.all([
     ask("/api/v1/status"), ask("/api/v1/devices"), ask("/api/v1/episodes?state=open&limit=50"),
-    ask("/api/v1/episodes?state=closed&limit=8"), ask("/api/v1/facts?limit=8"), ask("/api/v1/troubles?limit=8"),
-    ask("/api/v1/forecasts?state=open&limit=50"),
+    ask("/api/v1/incidents?state=open&limit=50"), ask("/api/v1/incidents?state=closed&limit=8"), ask("/api/v1/services"),
+    ask("/api/v1/facts?limit=8"), ask("/api/v1/troubles?limit=8"), ask("/api/v1/forecasts?state=open&limit=50"),
   ]);
+  wrong.sort((a, b) => a.priority - b.priority || b.onset_ms - a.onset_ms);
   forecasts.sort((a, b) => a.expected_ms - b.expected_ms);
   const { now_ms: _now, ...steady } = status;
   const notes = [...facts, ...troubles].sort((a, b) => b.at_ms - a.at_ms).slice(0, 8);
   const draw = () => {
-    const parts = [headline(status, devices)];
+    const parts = [headline(status, devices, wrong.length)];
     if (devices.length === 0) {
       parts.push(el("p", { class: "empty" }, el("strong", {}, "No device has reported yet."), "Point an agent at ", el("code", {}, status.broker), ` with the root “${status.root}”, and it appears here within seconds.`));
       return parts;
     }
-    if (open.episodes.length) parts.push(section("Open now", null, el("ul", { class: "episodes" }, ...open.episodes.map(episodeCard))));
+    if (wrong.length) parts.push(section("Open now", null, el("ul", { class: "episodes" }, ...wrong.map((i) => incidentCard(i)))));
+    if (health.length) parts.push(section("Services and sites", null, el("ul", { class: "scores" }, ...health.slice(0, 12).map(score))));
+    if (open.episodes.length) parts.push(el("section", {}, el("details", {}, el("summary", {}, plural(open.episodes.length, "open episode")), el("ul", { class: "episodes small card" }, ...open.episodes.map(episodeCard)))));
     if (forecasts.length) parts.push(section("Running out", String(forecasts.length), el("ul", { class: "notes card" }, ...forecasts.map(forecast))));
     parts.push(section("Devices", String(devices.length), devicesTable(devices)));
-    parts.push(section("Recently closed", null, closed.episodes.length
-      ? el("ul", { class: "episodes small card" }, ...closed.episodes.map(episodeCard))
-      : el("p", { class: "empty" }, "No episode has been closed yet.")));
+    parts.push(section("Recently over", null, closed.length
+      ? el("ul", { class: "episodes small card" }, ...closed.map((i) => incidentCard(i)))
+      : el("p", { class: "empty" }, "No incident is over yet.")));
     if (notes.length) parts.push(section("Also told", null, el("ul", { class: "notes card" }, ...notes.map(note))));
     return parts;
   };
-  return { status, key: [steady, devices, open, closed, notes, forecasts], draw, title: status.episodes.open ? `(${status.episodes.open}) Fieldmouse` : "Fieldmouse" };
+  return { status, key: [steady, devices, open, wrong, closed, health, notes, forecasts], draw, title: wrong.length ? `(${wrong.length}) Fieldmouse` : "Fieldmouse" };
 }
 
 // ---- one episode ----
 
-const panel = (title, ...content) => el("div", { class: "card panel" }, el("h2", {}, title), ...content);
-const pairs = (cls, ...rows) => el("dl", { class: cls }, ...rows.filter(Boolean).flatMap(([word, value]) => [el("dt", {}, word), el("dd", {}, value)]));
 
 function figures(first) {
   const figure = (word, value, cls) => el("div", { class: cls }, el("dt", {}, word), el("dd", {}, value));
@@ -336,6 +243,7 @@ async function device(parts) {
     el("h1", {}, d.node),
     el("div", { class: "grid" },
       el("div", { class: "stack" },
+        panel("What depends on what", el("p", {}, el("a", { href: `#/entity/${encodeURIComponent(`${d.site}/${d.node}`)}` }, "What it depends on, and what depends on it"))),
         panel("Episodes", own.length ? el("ul", { class: "episodes small" }, ...own.map(episodeCard)) : el("p", { class: "count" }, "None is known.")),
         expected.length ? panel("Running out", el("ul", { class: "notes" }, ...expected.map(forecast))) : null,
         panel("Lost", items(d.losses.map(lossItem), "The device has lost no event.")),
@@ -361,6 +269,12 @@ function view() {
   const parts = location.hash.replace(/^#\/?/, "").split("/").filter(Boolean);
   if (parts[0] === "episode" && parts.length === 5) return () => episode(parts.slice(1));
   if (parts[0] === "device" && parts.length === 3) return () => device(parts.slice(1));
+  if (parts[0] === "incidents") return incidents;
+  if (parts[0] === "incident" && parts.length === 2) return () => incident(parts[1]);
+  if (parts[0] === "topology") return () => topology(parts[1]);
+  if (parts[0] === "entity" && parts.length === 2) return () => entity(parts[1], refresh);
+  if (parts[0] === "services") return services;
+  if (parts[0] === "service" && parts.length === 3) return () => service(parts[1], parts[2]);
   return overview;
 }
 
@@ -398,6 +312,7 @@ async function refresh() {
     if (asked !== location.hash) return;
     const s = found.status;
     skewMs = s.now_ms - Date.now();
+    setSkew(skewMs);
     answeredMs = Date.now();
     const key = JSON.stringify([asked, found.key]);
     if (key !== shown) {

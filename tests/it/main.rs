@@ -5,6 +5,8 @@
 mod accuracy;
 /// A running agent and a real broker: comings, goings, refusals.
 mod agent;
+/// Input that nobody wants, and what it may cost.
+mod badinput;
 /// What is kept of the readings around an episode.
 mod capsule;
 /// Agent, broker and collector together.
@@ -19,6 +21,10 @@ mod config;
 mod decide;
 /// A list of brokers.
 mod failover;
+/// A generated fleet: what is generated, and what the collector makes of it.
+mod fleet;
+/// Parsers under bent input.
+mod fuzz;
 /// Brokers that misbehave, at random.
 mod hostile;
 /// What must stay true of the source tree.

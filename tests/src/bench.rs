@@ -6,6 +6,7 @@ pub mod capsule;
 pub mod drain;
 pub mod endtoend;
 pub mod flash;
+pub mod fleet;
 pub mod forecast;
 pub mod incidents;
 pub mod learnt;

@@ -15,6 +15,8 @@ pub mod crowd;
 pub mod demo;
 pub mod ear;
 pub mod faults;
+pub mod fleet;
+pub mod fuzz;
 pub mod hostile;
 pub mod http;
 pub mod otlp;

@@ -14,6 +14,7 @@ extern crate std;
 
 pub mod array;
 pub mod baseline;
+pub mod calendar;
 pub mod drift;
 pub mod episode;
 pub mod explain;

@@ -47,6 +47,8 @@ enum What {
     Readings = 5,
     /// What was told at which tick: number of the tick, severity, an episode.
     Told = 6,
+    /// What happened near it, and what shows what went on: number of the tick, severity, a fact.
+    Near = 7,
 }
 
 /// What a capsule is of.
@@ -83,6 +85,9 @@ pub struct Capsule {
     pub blocks: Vec<Block>,
     /// What was told: number of the tick, severity, episode.
     pub told: Vec<(u64, u8, wire::Episode)>,
+    /// Facts that were told, and examples of calls and errors, near the onset: number of the tick, severity (0: it was not
+    /// told), what.
+    pub near: Vec<(u64, u8, wire::Fact)>,
     /// Bytes at the end that cannot be read.
     pub damaged: usize,
 }
@@ -107,7 +112,7 @@ impl Capsule {
     pub fn read(bytes: &[u8]) -> Result<Self, NoCapsule> {
         let mut rest = bytes.strip_prefix(MAGIC).ok_or(NoCapsule("it does not begin like one"))?;
         let (mut head, mut config, mut state) = (None, None, None);
-        let (mut series, mut blocks, mut told) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut series, mut blocks, mut told, mut near) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         while let Some((kind, body)) = frame(rest) {
             let is_read = match kind {
                 k if k == What::Head as u8 => read(body).map(|it| head = Some(it)).is_some(),
@@ -120,6 +125,7 @@ impl Capsule {
                 }
                 k if k == What::Readings as u8 => block(body).map(|it| blocks.push(it)).is_some(),
                 k if k == What::Told as u8 => read(body).map(|it| told.push(it)).is_some(),
+                k if k == What::Near as u8 => read(body).map(|it| near.push(it)).is_some(),
                 // A newer agent's record.
                 _ => true,
             };
@@ -135,6 +141,7 @@ impl Capsule {
             state: state.ok_or(NoCapsule("its state cannot be read"))?,
             blocks,
             told,
+            near,
             damaged: rest.len(),
         })
     }

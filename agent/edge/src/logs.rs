@@ -10,6 +10,7 @@ pub mod keep;
 pub mod lines;
 pub mod miner;
 mod names;
+pub(crate) mod shown;
 pub mod tail;
 pub mod template;
 #[cfg(test)]

@@ -15,7 +15,6 @@ mod fields;
 mod graph;
 mod logs;
 mod metrics;
-mod names;
 mod operation;
 mod resource;
 mod sketch;

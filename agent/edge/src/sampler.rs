@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use fieldmouse_core::series::{Millis, NoData, Reading};
-use fieldmouse_core::wire::Edge;
+use fieldmouse_core::wire::{Edge, Fact};
 use serde_json::Value;
 use tokio::sync::mpsc;
 
@@ -38,6 +38,8 @@ struct Slot {
     idle: Option<(Box<dyn Source>, Readings)>,
     /// Index in the pipeline of each of the source's series.
     series: Vec<usize>,
+    /// Answers so far.
+    samples: u64,
     health: Health,
 }
 
@@ -56,6 +58,7 @@ pub struct Sampler {
     answers: (mpsc::UnboundedSender<Answer>, mpsc::UnboundedReceiver<Answer>),
     readings: Vec<Option<Reading>>,
     told: Vec<Told>,
+    shown: Vec<Fact>,
     edges: Vec<Edge>,
 }
 
@@ -87,6 +90,7 @@ impl Sampler {
                     due: 0,
                     idle: Some((it, Readings::default())),
                     series: Vec::new(),
+                    samples: 0,
                     health: Health::Good,
                 })
             })
@@ -99,6 +103,7 @@ impl Sampler {
             answers,
             readings: Vec::new(),
             told: Vec::new(),
+            shown: Vec::new(),
             edges: Vec::new(),
         })
     }
@@ -191,6 +196,7 @@ impl Sampler {
         }
         // What happened is told, however late.
         self.told.extend(readings.told());
+        self.shown.extend(readings.shown());
         if let Some(edges) = readings.take_edges() {
             self.edges = edges;
         }
@@ -200,6 +206,7 @@ impl Sampler {
                 self.readings[*i] = reading;
             }
         }
+        slot.samples += 1;
         slot.health = result.map_or_else(Health::Failed, |()| Health::Good);
         slot.idle = Some((it, readings));
     }
@@ -207,6 +214,11 @@ impl Sampler {
     /// What the sources told since the last time.
     pub fn take_told(&mut self) -> Vec<Told> {
         std::mem::take(&mut self.told)
+    }
+
+    /// What the sources showed since the last time.
+    pub fn take_shown(&mut self) -> Vec<Fact> {
+        std::mem::take(&mut self.shown)
     }
 
     /// Who calls whom.
@@ -229,6 +241,11 @@ impl Sampler {
     #[must_use]
     pub fn source_of(&self, series: usize) -> Option<(&'static str, &Health)> {
         self.slots.iter().find(|s| s.series.contains(&series)).map(|s| (s.name, &s.health))
+    }
+
+    /// How often each source has answered.
+    pub fn samples(&self) -> impl Iterator<Item = u64> {
+        self.slots.iter().map(|s| s.samples)
     }
 
     /// Every source with the number of its series.

@@ -1,12 +1,15 @@
-//! The page, the API, the metrics: everything that can be asked over HTTP. Nothing here changes anything, but what is
-//! asked for and not here yet is fetched from its device.
+//! The page, the API, the metrics: everything that can be asked over HTTP. What is asked for and not here yet is fetched
+//! from its device, and what people say of the fleet's shape is kept; nothing else here changes anything.
 
 mod capsule;
 mod episode;
 mod forecast;
+mod health;
+mod incident;
 mod json;
 mod metrics;
 mod page;
+mod topology;
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -18,7 +21,7 @@ use axum::extract::{Path, Query, Request, State as Get};
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{MethodRouter, get};
+use axum::routing::{MethodRouter, get, post};
 use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -27,8 +30,10 @@ use tokio::sync::oneshot;
 
 use crate::clock;
 use crate::counters::Counters;
+use crate::desk::Bell;
 use crate::intake::{Asker, Door};
 use crate::store::{OpenFilter, Store, StoreError, Totals};
+use crate::topology::{Atlas, Topology};
 
 /// The store may take so long before it is said that it does not answer.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -39,6 +44,10 @@ const PATIENCE: Duration = Duration::from_secs(3);
 pub struct State {
     /// The store.
     pub store: Arc<dyn Store>,
+    /// What depends on what.
+    pub atlas: Arc<Mutex<Atlas>>,
+    /// Who is told that it changed.
+    pub bell: Bell,
     /// Who asks devices for capsules.
     pub asker: Asker,
     /// Who is let in.
@@ -57,6 +66,13 @@ pub struct State {
     pub broker: String,
     /// When the process began.
     pub started_ms: u64,
+}
+
+impl State {
+    /// What depends on what, now.
+    fn topology(&self) -> Arc<Topology> {
+        self.atlas.lock().unwrap_or_else(PoisonError::into_inner).present()
+    }
 }
 
 /// Serves until `shutdown` is ready, and then as long as open requests take, within reason.
@@ -92,6 +108,10 @@ fn routes() -> Vec<(&'static str, MethodRouter<State>)> {
         ("/app.css", get(page::css)),
         ("/app.js", get(page::js)),
         ("/plot.js", get(page::plot_js)),
+        ("/service.js", get(page::service_js)),
+        ("/topology.js", get(page::topology_js)),
+        ("/incident.js", get(page::incident_js)),
+        ("/tools.js", get(page::tools_js)),
         ("/icon.svg", get(page::icon)),
         ("/openapi.json", get(page::openapi)),
         ("/healthz", get(healthz)),
@@ -102,6 +122,12 @@ fn routes() -> Vec<(&'static str, MethodRouter<State>)> {
         ("/api/v1/episodes", get(episodes)),
         ("/api/v1/episodes/{site}/{node}/{epoch}/{id}", get(episode)),
         ("/api/v1/episodes/{site}/{node}/{epoch}/{id}/capsule", get(capsule::capsule)),
+        ("/api/v1/incidents", get(incident::list)),
+        ("/api/v1/incidents/{id}", get(incident::one)),
+        ("/api/v1/topology", get(topology::graph)),
+        ("/api/v1/topology/edges", post(topology::say).delete(topology::take_back)),
+        ("/api/v1/services", get(health::list)),
+        ("/api/v1/services/{kind}/{name}", get(health::one)),
         ("/api/v1/facts", get(facts)),
         ("/api/v1/troubles", get(troubles)),
         ("/api/v1/forecasts", get(forecasts)),
@@ -132,7 +158,9 @@ impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let (status, error) = match self {
             Self::NotFound => (StatusCode::NOT_FOUND, "there is nothing here".to_owned()),
-            Self::Method => (StatusCode::METHOD_NOT_ALLOWED, "only GET is answered".to_owned()),
+            Self::Method => {
+                (StatusCode::METHOD_NOT_ALLOWED, "this is not done here: see /openapi.json".to_owned())
+            }
             Self::Question(what) => (StatusCode::BAD_REQUEST, what),
             Self::Store(what) => (StatusCode::SERVICE_UNAVAILABLE, what),
         };
@@ -322,7 +350,8 @@ mod tests {
         assert_eq!(described, served);
         for (path, item) in document["paths"].as_object().unwrap() {
             let methods: Vec<&String> = item.as_object().unwrap().keys().collect();
-            assert_eq!(methods, ["get"], "{path}");
+            let edits = path == "/api/v1/topology/edges";
+            assert_eq!(methods, if edits { vec!["delete", "post"] } else { vec!["get"] }, "{path}");
             let named: BTreeSet<&str> = item["get"]["parameters"]
                 .as_array()
                 .map(|all| {

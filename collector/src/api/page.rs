@@ -22,6 +22,22 @@ pub(super) async fn plot_js() -> impl IntoResponse {
     ([(CONTENT_TYPE, "text/javascript; charset=utf-8")], include_str!("../../web/plot.js"))
 }
 
+pub(super) async fn tools_js() -> impl IntoResponse {
+    ([(CONTENT_TYPE, "text/javascript; charset=utf-8")], include_str!("../../web/tools.js"))
+}
+
+pub(super) async fn incident_js() -> impl IntoResponse {
+    ([(CONTENT_TYPE, "text/javascript; charset=utf-8")], include_str!("../../web/incident.js"))
+}
+
+pub(super) async fn topology_js() -> impl IntoResponse {
+    ([(CONTENT_TYPE, "text/javascript; charset=utf-8")], include_str!("../../web/topology.js"))
+}
+
+pub(super) async fn service_js() -> impl IntoResponse {
+    ([(CONTENT_TYPE, "text/javascript; charset=utf-8")], include_str!("../../web/service.js"))
+}
+
 pub(super) async fn openapi() -> impl IntoResponse {
     ([(CONTENT_TYPE, "application/json")], OPENAPI)
 }

@@ -1,5 +1,6 @@
 //! What is configured: read as written, checked once, and from there on meant.
 
+mod correlation;
 mod place;
 mod written;
 
@@ -8,10 +9,13 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+pub use correlation::Correlation;
 use fieldmouse_core::wire;
 pub use place::Place;
 use serde::{Serialize, Serializer};
 pub use written::Written;
+
+use crate::notify::{RuleError, Rules, Tables};
 pub(crate) use written::parse;
 
 /// Where the configuration is looked for unless told.
@@ -30,6 +34,8 @@ pub struct Config {
     pub http: Http,
     /// Database.
     pub store: Store,
+    /// What belongs together.
+    pub correlation: Correlation,
     /// What is declared of the fleet's shape.
     pub topology: Topology,
     /// What is taken in.
@@ -37,6 +43,9 @@ pub struct Config {
     /// As one of several collectors; none for who is alone.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cluster: Option<Cluster>,
+    /// What people are told.
+    #[serde(flatten)]
+    pub rules: Rules,
 }
 
 /// What is taken in.
@@ -257,14 +266,24 @@ impl Config {
         let broker = broker(w.broker.unwrap_or_default())?;
         let place = Place::mean(&store)?;
         let cluster = w.cluster.map(|c| cluster(c, &broker, &place)).transpose()?;
+        let rules = Rules::of(Tables {
+            notify: w.notify.unwrap_or_default(),
+            policy: w.policy.into_iter().map(toml::Spanned::into_inner).collect(),
+            maintenance: w.maintenance,
+            inhibit: w.inhibit,
+            outlet: w.outlet,
+        })
+        .map_err(|RuleError { place, key, what }| ConfigError { place, key, what })?;
         Ok(Self {
             root,
             id,
             broker,
+            rules,
             intake: Intake { device_rate },
             cluster,
             http: Http { listen: address("http.listen", http.listen.as_deref(), "127.0.0.1:8080")? },
             store: Store { place, retention },
+            correlation: Correlation::mean(w.correlation.unwrap_or_default())?,
             topology: Topology { file: w.topology.and_then(|t| t.file) },
         })
     }
@@ -393,7 +412,7 @@ fn address(key: &str, text: Option<&str>, default: &str) -> Result<SocketAddr, C
     text.parse().or_else(|_| wrong(key, &format!("\"{text}\" is not address:port, such as {default}")))
 }
 
-fn duration(text: &str) -> Option<Duration> {
+pub(crate) fn duration(text: &str) -> Option<Duration> {
     let split = text.len() - text.chars().last()?.len_utf8();
     let (number, unit) = text.split_at(split);
     let unit = match unit {
@@ -496,11 +515,24 @@ mod tests {
         // With every key switched on, each alternative of the broker on its own.
         let keys: Vec<&str> = example
             .lines()
-            .filter_map(|line| line.trim_start_matches("# ").split_once(" = "))
+            .filter_map(|line| line.trim_start_matches(['#', ' ']).split_once(" = "))
             .map(|(key, _)| key)
             .collect();
         for key in Written::KEYS {
             assert!(keys.contains(key), "{key} is not in the example");
         }
+        // What is commented out without a space is right, too.
+        let all: String = example
+            .lines()
+            .map(|line| {
+                line.strip_prefix('#').filter(|l| l.starts_with(|c: char| !c.is_whitespace())).unwrap_or(line)
+            })
+            .flat_map(|line| [line, "\n"])
+            .collect();
+        let rules = Config::from_toml(&all).expect("the example with its rules").rules;
+        assert_eq!((rules.outlets.len(), rules.policies.len(), rules.inhibitions.len()), (2, 6, 2));
+        let explained = rules.policies[0].to_string();
+        let line = all.lines().position(|l| l == "[[policy]]").map_or(0, |at| at + 1);
+        assert_eq!(explained, format!("policy \"night\" (configuration:{line}): page"));
     }
 }

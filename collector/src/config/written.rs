@@ -6,11 +6,13 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::ConfigError;
+use crate::notify::outlets::OutletTable;
+use crate::notify::{InhibitionTable, MaintenanceTable, Notify, PolicyTable};
 
 const ENV: &str = "FIELDMOUSE_COLLECTOR__";
 
 /// All keys there are.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[expect(missing_docs, reason = "the keys are described in the example configuration")]
 pub struct Written {
@@ -19,9 +21,19 @@ pub struct Written {
     pub broker: Option<Broker>,
     pub http: Option<Http>,
     pub store: Option<Store>,
+    pub correlation: Option<Correlation>,
     pub topology: Option<Topology>,
     pub intake: Option<Intake>,
     pub cluster: Option<Cluster>,
+    pub notify: Option<Notify>,
+    #[serde(default)]
+    pub policy: Vec<toml::Spanned<PolicyTable>>,
+    #[serde(default)]
+    pub maintenance: Vec<MaintenanceTable>,
+    #[serde(default)]
+    pub inhibit: Vec<InhibitionTable>,
+    #[serde(default)]
+    pub outlet: Vec<OutletTable>,
 }
 
 /// `[broker]`
@@ -54,6 +66,15 @@ pub struct Store {
     pub url: Option<String>,
     pub password_file: Option<PathBuf>,
     pub retention: Option<String>,
+}
+
+/// `[correlation]`
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Correlation {
+    pub window: Option<String>,
+    pub scopes: Option<Vec<String>>,
+    pub learn: Option<String>,
 }
 
 /// `[topology]`
@@ -94,9 +115,37 @@ impl Written {
         "password_file",
         "path",
         "retention",
+        "window",
+        "scopes",
+        "learn",
         "file",
         "device_rate",
         "instance",
+        "pages",
+        "always",
+        "keep_open",
+        "flaps",
+        "flap_window",
+        "page_url",
+        "name",
+        "match",
+        "days",
+        "from",
+        "to",
+        "offset",
+        "is_seasonal",
+        "is_flapping",
+        "in_maintenance",
+        "then",
+        "for",
+        "outlets",
+        "runbook",
+        "by",
+        "of",
+        "kind",
+        "secret_file",
+        "token_file",
+        "tries",
     ];
 
     /// Reads one file's text.
@@ -104,7 +153,14 @@ impl Written {
     /// # Errors
     /// Names the place as `file:line`.
     pub fn parse(file: &str, text: &str) -> Result<Self, ConfigError> {
-        parse(file, text)
+        let mut written: Self = parse(file, text)?;
+        // Explanations name a policy with its line.
+        let name = file.rsplit('/').next().unwrap_or(file);
+        for policy in &mut written.policy {
+            let line = text[..policy.span().start.min(text.len())].matches('\n').count() + 1;
+            policy.get_mut().place = format!("{name}:{line}");
+        }
+        Ok(written)
     }
 
     /// Reads the variables that begin with `FIELDMOUSE_COLLECTOR__`; sections and keys are parted by `__`.
@@ -132,7 +188,8 @@ impl Written {
 
     /// What `later` says wins.
     pub fn overlay(&mut self, later: Self) {
-        let Self { root, id, broker, http, store, topology, intake, cluster } = later;
+        let Self { root, id, broker, http, store, correlation, topology, intake, cluster, notify, .. } =
+            later;
         over(&mut self.root, root);
         over(&mut self.id, id);
         if let Some(b) = broker {
@@ -170,12 +227,25 @@ impl Written {
             over(&mut to.password_file, s.password_file);
             over(&mut to.retention, s.retention);
         }
+        if let Some(c) = correlation {
+            let to = self.correlation.get_or_insert_default();
+            over(&mut to.window, c.window);
+            over(&mut to.scopes, c.scopes);
+            over(&mut to.learn, c.learn);
+        }
         if let Some(t) = topology {
             over(&mut self.topology.get_or_insert_default().file, t.file);
         }
         if let Some(i) = intake {
             over(&mut self.intake.get_or_insert_default().device_rate, i.device_rate);
         }
+        if let Some(n) = notify {
+            self.notify.get_or_insert_default().overlay(n);
+        }
+        self.policy.extend(later.policy);
+        self.maintenance.extend(later.maintenance);
+        self.inhibit.extend(later.inhibit);
+        self.outlet.extend(later.outlet);
         if let Some(c) = cluster {
             over(&mut self.cluster.get_or_insert_default().instance, c.instance);
         }

@@ -73,7 +73,8 @@ pub fn pairs(history: &[Signal], reach_ms: u64) -> Vec<Pair> {
     both.into_iter()
         .filter_map(|((a, b), (count, last_ms))| {
             let rarer = alone.get(a)?.min(alone.get(b)?);
-            let sure = f64::from(count) / f64::from(*rarer);
+            // As JSON gives it back.
+            let sure = (100.0 * f64::from(count) / f64::from(*rarer)).round() / 100.0;
             let names = (a.to_owned(), b.to_owned());
             (count >= OFTEN && sure >= SURE).then_some(Pair { names, count, sure, last_ms })
         })

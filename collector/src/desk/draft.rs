@@ -2,11 +2,16 @@
 
 use std::collections::BTreeSet;
 
-use super::incident::{Impact, Incident, Member, State};
+use super::diagnosis;
+use super::incident::{Impact, Incident, Member, Siblings, State};
 use super::life::{self, MEMBERS};
 use crate::correlate::{Depends, Group};
+use crate::priority::{Stakes, priority};
 use crate::signal::{Key, Role, Signal, fnv};
+use crate::topology::{Topology, USUAL_IMPORTANCE};
 
+/// What siblings do within this of each other is the same.
+const LIKEWISE_MS: u64 = 10 * 60_000;
 /// Patterns, sites and entities that are named.
 const NAMED: usize = 16;
 
@@ -17,7 +22,7 @@ pub(super) fn incident(
     group: &Group,
     before: Option<&Incident>,
     since_ms: u64,
-    depends: &dyn Depends,
+    topology: &Topology,
     now: u64,
 ) -> (Incident, Option<u64>) {
     let members = members(signals, group, before, since_ms);
@@ -40,17 +45,31 @@ pub(super) fn incident(
     let devices: BTreeSet<String> =
         symptoms.iter().map(|m| format!("{}/{}", m.key.site, m.key.node)).collect();
     let entities: BTreeSet<&str> = symptoms.iter().map(|m| m.entity.as_str()).collect();
-    let patterns: BTreeSet<&str> = group.symptoms.iter().map(|i| of(i).pattern.as_str()).collect();
-    let dependents: usize = entities.iter().map(|entity| depends.dependents(entity)).max().unwrap_or(0);
+    let patterns = patterns(signals, group, before.filter(|b| b.onset_ms < since_ms));
+    let causes = diagnosis::causes(signals, group, topology);
+    // Of a cause that is doubtful, what is seen to suffer counts.
+    let at_fault = causes.first().map(|c| c.entity.clone());
+    let at_fault = at_fault.as_deref();
+    let dependents = at_fault.into_iter().chain(entities.iter().copied());
+    let dependents = dependents.map(|entity| Depends::dependents(topology, entity)).max().unwrap_or(0);
     let confidence = group.symptoms.iter().map(|i| of(i).confidence).max().unwrap_or(0);
+    let concerned = entities.iter().copied().chain(at_fault);
+    let left_ms = group.symptoms.iter().filter_map(|i| of(i).due_ms).min().map(|due| due.saturating_sub(now));
+    let priority = priority(&Stakes {
+        severity,
+        importance: concerned.map(|entity| topology.importance(entity)).max().unwrap_or(USUAL_IMPORTANCE),
+        dependents,
+        confidence,
+        left_ms,
+    });
     let draft = Incident {
         id: before.map_or_else(|| first.map(id).unwrap_or_default(), |b| b.id.clone()),
         revision: before.map_or(1, |b| b.revision),
         state,
         sites,
-        title: String::new(),
-        priority: 0,
-        priority_why: Vec::new(),
+        title: title(&symptoms, at_fault, devices.len()),
+        priority: priority.level,
+        priority_why: priority.why,
         severity,
         confidence,
         onset_ms,
@@ -60,19 +79,73 @@ pub(super) fn incident(
         reopened: before.map_or(0, |b| b.reopened),
         merged_into: None,
         split_from: before.and_then(|b| b.split_from.clone()),
-        causes: Vec::new(),
+        causes,
         impact: Impact {
             devices: devices.len(),
             entities: entities.iter().take(NAMED).map(|e| (*e).to_owned()).collect(),
             dependents,
+            siblings: siblings(signals, group, at_fault, topology),
         },
         count: members.count,
         members: members.all,
         links: group.links.clone(),
-        patterns: patterns.iter().take(NAMED).map(|p| (*p).to_owned()).collect(),
+        patterns,
         told: before.and_then(|b| b.told.clone()),
     };
     (Incident { members: shown(draft.members), ..draft }, due)
+}
+
+/// How many of the kind of what is at fault there are, and how many do what it does.
+fn siblings(
+    signals: &[Signal],
+    group: &Group,
+    at_fault: Option<&str>,
+    topology: &Topology,
+) -> Option<Siblings> {
+    let at_fault = at_fault?;
+    let first = group.symptoms.iter().map(|&i| &signals[i]).find(|s| s.entity == at_fault)?;
+    let all: BTreeSet<&str> = topology.siblings(first.device()).collect();
+    let is_same = |s: &&Signal| {
+        s.role == Role::Symptom
+            && s.pattern == first.pattern
+            && s.onset_ms.abs_diff(first.onset_ms) <= LIKEWISE_MS
+    };
+    let same: BTreeSet<&str> =
+        signals.iter().filter(is_same).map(Signal::device).filter(|d| all.contains(d)).collect();
+    (!all.is_empty()).then_some(Siblings { of: all.len(), same: same.len() })
+}
+
+/// What its symptoms look like, that of the first one first: by it an incident is known again. `before` began before all is
+/// known.
+fn patterns(signals: &[Signal], group: &Group, before: Option<&Incident>) -> Vec<String> {
+    let mut symptoms: Vec<&Signal> = group.symptoms.iter().map(|i| &signals[*i]).collect();
+    symptoms.sort_by(|a, b| (a.onset_ms, &a.key).cmp(&(b.onset_ms, &b.key)));
+    let known = before.into_iter().flat_map(|b| &b.patterns);
+    let mut patterns: Vec<String> = Vec::new();
+    for pattern in known.chain(symptoms.into_iter().map(|s| &s.pattern)) {
+        if patterns.len() < NAMED && !patterns.contains(pattern) {
+            patterns.push(pattern.clone());
+        }
+    }
+    patterns
+}
+
+/// What is at fault, what it says or what others say of it, and how many suffer.
+fn title(symptoms: &[&Member], at_fault: Option<&str>, devices: usize) -> String {
+    let gravest = |of: &dyn Fn(&Member) -> bool| {
+        symptoms.iter().filter(|m| of(m)).max_by_key(|m| (m.severity, std::cmp::Reverse(m.onset_ms)))
+    };
+    let own = at_fault.and_then(|entity| gravest(&|m| m.entity == entity));
+    let Some(told) = own.or_else(|| gravest(&|_| true)) else { return String::new() };
+    let text = told.text.split("; ").next().unwrap_or(&told.text).trim_end_matches('.');
+    let begin = match at_fault {
+        Some(entity) if own.is_none() => format!("{entity}, as {} tells: {text}", told.entity),
+        _ => format!("{}: {text}", told.entity),
+    };
+    match devices {
+        0 | 1 => begin,
+        n => format!("{begin}; {n} devices suffer"),
+    }
 }
 
 struct Members {

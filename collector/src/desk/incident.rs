@@ -92,6 +92,18 @@ pub struct Impact {
     pub entities: Vec<String>,
     /// Devices and parts that depend on the likeliest cause.
     pub dependents: usize,
+    /// Others of its kind: whether it is the odd one among them.
+    #[serde(default)]
+    pub siblings: Option<Siblings>,
+}
+
+/// Devices that are there for the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Siblings {
+    /// How many there are.
+    pub of: usize,
+    /// How many of them do the same at that time.
+    pub same: usize,
 }
 
 /// A signal in an incident.

@@ -4,9 +4,11 @@
 //! diagnosed and compared with the incidents there are; the difference is written in one transaction. So a crash loses
 //! nothing, another collector can take over at any time, and what comes late or twice ends in the same incidents.
 
+mod diagnosis;
 mod draft;
 pub mod incident;
 mod life;
+pub mod patterns;
 mod task;
 #[cfg(test)]
 mod tests;
@@ -22,6 +24,7 @@ use crate::signal::{self, Role, Signal};
 use crate::store::{Change, Class, Record, RecordFilter, Store, StoreError};
 use crate::topology::{Atlas, Declared, Edge, Heard, Topology, site_of};
 use incident::{Incident, Life, State, Step};
+use patterns::Learn;
 
 /// So far back is looked at least: what is older is decided.
 const BACK_MS: u64 = 2 * 3_600_000;
@@ -34,6 +37,10 @@ pub struct Desk {
     store: Arc<dyn Store>,
     rules: Rules,
     atlas: Arc<Mutex<Atlas>>,
+    /// Whether what came together again and again is used.
+    learn: Learn,
+    /// Of each site: when it was last learnt from, and what.
+    pairs: BTreeMap<String, (u64, Vec<(String, String)>)>,
     /// When a site's incidents may be over, by site.
     due: BTreeMap<String, u64>,
     sites: Sites,
@@ -62,6 +69,7 @@ impl Desk {
     pub fn new(
         store: Arc<dyn Store>,
         rules: Rules,
+        learn: Learn,
         declared: Declared,
         now: u64,
     ) -> Result<Self, StoreError> {
@@ -71,13 +79,8 @@ impl Desk {
         let mut edges: Vec<Edge> =
             store.devices()?.iter().flat_map(|device| atlas.hear(Heard::of(device))).collect();
         edges.extend(atlas.declare(now));
-        let desk = Self {
-            store,
-            rules,
-            atlas: Arc::new(Mutex::new(atlas)),
-            due: BTreeMap::new(),
-            sites: Sites::All,
-        };
+        let (atlas, pairs) = (Arc::new(Mutex::new(atlas)), BTreeMap::new());
+        let desk = Self { store, rules, learn, atlas, pairs, due: BTreeMap::new(), sites: Sites::All };
         desk.learn(&edges)?;
         Ok(desk)
     }
@@ -169,7 +172,7 @@ impl Desk {
             let mut sites = topology.domain(&site);
             sites.retain(|site| self.sites.holds(site));
             let earliest = sites.iter().filter_map(|s| touched.remove(s)).fold(since, u64::min);
-            let done = self.domain(&sites, earliest, &*topology, now)?;
+            let done = self.domain(&sites, earliest, &topology, now)?;
             looked.incidents += done.incidents;
             looked.steps += done.steps;
         }
@@ -180,7 +183,7 @@ impl Desk {
         &mut self,
         sites: &[String],
         touched_ms: u64,
-        depends: &dyn Depends,
+        topology: &Topology,
         now: u64,
     ) -> Result<Looked, StoreError> {
         let early = touched_ms.min(now.saturating_sub(BACK_MS)).saturating_sub(self.rules.before_ms);
@@ -191,8 +194,9 @@ impl Desk {
         let named: Vec<&str> = sites.iter().map(String::as_str).collect();
         let signals = signal::signals(&self.store.told(&named, since)?);
         let stuck = stuck(&known, &signals, since);
-        let groups = correlate::correlate(&signals, depends, &self.rules, &stuck);
-        let now_known = outcome(&known, &signals, &groups, depends, since, now);
+        let rules = Rules { pairs: self.pairs(sites, now)?, ..self.rules.clone() };
+        let groups = correlate::correlate(&signals, topology, &rules, &stuck);
+        let now_known = outcome(&known, &signals, &groups, topology, since, now);
         let (mut changes, mut done) = (Vec::new(), Looked::default());
         for Outcome { before, after, .. } in &now_known {
             write(*before, after, &mut changes, &mut done);
@@ -208,6 +212,22 @@ impl Desk {
             self.due.insert(site.clone(), due);
         }
         Ok(done)
+    }
+
+    /// What came together again and again, learnt from all that is decided.
+    fn pairs(&mut self, sites: &[String], now: u64) -> Result<Vec<(String, String)>, StoreError> {
+        let mut all = Vec::new();
+        for site in sites {
+            let is_old =
+                self.pairs.get(site).is_none_or(|(at, _)| now.saturating_sub(*at) >= patterns::EVERY_MS);
+            if is_old {
+                let until = now.saturating_sub(BACK_MS);
+                let learnt = patterns::learn(&*self.store, site, until, self.rules.reach_ms, self.learn)?;
+                self.pairs.insert(site.clone(), (now, learnt));
+            }
+            all.extend(self.pairs.get(site).into_iter().flat_map(|(_, pairs)| pairs.iter().cloned()));
+        }
+        Ok(all)
     }
 
     /// Incidents of these sites that are open, or changed since.
@@ -292,7 +312,7 @@ fn outcome<'k>(
     known: &'k [Incident],
     signals: &[Signal],
     groups: &[Group],
-    depends: &dyn Depends,
+    topology: &Topology,
     since: u64,
     now: u64,
 ) -> Vec<Outcome<'k>> {
@@ -302,7 +322,7 @@ fn outcome<'k>(
         known.iter().enumerate().filter(|(_, k)| k.state == State::Open).map(|(k, _)| k).collect();
     for (at, group) in groups.iter().enumerate() {
         let before = matched.of[at].map(|k| &known[k]);
-        let (mut after, due) = draft::incident(signals, group, before, since, depends, now);
+        let (mut after, due) = draft::incident(signals, group, before, since, topology, now);
         if before.is_none() {
             after.split_from = matched.from[at].map(|k| known[k].id.clone());
         }

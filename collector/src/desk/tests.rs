@@ -20,7 +20,14 @@ impl Bench {
     fn new(topology: &str) -> Self {
         let store = Arc::new(Sqlite::in_memory().unwrap());
         let declared = Declared::read("topology.toml", topology).unwrap();
-        let desk = Desk::new(Arc::clone(&store) as Arc<dyn Store>, Rules::default(), declared, NOON).unwrap();
+        let desk = Desk::new(
+            Arc::clone(&store) as Arc<dyn Store>,
+            Rules::default(),
+            Learn::Automatic,
+            declared,
+            NOON,
+        )
+        .unwrap();
         Self { store, desk }
     }
 
@@ -132,11 +139,37 @@ fn a_restart_and_a_take_over_change_nothing() {
     let before = bench.incidents();
     let declared = Declared::read("topology.toml", GATEWAY).unwrap();
     let store = Arc::clone(&bench.store) as Arc<dyn Store>;
-    bench.desk = Desk::new(store, Rules::default(), declared, NOON).unwrap();
+    bench.desk = Desk::new(store, Rules::default(), Learn::Automatic, declared, NOON).unwrap();
     let unseen = bench.desk.unseen(NOON + 2 * MINUTE).unwrap();
     assert_eq!(unseen.keys().collect::<Vec<_>>(), ["hall"]);
     assert_eq!(bench.desk.look(unseen, NOON + 2 * MINUTE).unwrap(), Looked::default());
     assert_eq!(bench.incidents(), before);
+}
+
+#[test]
+fn what_came_together_three_times_is_one_incident_the_fourth_time() {
+    let day = 24 * 60;
+    let mut bench = Bench::new("");
+    for d in 0..4 {
+        for (node, minute) in [("press-1", 0), ("other", 1)] {
+            let (seq, id) = (2 * d + 1, d);
+            bench.episode(node, seq, id, phase::OPENED, d * day + minute);
+            bench.episode(node, seq + 1, id, phase::CLOSED, d * day + minute + 2);
+        }
+        bench.wait(d * day + 10);
+    }
+    let one = |node| (State::Closed, node);
+    bench.check(&[
+        one("press-1"),
+        one("other"),
+        one("press-1"),
+        one("other"),
+        one("press-1"),
+        one("other"),
+        one("other press-1"),
+    ]);
+    let kept = bench.store.records(&RecordFilter::all(Class::Pattern)).unwrap();
+    assert_eq!(kept.len(), 1);
 }
 
 proptest! {

@@ -37,17 +37,21 @@ impl<'a> Graph<'a> {
     }
 }
 
-/// Everybody that can be reached along `edges` from `start`, without it, through those that let it `pass`.
+/// Everybody that can be reached along `edges` from `start`, without it; on from those alone that let it `pass`.
 pub(super) fn reach(start: usize, edges: &[Vec<usize>], pass: impl Fn(usize) -> bool) -> Vec<usize> {
+    if edges[start].is_empty() {
+        return Vec::new();
+    }
     let (mut seen, mut found) = (vec![false; edges.len()], Vec::new());
     let mut next = VecDeque::from([start]);
     seen[start] = true;
     while let Some(at) = next.pop_front() {
         for &to in edges.get(at).into_iter().flatten() {
-            if !seen[to] && pass(to) {
-                seen[to] = true;
+            if !std::mem::replace(&mut seen[to], true) {
                 found.push(to);
-                next.push_back(to);
+                if pass(to) {
+                    next.push_back(to);
+                }
             }
         }
     }

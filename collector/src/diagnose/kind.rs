@@ -128,7 +128,6 @@ const TABLE: [(Kind, &[&str]); 5] = [
             "oom",
         ],
     ),
-    (Kind::Usage, &["cpu*", "gpu*", "io*", "diskio*", "util*", "throttl*", "gc", "load1", "load5", "load15"]),
     (
         Kind::Stock,
         &[
@@ -136,7 +135,8 @@ const TABLE: [(Kind, &[&str]); 5] = [
             "heap*",
             "rss",
             "swap*",
-            "disk*",
+            "disk",
+            "disks",
             "fs",
             "filesystem*",
             "inode*",
@@ -151,6 +151,7 @@ const TABLE: [(Kind, &[&str]); 5] = [
             "pids",
         ],
     ),
+    (Kind::Usage, &["cpu*", "gpu*", "io*", "diskio*", "util*", "throttl*", "gc", "load1", "load5", "load15"]),
     (
         Kind::Load,
         &[

@@ -20,7 +20,8 @@ pub fn rank(case: &Case) -> Vec<Cause> {
 pub fn rank_with(case: &Case, tuning: &Tuning) -> Vec<Cause> {
     let names = case.suspects.iter().map(|s| s.entity.as_str());
     let graph = Graph::new(names.chain(case.alert.iter().map(|a| a.entity.as_str())), &case.edges);
-    let mut ranking = Ranking { case, tuning, graph: &graph, views: views(case, &graph), reachable: None };
+    let mut ranking =
+        Ranking { case, tuning, graph: &graph, views: views(case, &graph), reachable: None, onsets: None };
     ranking.weigh();
     ranking.reachable = ranking.reachable_from_alert();
     let mut causes: Vec<(f64, usize, Vec<Reason>)> = (0..graph.names.len())
@@ -102,6 +103,8 @@ struct Ranking<'a> {
     views: Vec<View<'a>>,
     /// Of each, whether the alert's entity depends on it; none if that is not known.
     reachable: Option<Vec<bool>>,
+    /// When the first and the last began.
+    onsets: Option<(u64, u64)>,
 }
 
 impl Ranking<'_> {
@@ -122,6 +125,8 @@ impl Ranking<'_> {
                 view.evidence.values().filter(|(e, _)| e.kind != Kind::Change && strength(e) > t.affected);
             view.onset_ms = strong.filter_map(|(e, _)| e.onset_ms).min();
         }
+        let onsets = || self.views.iter().filter_map(|v| v.onset_ms);
+        self.onsets = onsets().min().zip(onsets().max());
     }
 
     fn reachable_from_alert(&self) -> Option<Vec<bool>> {
@@ -161,16 +166,16 @@ impl Ranking<'_> {
     /// Those who depend on it and are affected, along unbroken paths.
     fn covers(&self, at: usize, own: f64) -> Option<Reason> {
         let t = self.tuning;
-        let direct = &self.graph.serves[at];
         let passes = |i: usize| self.views[i].suffers > 0.0 || !self.views[i].is_observed;
         let mut affected = reach(at, &self.graph.serves, passes);
+        let observed = affected.iter().filter(|i| self.views[**i].is_observed).count();
         affected.retain(|i| self.views[*i].suffers > 0.0);
-        let share = if self.views[at].is_observed {
+        let share = match affected.len() {
             // One of whom nothing is unusual explains little, however many depend on it.
-            (own / (t.plenty * t.symptom)).clamp(0.0, 1.0)
-        } else {
-            let passing = direct.iter().filter(|i| self.views[**i].suffers > 0.0).count();
-            if passing < 2 { 0.0 } else { (passing as f64 / direct.len() as f64).powi(2) }
+            _ if self.views[at].is_observed => (own / (t.plenty * t.symptom)).clamp(0.0, 1.0),
+            // Of one whom nobody observes, only what its dependents have in common tells.
+            0 | 1 => 0.0,
+            n => (n as f64 / observed as f64).powi(2),
         };
         let suffered: f64 = affected.iter().map(|i| self.views[*i].suffers).sum();
         let names: Vec<String> = affected.iter().take(3).map(|i| short(self.graph.names[*i])).collect();
@@ -201,8 +206,7 @@ impl Ranking<'_> {
 
     /// How early it began among all.
     fn first(&self, at: usize) -> Option<Reason> {
-        let onsets = || self.views.iter().filter_map(|v| v.onset_ms);
-        let (first, last) = (onsets().min()?, onsets().max()?);
+        let (first, last) = self.onsets?;
         let after_s = self.views[at].onset_ms?.checked_sub(first)? as f64 / 1000.0;
         let share = (1.0 - after_s / self.tuning.first_s).max(0.0);
         let text = if after_s == 0.0 {

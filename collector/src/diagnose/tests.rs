@@ -30,14 +30,12 @@ fn edges(text: &str) -> Vec<(String, String)> {
     text.split_whitespace().flat_map(path).collect()
 }
 
-/// Onset at 1000 s.
+/// It began with the first that is no change.
 fn case(graph: &str, suspects: &[&str]) -> Case {
-    Case {
-        suspects: suspects.iter().map(|s| suspect(s)).collect(),
-        edges: edges(graph),
-        alert: None,
-        onset_ms: Some(1_000_000),
-    }
+    let suspects: Vec<Suspect> = suspects.iter().map(|s| suspect(s)).collect();
+    let symptoms = suspects.iter().flat_map(|s| &s.evidence).filter(|e| e.kind != Kind::Change);
+    let onset_ms = symptoms.filter_map(|e| e.onset_ms).min();
+    Case { suspects, edges: edges(graph), alert: None, onset_ms }
 }
 
 fn order(case: &Case) -> Vec<String> {
@@ -151,7 +149,7 @@ fn reasons_are_told() {
     let why = |entity: &str| causes.iter().find(|c| c.entity == entity).unwrap().why.clone();
     assert_eq!(
         why("b"),
-        "change is unusual; 2 that depend on it are affected as well (a, c); latency is unusual; \
+        "change is unusual; latency is unusual; 2 that depend on it are affected as well (a, c); \
          nothing began earlier; but d, on which it depends, is affected as well"
     );
     assert_eq!(

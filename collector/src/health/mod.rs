@@ -7,12 +7,14 @@
 
 mod ahead;
 mod history;
+mod task;
 #[cfg(test)]
 mod tests;
 mod watch;
 
 pub use ahead::{Measured, Outlook, ahead, measure};
 pub use history::{Day, History, STEP_MS};
+pub use task::run;
 pub use watch::{Report, Watch};
 
 use std::collections::BTreeMap;

@@ -26,12 +26,12 @@ use tokio::task::JoinHandle;
 use super::door::{Door, Entrance};
 use super::presence;
 use super::reach::{Reach, status_topic};
-use super::tls;
 use crate::broker::MAX_PACKET;
 use crate::clock;
 use crate::config::Remote;
 use crate::counters::{Counters, add};
 use crate::store::{Acknowledged, Wanted};
+use crate::tls;
 
 /// Messages under way from the broker at once.
 const RECEIVE_MAX: u16 = 256;

@@ -10,7 +10,6 @@ pub mod presence;
 pub mod quarantine;
 mod reach;
 mod rounds;
-mod tls;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;

@@ -129,7 +129,7 @@ pub(super) fn fenced(
 
 /// Sees to it that these documents are of sites that the life holds. What people say, anybody may write down.
 pub(super) fn check(db: &mut dyn Engine, life: Number, changes: &[Change]) -> Result<()> {
-    let made = [Class::Incident, Class::Life, Class::Notice, Class::Pattern, Class::Alert];
+    let made = [Class::Incident, Class::Life, Class::Decision, Class::Notice, Class::Pattern, Class::Alert];
     let sites: BTreeSet<&str> = changes
         .iter()
         .filter_map(|change| match change {

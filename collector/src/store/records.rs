@@ -12,6 +12,8 @@ pub enum Class {
     Incident,
     /// One step of an incident's life.
     Life,
+    /// How an incident stands with people: whether they were told, and why.
+    Decision,
     /// Something to be told to somebody, until it is.
     Notice,
     /// What a person thought of an incident.
@@ -37,6 +39,7 @@ impl Class {
         match self {
             Self::Incident => "incident",
             Self::Life => "life",
+            Self::Decision => "decision",
             Self::Notice => "notice",
             Self::Verdict => "verdict",
             Self::Silence => "silence",

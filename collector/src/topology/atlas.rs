@@ -166,6 +166,18 @@ impl Atlas {
         Ok(ended)
     }
 
+    /// All that people ever said.
+    #[must_use]
+    pub fn said(&self) -> Vec<Edge> {
+        self.edges.get(PEOPLE).cloned().unwrap_or_default()
+    }
+
+    /// Makes it that people said this and nothing else, as when what they said last was not kept.
+    pub fn unsay(&mut self, said: Vec<Edge>) {
+        self.edges.insert(PEOPLE.to_owned(), said);
+        self.present = None;
+    }
+
     /// Every life of every edge, those of the file first.
     pub fn edges(&self) -> impl Iterator<Item = &Edge> {
         self.edges.values().flatten()

@@ -158,6 +158,23 @@ fn a_called_service_is_where_it_runs() {
     assert_eq!(atlas.present().dependencies("h/front#service=web").count(), 2);
 }
 
+#[test]
+fn sites_that_depend_on_one_another_are_one_domain() {
+    let check =
+        |edges: &str, site: &str, want: &[&str]| assert_eq!(graph(edges).domain(site), want, "{edges}");
+    check("a/x > b/y, c/x > c/y", "a", &["a", "b"]);
+    check("a/x > b/y, c/x > c/y", "c", &["c"]);
+    check("a/x > b/y, b/z > c/y, d/x > d/y", "c", &["a", "b", "c"]);
+    check("a/x > internet, b/y > internet", "a", &["a", "b"]);
+    check("a/x > erp, erp > dc/server", "a", &["a", "dc"]);
+    // A service that only depends joins nothing, and the whole world is no domain.
+    check("shop > a/x, shop > b/y", "a", &["a"]);
+    check("a/x > a/y", "nowhere", &["nowhere"]);
+    let many: Vec<String> = (0..65).map(|i| format!("s{i}/x > internet")).collect();
+    check(&many.join(", "), "s0", &["s0"]);
+    assert_eq!(graph(&many[1..].join(", ")).domain("s1").len(), 64);
+}
+
 /// The edges of a moment.
 fn at(atlas: &Atlas, ms: u64) -> Vec<String> {
     let mut found: Vec<String> = atlas

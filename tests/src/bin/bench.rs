@@ -1,5 +1,5 @@
-//! `bench append [DIRECTORY] | capsule [FILE.csv] | drain | endtoend [OPTIONS] | flash [DIRECTORY] | forecast [FILE…] | incidents [OPTIONS] |
-//! learnt [DIRECTORY] | logday --data DIR [OPTIONS] | logs [FILE…] | otlp | replay-speed | seasons [OPTIONS] | storm [OPTIONS] | tail`: prints the figures of one benchmark.
+//! `bench append [DIRECTORY] | capsule [FILE.csv] | drain | endtoend [OPTIONS] | flash [DIRECTORY] | fleet-week [OPTIONS] | forecast [FILE…] | incidents [OPTIONS] |
+//! learnt [DIRECTORY] | logday --data DIR [OPTIONS] | logs [FILE…] | otlp | replay-speed | seasons [OPTIONS] | storm [OPTIONS] | tail | uplink [OPTIONS]`: prints the figures of one benchmark.
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -15,6 +15,7 @@ fn main() -> ExitCode {
         "drain" => bench::drain::main(),
         "endtoend" => bench::endtoend::main(rest),
         "flash" => bench::flash::main(rest),
+        "fleet-week" => bench::fleet::week(rest),
         "forecast" => bench::forecast::main(rest),
         "incidents" => bench::incidents::main(rest),
         "learnt" => bench::learnt::main(rest),
@@ -25,10 +26,11 @@ fn main() -> ExitCode {
         "seasons" => bench::seasons::main(rest),
         "storm" => bench::storm::main(rest),
         "tail" => bench::tail::main(),
+        "uplink" => bench::fleet::uplink(rest),
         other => {
             let _gone = writeln!(
                 std::io::stderr(),
-                "bench: `{other}` is not understood; usage: bench append|capsule|drain|endtoend|flash|forecast|incidents|learnt|logday|logs|otlp|replay-speed|seasons|storm|tail"
+                "bench: `{other}` is not understood; usage: bench append|capsule|drain|endtoend|flash|fleet-week|forecast|incidents|learnt|logday|logs|otlp|replay-speed|seasons|storm|tail|uplink"
             );
             return ExitCode::from(2);
         }

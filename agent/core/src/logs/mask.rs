@@ -31,6 +31,12 @@ impl Masker {
         Self { patterns, block: None }
     }
 
+    /// One that masks the same, and has seen nothing yet.
+    #[must_use]
+    pub fn anew(&self) -> Self {
+        Self::new(self.patterns.clone())
+    }
+
     /// Puts what may be kept of a line into `out`. Total: any bytes will do.
     pub fn mask(&mut self, line: &[u8], out: &mut Line) {
         out.clear();

@@ -12,6 +12,8 @@ pub struct Message<'a> {
     pub severity: Option<u8>,
     /// The program that wrote it; empty if it does not say.
     pub app: &'a str,
+    /// The machine it comes from; empty if it does not say.
+    pub host: &'a str,
     /// When, in milliseconds since 1970, if it says so with a year.
     pub wall_ms: Option<u64>,
     /// The message without what stands before it.
@@ -26,8 +28,9 @@ pub fn parse(message: &[u8]) -> Message<'_> {
     let message = &message[..end];
     let (severity, rest) =
         priority(message).map_or((None, message), |(p, rest)| (Some(of_syslog(p % 8)), rest));
-    let (app, wall_ms, text) = rest.strip_prefix(b"1 ").and_then(rfc5424).unwrap_or_else(|| rfc3164(rest));
-    Message { severity, app, wall_ms, text }
+    let (host, app, wall_ms, text) =
+        rest.strip_prefix(b"1 ").and_then(rfc5424).unwrap_or_else(|| rfc3164(rest));
+    Message { severity, app, host, wall_ms, text }
 }
 
 /// `<13>`, and what stands behind it.
@@ -38,12 +41,12 @@ fn priority(message: &[u8]) -> Option<(u8, &[u8])> {
     (number <= 191).then_some((number as u8, &digits[end + 1..]))
 }
 
-type Parts<'a> = (&'a str, Option<u64>, &'a [u8]);
+type Parts<'a> = (&'a str, &'a str, Option<u64>, &'a [u8]);
 
 /// `TIME HOST APP PROCESS ID [DATA] TEXT`, with `-` for what is not said.
 fn rfc5424(rest: &[u8]) -> Option<Parts<'_>> {
     let (time, rest) = token(rest)?;
-    let (_host, rest) = token(rest)?;
+    let (host, rest) = token(rest)?;
     let (app, rest) = token(rest)?;
     let (_process, rest) = token(rest)?;
     let (_id, rest) = token(rest)?;
@@ -54,7 +57,8 @@ fn rfc5424(rest: &[u8]) -> Option<Parts<'_>> {
     let text = text.strip_prefix(b" ").unwrap_or(text);
     let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
     let app = if app == b"-" { "" } else { name(app)? };
-    Some((app, moment(time), text))
+    let host = if host == b"-" { "" } else { name(host).unwrap_or("") };
+    Some((host, app, moment(time), text))
 }
 
 /// What stands behind `[id key="value"]…`.
@@ -87,13 +91,17 @@ fn rfc3164(rest: &[u8]) -> Parts<'_> {
         match token(rest).and_then(|(time, rest)| Some((moment(time)?, rest))) {
             Some((ms, rest)) => (Some(ms), rest),
             // Nobody who does not say when says where.
-            None => return tag(rest).map_or(("", None, rest), |(app, text)| (app, None, text)),
+            None => return tag(rest).map_or(("", "", None, rest), |(app, text)| ("", app, None, text)),
         }
     };
-    let behind_host = token(rest).map(|(_, rest)| rest);
-    let found = tag(rest).or_else(|| behind_host.and_then(tag));
-    let (app, text) = found.unwrap_or(("", rest));
-    (app, wall_ms, text)
+    let behind_host = || {
+        let (host, rest) = token(rest)?;
+        let (app, text) = tag(rest)?;
+        Some((name(host).unwrap_or(""), app, text))
+    };
+    let found = tag(rest).map(|(app, text)| ("", app, text)).or_else(behind_host);
+    let (host, app, text) = found.unwrap_or(("", "", rest));
+    (host, app, wall_ms, text)
 }
 
 /// `Jun  3 10:00:00 `
@@ -195,8 +203,9 @@ mod tests {
     #[test]
     fn messages_of_all_kinds() {
         let check = |message: &str, severity: Option<u8>, app: &str, wall_ms: Option<u64>, text: &str| {
-            let want = Message { severity, app, wall_ms, text: text.as_bytes() };
-            assert_eq!(parse(message.as_bytes()), want, "{message}");
+            let found = parse(message.as_bytes());
+            let want = Message { severity, app, host: found.host, wall_ms, text: text.as_bytes() };
+            assert_eq!(found, want, "{message}");
         };
         // The examples of RFC 5424, 6.5.
         check(
@@ -249,6 +258,17 @@ mod tests {
         check("<999>text", None, "", None, "<999>text");
         check("<14>Nov  3 04:00:00 host text without a tag", Some(9), "", None, "host text without a tag");
         check("", None, "", None, "");
+    }
+
+    #[test]
+    fn where_messages_come_from() {
+        let check = |message: &str, host: &str| assert_eq!(parse(message.as_bytes()).host, host, "{message}");
+        check("<34>1 2003-10-11T22:14:15.003Z pump-7.example su - ID47 - no", "pump-7.example");
+        check("<34>1 2003-10-11T22:14:15.003Z - su - ID47 - no", "");
+        check("<34>Oct 11 22:14:15 pump-7 su: no", "pump-7");
+        check("<14>2026-11-23T04:00:00+01:00 pump-7 app[1]: no", "pump-7");
+        check("<34>Oct 11 22:14:15 su: no", "");
+        check("<34>su: no", "");
     }
 
     #[test]

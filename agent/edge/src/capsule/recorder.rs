@@ -3,6 +3,8 @@
 //! The state is taken now and then while the device is calm, because whatever was at work then, the readings since lead
 //! from it to the scores of now. What has happened before it is kept to be looked at.
 
+use std::collections::VecDeque;
+
 use fieldmouse_core::series::{Millis, Reading};
 use fieldmouse_core::wire::{self, phase};
 use ring::digest;
@@ -20,6 +22,12 @@ const FRESH: u64 = 128;
 const CALM: f32 = 0.3;
 /// Ticks after an opening that belong to its capsule.
 const AFTER: u64 = 60;
+/// Facts that are remembered, and examples; each of its own, so that neither drives out the other.
+const NEAR: [usize; 2] = [24, 12];
+/// What happened so many ticks before an opening is not near it.
+const BEFORE: u64 = 900;
+/// Facts and examples of one capsule.
+const MOST_NEAR: usize = 128;
 /// The boot that states are saved and restored with: their time is the pipeline's alone.
 pub(super) const BOOT: u128 = 1;
 
@@ -33,6 +41,8 @@ pub struct Recorder {
     /// Series before the tick.
     series: usize,
     taken: u64,
+    /// What happened of late, and examples: the tick, and the record's body.
+    near: [VecDeque<(u64, Vec<u8>)>; 2],
     /// The capsule that is being written.
     open: Option<Open>,
 }
@@ -45,6 +55,18 @@ struct Open {
     /// How many series it names.
     series: usize,
     told: Vec<(u64, u8, wire::Episode)>,
+    /// How many facts and examples it has, and those that are not written yet.
+    has_near: usize,
+    near: Vec<Vec<u8>>,
+}
+
+impl Open {
+    fn add_near(&mut self, body: Vec<u8>) {
+        if self.has_near < MOST_NEAR {
+            self.has_near += 1;
+            self.near.push(body);
+        }
+    }
 }
 
 /// Who records, for the head of a capsule.
@@ -85,6 +107,22 @@ impl Recorder {
     pub fn restart(&mut self) {
         self.state = None;
         self.ring.cut();
+    }
+
+    /// Something happened, or an example was shown, which has no severity. No score depends on it.
+    pub fn note(&mut self, severity: u8, fact: &wire::Fact) {
+        let tick = self.ring.next().saturating_sub(1);
+        let body = postcard::to_extend(&(tick, severity, fact), Vec::new()).unwrap_or_default();
+        if let Some(open) = &mut self.open {
+            open.add_near(body);
+            return;
+        }
+        let which = usize::from(severity == 0);
+        let near = &mut self.near[which];
+        if near.len() == NEAR[which] {
+            near.pop_front();
+        }
+        near.push_back((tick, body));
     }
 
     /// To be called before each tick of the pipeline.
@@ -141,7 +179,10 @@ impl Recorder {
         let opened = begun.next().filter(|_| self.open.is_none() && self.state.is_some()).map(|(.., e)| e.id);
         if opened.is_some() {
             let (from, until) = (self.ring.first(), tick + AFTER);
-            self.open = Some(Open { from, until, series: 0, told: Vec::new() });
+            let mut open = Open { from, until, series: 0, told: Vec::new(), has_near: 0, near: Vec::new() };
+            let near = self.near.iter_mut().flat_map(|near| near.drain(..));
+            near.filter(|(at, _)| tick - at <= BEFORE).for_each(|(_, body)| open.add_near(body));
+            self.open = Some(open);
         }
         if let Some(open) = &mut self.open {
             open.told.extend(episodes.map(|(tick, severity, e)| (tick, severity, e.clone())));
@@ -200,6 +241,9 @@ fn write_more(file: &mut Writer, ring: &mut Ring, open: &mut Open, pipeline: &Pi
     open.from = ring.next();
     for told in open.told.drain(..) {
         file.put_as(What::Told, &told);
+    }
+    for near in open.near.drain(..) {
+        file.put(What::Near, &[&near]);
     }
 }
 

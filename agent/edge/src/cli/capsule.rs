@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use fieldmouse_core::explain;
+use fieldmouse_core::wire::Fact;
 use serde_json::json;
 
 use super::{Args, Failure, commands};
@@ -63,7 +64,21 @@ fn described(id: u64, c: &Capsule) -> serde_json::Value {
         "series": c.series.len(),
         "ticks": c.blocks.iter().map(|b| b.ticks).sum::<u32>(),
         "damaged": c.damaged,
+        "near": c.near.iter().map(|(at, severity, fact)| near(*at, *severity, fact)).collect::<Vec<_>>(),
         "events": c.told.iter().map(|(_, _, e)| decode::episode(e)).collect::<Vec<_>>(),
+    })
+}
+
+fn near(at: u64, severity: u8, fact: &Fact) -> serde_json::Value {
+    let detail = fact.detail.clone().unwrap_or_default();
+    json!({
+        "tick": at,
+        "severity": severity,
+        "kind": fact.kind.as_str(),
+        "text": fact.text.as_str(),
+        "about": detail.about.as_str(),
+        "count": detail.count,
+        "example": detail.example.as_str(),
     })
 }
 

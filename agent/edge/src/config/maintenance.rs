@@ -1,7 +1,7 @@
 //! `[[maintenance]]`: windows in which nothing alerts and nothing is learnt. Recurring ones name days and times of day,
-//! the others a beginning and an end. Times of day are counted from UTC by a fixed offset: a device may have no
-//! time-zone database, and a window that moves by an hour twice a year is better told than guessed.
+//! the others a beginning and an end.
 
+use fieldmouse_core::calendar::{Day, When, offset_ms, time_of_day};
 use serde::{Deserialize, Serialize};
 
 use super::KeyError;
@@ -29,26 +29,6 @@ pub struct MaintenanceTable {
     pub patterns: Vec<String>,
 }
 
-/// A day of the week.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Day {
-    /// Monday.
-    Mon,
-    /// Tuesday.
-    Tue,
-    /// Wednesday.
-    Wed,
-    /// Thursday.
-    Thu,
-    /// Friday.
-    Fri,
-    /// Saturday.
-    Sat,
-    /// Sunday.
-    Sun,
-}
-
 fn utc() -> String {
     "+00:00".into()
 }
@@ -62,36 +42,11 @@ pub struct Window {
     patterns: Vec<String>,
 }
 
-#[derive(Debug, Clone, PartialEq)]
-enum When {
-    /// In milliseconds since 1970.
-    Once { from: i64, to: i64 },
-    /// Milliseconds of the day, on days counted from Monday.
-    Weekly { days: [bool; 7], from: i64, to: i64, offset: i64 },
-}
-
-const MINUTE_MS: i64 = 60_000;
-const DAY_MS: i64 = 86_400_000;
-
 impl Window {
     /// Whether it is open at this time, in milliseconds since 1970.
     #[must_use]
     pub fn is_open(&self, wall_ms: u64) -> bool {
-        let wall = i64::try_from(wall_ms).unwrap_or(i64::MAX);
-        match &self.when {
-            When::Once { from, to } => (*from..*to).contains(&wall),
-            When::Weekly { days, from, to, offset } => {
-                let local = wall.saturating_add(*offset);
-                let (day, time) = (local.div_euclid(DAY_MS), local.rem_euclid(DAY_MS));
-                // The first day of 1970 was a Thursday.
-                let is_one = |day: i64| usize::try_from((day + 3).rem_euclid(7)).is_ok_and(|d| days[d]);
-                if from < to {
-                    is_one(day) && (*from..*to).contains(&time)
-                } else {
-                    is_one(day) && time >= *from || is_one(day - 1) && time < *to
-                }
-            }
-        }
+        self.when.is_open(wall_ms)
     }
 
     /// Whether it speaks of this series.
@@ -150,27 +105,10 @@ impl MaintenanceTable {
     }
 }
 
-/// `02:30` in milliseconds.
-fn time_of_day(text: &str) -> Option<i64> {
-    let (hours, minutes) = text.split_once(':')?;
-    let two = |digits: &str| (digits.len() == 2).then(|| digits.parse::<u8>().ok()).flatten().map(i64::from);
-    let minutes = two(hours)? * 60 + two(minutes).filter(|m| *m < 60)?;
-    (minutes <= 24 * 60).then_some(minutes * MINUTE_MS)
-}
-
 /// A moment with its offset from UTC: without one, nobody knows whose time it is.
 fn dated(text: &str) -> Option<i64> {
     let has_zone = text.ends_with('Z') || text.get(text.len().checked_sub(6)?..)?.starts_with(['+', '-']);
     (has_zone && text.contains('T')).then(|| timestamp_ms(text).ok()).flatten()
-}
-
-fn offset_ms(text: &str) -> Option<i64> {
-    let sign = match text.as_bytes().first()? {
-        b'+' => 1,
-        b'-' => -1,
-        _ => return None,
-    };
-    Some(sign * time_of_day(&text[1..]).filter(|ms| *ms <= 14 * 60 * MINUTE_MS)?)
 }
 
 #[cfg(test)]

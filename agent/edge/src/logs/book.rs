@@ -5,6 +5,7 @@
 //! What is told, and why, stands in ARCHITECTURE.md ("What lines tell").
 
 mod burst;
+mod fields;
 mod find;
 mod keep;
 mod ledger;
@@ -62,14 +63,20 @@ impl Book {
         Self { source, place, rules, slots: [None; 3], watch, listened: None }
     }
 
-    /// Takes a record. What the agent itself says of facts is no news: it would be told for ever.
+    /// Takes a record.
     pub fn take(&mut self, record: &Record<'_>) {
+        self.take_with(record, &[]);
+    }
+
+    /// Takes a record, and what its writer says beside: names and values, which may explain a burst of errors. What the
+    /// agent itself says of facts is no news: it would be told for ever.
+    pub fn take_with(&mut self, record: &Record<'_>, beside: &[(&str, &str)]) {
         if OWN.contains(&record.stream) {
             return;
         }
         self.rules.iter_mut().for_each(|rule| rule.take(record.text));
         let Self { watch, place, listened, .. } = self;
-        watch.get_or_insert_with(|| Box::new(Watch::new(place, *listened))).take(record);
+        watch.get_or_insert_with(|| Box::new(Watch::new(place, *listened))).take(record, beside);
     }
 
     /// Sets the series, and tells what is worth it. Once a sample.
@@ -81,6 +88,7 @@ impl Book {
         for (severity, fact) in watch.tick(now) {
             out.tell(severity, fact);
         }
+        watch.take_example().into_iter().for_each(|fact| out.show(fact));
         for class in Class::ALL {
             let at = class as usize;
             let lines = watch.lines(class);

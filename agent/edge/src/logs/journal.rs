@@ -119,7 +119,7 @@ impl Journals {
         let is_first = self.open.is_empty() && self.done.is_empty();
         self.open.values_mut().flatten().for_each(|open| open.is_live = false);
         let mut heads: HashMap<String, Vec<Header>> = HashMap::new();
-        self.done.retain(|path| found.iter().any(|(there, _, _)| there == path));
+        self.done.retain(|path| found.binary_search_by(|(there, ..)| there.cmp(path)).is_ok());
         for (path, lineage, is_live) in found {
             match self.admit(&path, &lineage, is_live) {
                 Ok(Some(header)) => heads.entry(lineage).or_default().push(header),

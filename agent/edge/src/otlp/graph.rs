@@ -7,7 +7,7 @@
 use fieldmouse_core::series::{Millis, cut};
 use fieldmouse_core::wire::{EDGES, Edge};
 
-use super::names::fit;
+use crate::logs::shown::fit;
 
 /// Halves of calls that wait.
 const WAITING: usize = 1024;

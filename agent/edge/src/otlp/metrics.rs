@@ -12,8 +12,8 @@ use fieldmouse_core::wire::Fact;
 
 use super::answer::Partial;
 use super::fields::{Malformed, Message, Table};
-use super::names::Names;
 use super::resource::{self, Nest};
+use crate::logs::shown::Names;
 use crate::sources::Readings;
 use point::{Kind, Point};
 use stream::{Meaning, Stream};

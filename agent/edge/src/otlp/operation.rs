@@ -5,8 +5,8 @@ use fieldmouse_core::metric;
 use fieldmouse_core::series::{LABEL, Millis, NoData, SeriesKey, cut};
 use fieldmouse_core::wire::{Detail, Fact};
 
-use super::names::fit;
 use super::sketch::Sketch;
+use crate::logs::shown::fit;
 use crate::sources::{Readings, Slot};
 
 /// Without a call for so long, nothing is known of its duration.
@@ -17,6 +17,15 @@ const SLOWEST: f64 = 0.99;
 const QUANTILES: [(&str, f64); 3] = [("p50", 0.5), ("p95", 0.95), ("p99", SLOWEST)];
 /// Room for a service's name in a label.
 const SERVICE: usize = 20;
+
+/// Calls of a window that show what went on.
+#[derive(Debug, Default)]
+pub(super) struct Examples {
+    /// How long the slowest took, and what it was.
+    pub(super) slowest: Option<(f64, String)>,
+    /// How many failed, and one of them.
+    pub(super) failing: Option<(u64, String)>,
+}
 
 /// A call that ended.
 #[derive(Debug, Clone, Copy)]
@@ -71,8 +80,13 @@ impl Operation {
         }
     }
 
+    /// The two names.
+    pub(super) fn called(&self) -> String {
+        format!("{} {}", self.service, self.name)
+    }
+
     /// A window ends: sets the series, and tells what is not usual.
-    pub(super) fn roll(&mut self, now: Millis, window_ms: Millis, out: &mut Readings) {
+    pub(super) fn roll(&mut self, now: Millis, window_ms: Millis, out: &mut Readings) -> Examples {
         let every = u32::try_from(window_ms).unwrap_or(u32::MAX);
         let Self { service, name, sketch, .. } = self;
         let slot = |out: &mut Readings, code, last: &[&str]| {
@@ -97,8 +111,11 @@ impl Operation {
         }
         let count = u64::from(self.sketch.count());
         self.sketch.clear();
+        let failing = self.failing.clone().map(|example| (self.failed, example));
+        let examples = Examples { slowest: self.slowest.clone(), failing };
         self.judge(now, window_ms, count, slowest, out);
         (self.failing, self.slowest, self.failed) = (None, None, 0);
+        examples
     }
 
     /// Between the ends of windows.
@@ -260,7 +277,7 @@ mod tests {
                 }
                 out.begin();
                 if second % 10 == 9 {
-                    operation.roll(1000 * second, 10_000, &mut out)
+                    let _shown = operation.roll(1000 * second, 10_000, &mut out);
                 } else {
                     operation.rest(1000 * second, &mut out)
                 }
@@ -312,7 +329,7 @@ mod tests {
             }
             out.begin();
             if ends {
-                operation.roll(1000 * second, 10_000, &mut out)
+                let _shown = operation.roll(1000 * second, 10_000, &mut out);
             } else {
                 operation.rest(1000 * second, &mut out)
             }

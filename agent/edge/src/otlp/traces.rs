@@ -4,15 +4,15 @@ use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 
 use fieldmouse_core::logs::mask::Masker;
-use fieldmouse_core::series::Millis;
-use fieldmouse_core::wire::Fact;
+use fieldmouse_core::series::{Millis, cut};
+use fieldmouse_core::wire::{Detail, Fact};
 
 use super::answer::Partial;
 use super::fields::{Malformed, Message, Table, Value};
 use super::graph::{Graph, Name};
-use super::names::{Names, head};
 use super::operation::{Call, Operation, in_words};
 use super::resource::{self, Nest};
+use crate::logs::shown::{Names, head};
 use crate::sources::Readings;
 
 const NEST: Nest = Nest {
@@ -107,7 +107,7 @@ impl Traces {
         if now.saturating_sub(began) >= window {
             // Windows follow the clock, so that the rhythm is kept.
             self.began = Some(if now - began >= 2 * window { now } else { began + window });
-            self.operations.iter_mut().for_each(|operation| operation.roll(now, window, out));
+            self.roll(now, out);
         } else {
             self.operations.iter().for_each(|operation| operation.rest(now, out));
         }
@@ -120,6 +120,36 @@ impl Traces {
                 self.most
             );
             out.tell(13, Fact::new("otlp-full", &text));
+        }
+    }
+
+    /// A window ends. The slowest call of all, and one of the operation that failed most often, are shown.
+    fn roll(&mut self, now: Millis, out: &mut Readings) {
+        let mut slowest: Option<(f64, String, String)> = None;
+        let mut failing: Option<(u64, String, String)> = None;
+        for operation in &mut self.operations {
+            let examples = operation.roll(now, self.window_ms, out);
+            if let Some((seconds, text)) = examples.slowest
+                && slowest.as_ref().is_none_or(|(most, ..)| seconds > *most)
+            {
+                slowest = Some((seconds, operation.called(), text));
+            }
+            if let Some((failed, text)) = examples.failing
+                && failing.as_ref().is_none_or(|(most, ..)| failed > *most)
+            {
+                failing = Some((failed, operation.called(), text));
+            }
+        }
+        let mut show = |kind: &str, count: u64, called: &str, example: &str| {
+            let count = u32::try_from(count).unwrap_or(u32::MAX);
+            let detail = Detail { about: cut(called), count, example: cut(example), ..Detail::default() };
+            out.show(Fact { detail: Some(detail), ..Fact::new(kind, called) });
+        };
+        if let Some((_, called, example)) = slowest {
+            show("trace-slowest", 1, &called, &example);
+        }
+        if let Some((failed, called, example)) = failing {
+            show("trace-failing", failed, &called, &example);
         }
     }
 

@@ -186,6 +186,7 @@ impl Agent {
         for told in self.sampler.take_told() {
             self.tell_fact(now, &told);
         }
+        self.sampler.take_shown().iter().for_each(|fact| self.recording.note(0, fact));
         self.tell_troubled_sources();
         self.tell_failed_models();
         self.date(stamp);
@@ -253,6 +254,7 @@ impl Agent {
     pub(super) fn tell_fact(&mut self, now: Millis, told: &Told) -> u64 {
         log::info!("{}: {}", told.fact.kind, told.fact.text);
         self.nearby.note(now, told);
+        self.recording.note(told.severity, &told.fact);
         self.push(Kind::Fact, told.severity, &told.fact)
     }
 

@@ -48,6 +48,13 @@ impl Recording {
         }
     }
 
+    /// Something happened, or is an example of what does.
+    pub(super) fn note(&mut self, severity: u8, fact: &wire::Fact) {
+        if let Some(recorder) = &mut self.recorder {
+            recorder.note(severity, fact);
+        }
+    }
+
     /// To be called after it.
     pub(super) fn after(
         &mut self,

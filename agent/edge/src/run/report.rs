@@ -138,14 +138,15 @@ pub(super) fn status(agent: &mut Agent, now: Millis, traffic: &Traffic) -> Value
         .sampler
         .health()
         .zip(counts)
+        .zip(agent.sampler.samples())
         .zip(agent.sampler.about())
-        .map(|(((name, health), (_, series)), about)| {
+        .map(|((((name, health), (_, series)), samples), about)| {
             let health = match health {
                 Health::Good => "good".to_owned(),
                 Health::Hung => "does not answer".to_owned(),
                 Health::Failed(error) => error.to_string(),
             };
-            json!({"name": name, "series": series, "health": health, "about": about})
+            json!({"name": name, "series": series, "samples": samples, "health": health, "about": about})
         })
         .collect();
     let model = agent.pipeline.model();

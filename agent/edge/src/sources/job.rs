@@ -39,6 +39,8 @@ impl Default for Config {
 
 /// More pipelines than this are never judged.
 const MOST: usize = 500;
+/// A pipeline that did not run for so long gives its place to another.
+const GONE_MS: i64 = 90 * 86_400_000;
 /// Runs that were told lately: the same again is no other.
 const SEEN: usize = 256;
 /// Runs that are told one by one in an hour; the rest is counted.
@@ -46,6 +48,8 @@ const TOLD: u32 = 60;
 const HOUR_MS: Millis = 3_600_000;
 /// The past is written no more often.
 const SAVE_MS: Millis = 600_000;
+/// Without a run it is written as often as this, because all grow older.
+const AGE_MS: Millis = 24 * HOUR_MS;
 /// Before the past of a pipeline in its file: another layout of it has another letter.
 const LAYOUT: &str = "a";
 
@@ -54,11 +58,15 @@ struct Jobs {
     inbox: Inbox,
     kept: Kept,
     pipelines: Option<BTreeMap<String, Pipeline>>,
+    /// Series of pipelines that were forgotten.
+    left: Vec<Slot>,
     is_full_told: bool,
     seen: VecDeque<u64>,
     hour: Hour,
     is_new: bool,
     saved: Option<Millis>,
+    /// At the last sample.
+    now: Millis,
 }
 
 #[derive(Default)]
@@ -66,6 +74,8 @@ struct Pipeline {
     past: Past,
     duration: Option<Slot>,
     failed: Option<Slot>,
+    /// When it ran last; before the machine began to count, if that is negative.
+    last: i64,
     /// Since the last sample.
     ran: bool,
 }
@@ -86,11 +96,13 @@ impl Jobs {
             inbox: place.jobs.clone(),
             kept: Kept::new(place, "jobs"),
             pipelines: None,
+            left: Vec::new(),
             is_full_told: false,
             seen: VecDeque::new(),
             hour: Hour::default(),
             is_new: false,
             saved: None,
+            now: 0,
         }
     }
 
@@ -107,18 +119,22 @@ impl Jobs {
             self.hour.tell(now, run, out);
         }
         if run.what == What::Job {
-            self.judge(run, out);
+            self.judge(now, run, out);
         }
     }
 
-    fn judge(&mut self, run: &Run, out: &mut Readings) {
+    fn judge(&mut self, now: Millis, run: &Run, out: &mut Readings) {
         let outcome = match run.status {
             Status::Running => return,
             Status::Succeeded => Outcome::Succeeded,
             Status::Failed => Outcome::Failed,
             Status::Cancelled => Outcome::Cancelled,
         };
+        let now = now.cast_signed();
         let pipelines = self.pipelines.get_or_insert_default();
+        if pipelines.len() >= self.most && !pipelines.contains_key(&run.name) {
+            self.left.extend(forget(pipelines, now - GONE_MS));
+        }
         if pipelines.len() >= self.most && !pipelines.contains_key(&run.name) {
             // Told once: those that are judged go on.
             if !std::mem::replace(&mut self.is_full_told, true) {
@@ -129,7 +145,7 @@ impl Jobs {
         }
         let pipeline = pipelines.entry(run.name.clone()).or_default();
         self.is_new = true;
-        pipeline.ran = true;
+        (pipeline.ran, pipeline.last) = (true, now);
         if let Some(finding) = pipeline.past.take(outcome, run.seconds) {
             let (severity, kind, text) = words(run, &finding);
             let detail = Detail { about: cut(&run.name), ..Detail::default() };
@@ -138,22 +154,32 @@ impl Jobs {
     }
 
     /// Goes on from what was kept.
-    fn load(&mut self, out: &mut Readings) {
+    fn load(&mut self, now: Millis, out: &mut Readings) {
         if self.pipelines.is_none() {
             let read = |mark: &str| postcard::from_bytes(&unhex(mark.strip_prefix(LAYOUT)?)?).ok();
-            let pipeline = |past| Pipeline { past, ..Pipeline::default() };
-            let last = self.kept.last(out).into_iter().flat_map(Inventory::iter);
-            let known = last.filter_map(|item| Some((item.name.to_owned(), pipeline(read(item.mark)?))));
+            let last = |age: u64| now.cast_signed().saturating_sub_unsigned(age);
+            let pipeline = |past, age| Pipeline { past, last: last(age), ..Pipeline::default() };
+            let kept = self.kept.last(out).into_iter().flat_map(Inventory::iter);
+            let known = kept.filter_map(|item| Some((item.name.to_owned(), pipeline(read(item.mark)?, item.stamp))));
             self.pipelines = Some(known.take(MOST).collect());
+            self.saved = Some(now.saturating_sub(SAVE_MS));
             self.kept.rest();
         }
     }
 
+    fn is_due(&self, now: Millis) -> bool {
+        let passed = self.saved.map(|saved| now.saturating_sub(saved));
+        let is_any = self.pipelines.as_ref().is_some_and(|all| !all.is_empty());
+        self.is_new && passed.is_none_or(|ms| ms >= SAVE_MS) || is_any && passed.is_some_and(|ms| ms >= AGE_MS)
+    }
+
+    /// Of each the past, and for how long it has not run.
     fn save(&mut self) {
         let mut all = Inventory::default();
         for (name, pipeline) in self.pipelines.iter().flatten() {
             let bytes = postcard::to_extend(&pipeline.past, Vec::new()).unwrap_or_default();
-            all.add(name, &format!("{LAYOUT}{}", hex(&bytes)), 0);
+            let age = u64::try_from(self.now.cast_signed() - pipeline.last).unwrap_or(0);
+            all.add(name, &format!("{LAYOUT}{}", hex(&bytes)), age);
         }
         all.settle();
         self.kept.set(all);
@@ -165,7 +191,8 @@ impl Source for Jobs {
     fn sample(&mut self, now: Millis, out: &mut Readings) -> Result<(), SourceError> {
         self.kept.keep();
         self.kept.rest();
-        self.load(out);
+        self.now = now;
+        self.load(now, out);
         for entry in self.inbox.take() {
             self.take(now, &entry, out);
         }
@@ -173,7 +200,8 @@ impl Source for Jobs {
         for (name, pipeline) in self.pipelines.iter_mut().flatten() {
             pipeline.show(name, out);
         }
-        if self.is_new && self.saved.is_none_or(|saved| now >= saved + SAVE_MS) {
+        self.left.iter().for_each(|slot| out.rest(*slot));
+        if self.is_due(now) {
             self.saved = Some(now);
             self.save();
         }
@@ -181,10 +209,18 @@ impl Source for Jobs {
     }
 }
 
+/// Forgets the pipeline that ran longest ago, if that was before `gone`; returns its series.
+fn forget(pipelines: &mut BTreeMap<String, Pipeline>, gone: i64) -> impl Iterator<Item = Slot> {
+    let oldest = pipelines.iter().filter(|(_, p)| p.last < gone).min_by_key(|(_, p)| p.last);
+    let name = oldest.map(|(name, _)| name.clone());
+    let forgotten = name.and_then(|name| pipelines.remove(&name));
+    forgotten.into_iter().flat_map(|p| [p.duration, p.failed]).flatten()
+}
+
 /// At a stop in good order nothing is forgotten.
 impl Drop for Jobs {
     fn drop(&mut self) {
-        if self.is_new {
+        if self.is_new || self.is_due(self.now) {
             self.save();
         }
     }
@@ -258,6 +294,8 @@ pub(super) fn unhex(text: &str) -> Option<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
+    use fieldmouse_core::series::NoData;
+
     use super::*;
 
     fn run(name: &str, id: usize, status: Status, seconds: f32) -> Run {
@@ -344,6 +382,36 @@ mod tests {
         assert_eq!(desk.out.len(), 5, "one never succeeded");
         let state = desk.source.kept.last(&mut desk.out).map_or(0, Inventory::bytes);
         assert!(state > 0 && state < 3 * 700, "{state} bytes");
+    }
+
+    #[test]
+    fn a_pipeline_that_does_not_run_any_more_gives_its_place_to_another() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut desk = Desk::new(Some(dir.path()), 2);
+        let gone = GONE_MS.cast_unsigned();
+        let judged = |desk: &Desk| {
+            desk.source.pipelines.iter().flatten().map(|(name, _)| name.clone()).collect::<Vec<_>>()
+        };
+        assert_eq!(desk.told([run("old", 1, Status::Succeeded, 5.0)]), ["job"]);
+        desk.now += gone / 2;
+        assert_eq!(desk.told([run("young", 1, Status::Succeeded, 5.0)]), ["job"]);
+        desk.now += gone / 2 - 10_000;
+        assert_eq!(desk.told([run("new", 1, Status::Succeeded, 5.0)]), ["job", "job"], "there is no room yet");
+        // How long it has not run outlives a restart.
+        let Desk { place, source, .. } = desk;
+        drop(source);
+        let source = Jobs::new(&Config { most: 2 }, &place);
+        let mut desk = Desk { place, source, out: Readings::default(), now: 0 };
+        assert_eq!(desk.told([]), [""; 0]);
+        desk.now += 10_000;
+        assert_eq!(desk.told([run("new", 2, Status::Succeeded, 5.0)]), ["job"]);
+        assert_eq!(judged(&desk), ["new", "young"]);
+        // Its series rest; they are no trouble.
+        assert_eq!(desk.told([run("young", 2, Status::Succeeded, 5.0)]), ["job"]);
+        desk.now += gone + 1;
+        assert_eq!(desk.told([run("newer", 1, Status::Succeeded, 5.0)]), ["job"]);
+        assert_eq!(judged(&desk), ["newer", "young"]);
+        assert_eq!(desk.out.due().filter(|reading| *reading == Some(Err(NoData::Absent))).count(), 0);
     }
 
     #[test]

@@ -106,6 +106,8 @@ pub struct Readings {
     limits: Vec<(Slot, Option<Limit>)>,
     /// What happened since it was last asked for.
     told: Vec<Told>,
+    /// What need not be told, but belongs beside the readings of this time.
+    shown: Vec<Fact>,
     /// The service graph, if it is another than at the last time.
     edges: Option<Vec<Edge>>,
 }
@@ -184,6 +186,17 @@ impl Readings {
     /// What happened since the last time.
     pub fn told(&mut self) -> std::vec::Drain<'_, Told> {
         self.told.drain(..)
+    }
+
+    /// Something that is no news, but may tell people what went on if it turns out that something did: it goes into the
+    /// capsule of an episode, and nowhere else. Masked, as everything.
+    pub fn show(&mut self, fact: Fact) {
+        self.shown.push(fact);
+    }
+
+    /// What was shown since the last time.
+    pub fn shown(&mut self) -> std::vec::Drain<'_, Fact> {
+        self.shown.drain(..)
     }
 
     /// All of it has the same reason for having no value.

@@ -143,7 +143,9 @@ impl Work {
             let message = parse(message);
             let stream = if message.app.is_empty() { KIND.name } else { message.app };
             let (severity, text, wall_ms) = (message.severity, message.text, message.wall_ms);
-            self.book.take(&Record { stream, severity, text, wall_ms });
+            let from = [("host", message.host)];
+            let beside = if message.host.is_empty() { &[][..] } else { &from };
+            self.book.take_with(&Record { stream, severity, text, wall_ms }, beside);
             self.read += 1;
         }
     }

@@ -19,8 +19,8 @@ pub(super) fn parse(system: &'static str, event: &str, body: &[u8]) -> Result<Op
 #[derive(Debug, Deserialize)]
 struct WorkflowRun {
     workflow_run: Attempt,
-    #[serde(default)]
-    workflow: Named,
+    /// None if it was deleted meanwhile.
+    workflow: Option<Named>,
     #[serde(default)]
     repository: Repository,
 }
@@ -32,8 +32,7 @@ struct WorkflowJob {
     repository: Repository,
 }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
+#[derive(Debug, Deserialize)]
 struct Named {
     name: Option<String>,
 }
@@ -80,7 +79,8 @@ impl Attempt {
 impl WorkflowRun {
     fn run(self, system: &'static str) -> Option<Run> {
         let run = self.workflow_run;
-        let name = self.workflow.name.as_ref().or(run.name.as_ref()).map_or("", String::as_str);
+        let named = self.workflow.as_ref().and_then(|workflow| workflow.name.as_ref());
+        let name = named.or(run.name.as_ref()).map_or("", String::as_str);
         let name = format!("{} {name}", self.repository.full_name);
         run.run(system, &name)
     }

@@ -20,6 +20,8 @@ fn github() {
         "workflow":{"id":159038,"name":"Build"},"repository":{"id":1296269,"full_name":"octo-org/octo-repo","private":false}}"#;
     let failed = "job octo-org/octo-repo Build failed after 312 s: master acb5820c (github)";
     check(Sender::GitHub("workflow_run"), run, Some(("30433642/2", failed)));
+    let deleted = run.replace(r#""workflow":{"id":159038,"name":"Build"}"#, r#""workflow":null"#);
+    check(Sender::GitHub("workflow_run"), &deleted, Some(("30433642/2", failed)));
     let running = run.replace("\"failure\"", "null").replace("\"completed\"", "\"in_progress\"");
     check(Sender::GitHub("workflow_run"), &running, None);
     let job = r#"{"action":"completed","workflow_job":{"id":2832853555,"run_id":940463255,"workflow_name":"CI","run_attempt":1,

@@ -1,8 +1,9 @@
-//! What explains a burst of errors of a stream: which message or word stands in more of them than it did before.
+//! What explains a burst of errors of a stream: which message, word or value of a field stands in more of them than it did
+//! before.
 //!
 //! As in the analysis of log rates that people know from large installations: for each value the share among the errors of the burst is
 //! compared with its share among those before, by the likelihood ratio of the two (G, Dunning 1993). Words are those of
-//! templates, so nothing that is masked can come out.
+//! templates, and values are kept as they may be shown, so nothing that is masked can come out.
 
 use std::collections::BTreeMap;
 
@@ -91,15 +92,24 @@ impl Watch {
         let cause = cause(&values, before, during);
         let most =
             errors.iter().max_by(|a, b| a.1.lately(at).total_cmp(&b.1.lately(at))).map(|(id, _)| *id)?;
-        let (id, said) = match cause {
-            Some(Cause { is: Is::Message(id), share, .. }) => {
+        let of_field = self.fields.as_ref().and_then(|fields| fields.cause(stream, at));
+        let (id, said) = match (of_field, cause) {
+            // It says more than what they say, which the example shows.
+            (Some(Cause { is, share, .. }), cause) => {
+                let id = match cause {
+                    Some(Cause { is: Is::Message(id), .. }) => id,
+                    _ => most,
+                };
+                (id, format!("{:.0} % of them with `{is}`", 100.0 * share))
+            }
+            (None, Some(Cause { is: Is::Message(id), share, .. })) => {
                 (id, format!("{:.0} % of them this", 100.0 * share))
             }
-            Some(Cause { is: Is::Word(word), share, .. }) => {
+            (None, Some(Cause { is: Is::Word(word), share, .. })) => {
                 (most, format!("{:.0} % of them with `{word}`", 100.0 * share))
             }
             // As ever, but more of it.
-            None => {
+            (None, None) => {
                 let share = errors.get(&most).map_or(0.0, |e| e.lately(at)) / during.max(1e-3);
                 let said = if share > 0.8 {
                     format!("{:.0} % of them this, as ever", 100.0 * share)

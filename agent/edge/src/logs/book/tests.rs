@@ -14,12 +14,13 @@ struct Tale {
     now: u32,
     state: u64,
     told: Vec<(u32, String, String)>,
+    shown: Vec<String>,
 }
 
 impl Tale {
     fn new() -> Self {
         let book = Book::new("log", &Place::default(), None);
-        Self { book, out: Readings::default(), now: 0, state: 7, told: Vec::new() }
+        Self { book, out: Readings::default(), now: 0, state: 7, told: Vec::new(), shown: Vec::new() }
     }
 
     fn chance(&mut self, of: f64) -> bool {
@@ -36,6 +37,9 @@ impl Tale {
         self.now += 1;
         self.out.begin();
         self.book.tick(1000 * u64::from(self.now), &mut self.out);
+        for shown in self.out.shown() {
+            self.shown.push(format!("{} {}", shown.text, shown.detail.unwrap_or_default().example));
+        }
         for told in self.out.told() {
             let detail = told.fact.detail.unwrap_or_default();
             self.told.push((
@@ -314,6 +318,8 @@ fn no_secret_comes_out() {
     }
     let state = String::from_utf8_lossy(&tale.book.save()).into_owned();
     let facts: String = tale.told.iter().map(|(_, text, example)| format!("{text} {example}\n")).collect();
+    assert!(tale.shown.len() >= 100, "{}", tale.shown.len());
+    let facts = facts + &tale.shown.join("\n");
     let found: Vec<_> = secrets
         .iter()
         .filter(|(_, secret)| parts(secret).any(|part| state.contains(part) || facts.contains(part)))
@@ -326,6 +332,41 @@ fn no_secret_comes_out() {
     );
     assert!(found.is_empty(), "{found:#?}");
     assert!(secrets.len() >= 200 && tale.told.len() >= 10, "{} facts", tale.told.len());
+}
+
+/// A burst of one message that was always there, in which one unit, then one site, is all that is new.
+#[test]
+fn a_burst_is_explained_by_the_unit_or_the_site_that_has_it() {
+    const SITES: [&str; 8] = ["berlin", "paris", "rome", "oslo", "wien", "bern", "prag", "riga"];
+    let check = |unit: Option<u32>, site: Option<usize>, want: &str| {
+        let mut tale = Tale::new();
+        let mut n = 0_usize;
+        let mut fail = |tale: &mut Tale, unit: Option<u32>, site: Option<usize>| {
+            n += 1;
+            let unit = unit.unwrap_or(n as u32 % 11);
+            let site = SITES[site.unwrap_or(n % 8)];
+            tale.say(
+                "web",
+                &format!(
+                    "ERROR upstream timed out unit=pump-{unit} site={site} after={n}ms request={n:032x}"
+                ),
+            );
+        };
+        tale.usual_but(5 * HOUR, |tale| {
+            if tale.now % 20 == 0 {
+                fail(tale, None, None);
+            }
+        });
+        let from = tale.now;
+        tale.usual_but(180, |tale| (0..4).for_each(|_| fail(tale, unit, site)));
+        let bursts: Vec<_> =
+            tale.told.iter().filter(|(at, text, _)| *at > from && text.starts_with("log-burst")).collect();
+        assert_eq!(bursts.len(), 1, "{:#?}", tale.told);
+        assert!(bursts[0].1.ends_with(want), "{bursts:#?}");
+    };
+    check(Some(7), None, "% of them with `unit=pump-7`");
+    check(None, Some(2), "% of them with `site=rome`");
+    check(None, None, "% of them this");
 }
 
 #[test]

@@ -8,10 +8,11 @@ use fieldmouse_core::logs::mask::Masker;
 use fieldmouse_core::logs::rate::Tails;
 use fieldmouse_core::logs::severity::{Class, severity};
 use fieldmouse_core::logs::sign::{Sign, sign};
-use fieldmouse_core::series::Millis;
-use fieldmouse_core::wire::Fact;
+use fieldmouse_core::series::{Millis, cut};
+use fieldmouse_core::wire::{Detail, Fact};
 
 use super::Record;
+use super::fields::Fields;
 use super::find::text;
 use super::ledger::{Entry, Ledger, OCCASION};
 use super::streams::Streams;
@@ -26,6 +27,8 @@ pub(super) const GATHER: u32 = 10;
 const FRESH: usize = 64;
 /// Seconds after which a tick comes too late for what it brings to have come just now.
 const LATE: u32 = 60;
+/// Seconds between examples that are shown.
+const SHOW: u32 = 10;
 /// Seconds between looks for what is silent.
 const LOOK: u32 = 5;
 /// Crashes of which the next lines are awaited.
@@ -68,6 +71,8 @@ pub(super) struct Watch {
     pub(super) miner: Miner,
     pub(super) ledger: Ledger,
     pub(super) streams: Streams,
+    /// Of errors. Made by the first one.
+    pub(super) fields: Option<Box<Fields>>,
     /// Of templates, and of streams.
     pub(super) tails: [Tails; 2],
     totals: [u64; 3],
@@ -84,6 +89,9 @@ pub(super) struct Watch {
     /// New templates, and the lines with which each is looked at next.
     pub(super) fresh: Vec<(u32, u16)>,
     crashes: Vec<Crash>,
+    /// The message that most errors of late were: lines, and which.
+    example: Option<(u32, u32)>,
+    next_example: u32,
 }
 
 impl Watch {
@@ -96,6 +104,7 @@ impl Watch {
             miner: Miner::default(),
             ledger: Ledger::default(),
             streams: Streams::default(),
+            fields: None,
             tails: Default::default(),
             totals: [0; 3],
             budget: place.budget,
@@ -106,7 +115,19 @@ impl Watch {
             written: None,
             fresh: Vec::new(),
             crashes: Vec::new(),
+            example: None,
+            next_example: 0,
         }
+    }
+
+    /// What most errors of the last seconds were, masked; no more often than is of use to anybody.
+    pub(super) fn take_example(&mut self) -> Option<Fact> {
+        let (count, id) = self.example.filter(|_| self.at >= self.next_example)?;
+        (self.example, self.next_example) = (None, self.at + SHOW);
+        let stream = self.streams.name(self.ledger.get(id)?.stream);
+        let (about, example) = (cut(&format!("{id:08x}")), cut(text(&self.miner, id)));
+        let detail = Detail { about, count, example, ..Detail::default() };
+        Some(Fact { detail: Some(detail), ..Fact::new("log-example", stream) })
     }
 
     /// Lines of a class.
@@ -115,10 +136,14 @@ impl Watch {
     }
 
     pub(super) fn bytes(&self) -> usize {
-        size_of::<Self>() + self.miner.bytes() + self.ledger.bytes() + self.streams.all.capacity() * 256
+        size_of::<Self>()
+            + self.miner.bytes()
+            + self.ledger.bytes()
+            + self.streams.all.capacity() * 256
+            + self.fields.as_ref().map_or(0, |fields| fields.bytes())
     }
 
-    pub(super) fn take(&mut self, record: &Record<'_>) {
+    pub(super) fn take(&mut self, record: &Record<'_>, beside: &[(&str, &str)]) {
         let class = Class::of(record.severity.or_else(|| severity(record.text)).unwrap_or(0));
         self.totals[class as usize] += 1;
         if let Some(ms) = record.wall_ms {
@@ -129,6 +154,11 @@ impl Watch {
         let of = &mut self.streams.all[usize::from(stream)].now;
         of[0] += 1;
         of[1] += u32::from(class == Class::Error);
+        if class == Class::Error {
+            let masker = &self.masker;
+            let fields = self.fields.get_or_insert_with(|| Box::new(Fields::new(masker.anew())));
+            fields.take(stream, record.text, beside, at);
+        }
         self.masker.mask(record.text, &mut self.line);
         let seen = self.miner.learn(&self.line);
         let text = self.line.text();
@@ -209,6 +239,9 @@ impl Watch {
         let touched = self.ledger.take_touched();
         for id in &touched {
             let Some(entry) = self.ledger.get_mut(*id) else { continue };
+            if entry.class == Class::Error && self.example.is_none_or(|(most, _)| entry.now > most) {
+                self.example = Some((entry.now, *id));
+            }
             let back = entry.settle(at, is_backlog);
             if let Some(for_s) = back.filter(|_| std::mem::take(&mut entry.is_missed)) {
                 let what = format!("a message is back after {}", span(for_s));

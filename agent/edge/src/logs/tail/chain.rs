@@ -48,11 +48,32 @@ pub(super) fn links(log: &Path) -> io::Result<Option<Vec<Link>>> {
         let Some(stat) = stat.ok().filter(|stat| stat.inode == place.stat.inode) else { return Ok(None) };
         links.push(Link { path: place.path.clone(), stat, opened, is_live: place.path == log });
     }
-    // Whoever renames while we look would hide one from us.
+    // Whoever renames or copies while we look would hide one from us.
     let again = self::places(log)?.unwrap_or_default();
-    let is_same = |(a, b): (&Place, &Place)| (&a.path, a.stat.inode) == (&b.path, b.stat.inode);
-    let is_still = places.len() == again.len() && places.iter().zip(&again).all(is_same);
+    let is_still =
+        links.len() == again.len() && links.iter().zip(&again).all(|(link, now)| is_still(link, now));
     Ok(is_still.then_some(links))
+}
+
+/// Whether a generation is what it was when it was opened a moment ago. One that grows is being copied, and the log is
+/// truncated next: what was seen of the two would not fit together. A log that is written to grows as well; it does not shrink.
+fn is_still(link: &Link, now: &Place) -> bool {
+    let is_same = (&link.path, link.stat.inode) == (&now.path, now.stat.inode);
+    is_same && if link.is_live { now.stat.len >= link.stat.len } else { now.stat.len == link.stat.len }
+}
+
+/// Whether the log has been copied and was not truncated yet: two generations hold the same, and which of them goes on is
+/// not decided.
+#[must_use]
+pub(super) fn is_copied(links: &[Link]) -> bool {
+    let [.., copy, live] = links else { return false };
+    let (Ok((copied, copy_head)), Ok((_, head))) = (&copy.opened, &live.opened) else { return false };
+    let known = copy_head.len().min(head.len());
+    live.is_live
+        && !copied.is_packed()
+        && copy.stat.len <= live.stat.len
+        && copy.stat.len > 0
+        && copy_head[..known] == head[..known]
 }
 
 fn open(log: &Path, path: &Path) -> Result<(Reader, Vec<u8>), String> {
@@ -152,6 +173,30 @@ pub(super) fn is_generation(base: &str, name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_copy_that_is_being_made_is_not_believed() {
+        let dir = tempfile::tempdir().unwrap();
+        let (log, copy) = (dir.path().join("app.log"), dir.path().join("app.log.1"));
+        std::fs::write(&log, "one\ntwo\n").unwrap();
+        std::fs::write(&copy, "one\n").unwrap();
+        let links = links(&log).unwrap().unwrap();
+        let check = |copy_len: u64, log_len: u64, expected: bool| {
+            let place = |link: &Link, len| Place { path: link.path.clone(), stat: Stat { len, ..link.stat } };
+            let is = is_still(&links[0], &place(&links[0], copy_len))
+                && is_still(&links[1], &place(&links[1], log_len));
+            assert_eq!(is, expected, "{copy_len} and {log_len} bytes");
+        };
+        check(4, 8, true);
+        // Somebody writes to the log.
+        check(4, 12, true);
+        // The copy goes on; it was finished, and the log truncated.
+        check(8, 8, false);
+        check(4, 0, false);
+        assert!(is_copied(&links));
+        std::fs::write(&log, "three\n").unwrap();
+        assert!(!is_copied(&super::links(&log).unwrap().unwrap()));
+    }
 
     #[test]
     fn generations_by_their_names() {

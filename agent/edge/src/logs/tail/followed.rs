@@ -15,6 +15,8 @@ use fieldmouse_core::series::Millis;
 
 /// What cannot be read is tried again so often.
 const RETRY_MS: Millis = 30_000;
+/// A log that was copied is truncated within so long; else the copy is a file like any other.
+const COPY_MS: Millis = 5_000;
 /// Files read to their end that are kept open, because their writer may still have them.
 const MOST_IDLE: usize = 4;
 
@@ -46,6 +48,8 @@ pub(super) struct Followed {
     from: Begin,
     is_looked_up: bool,
     retry: Millis,
+    /// Since when the log and its copy hold the same.
+    copied: Option<Millis>,
     /// Of what is missing, what was told, and why the rest is.
     told_lost: u64,
     lost_why: String,
@@ -66,6 +70,7 @@ impl Followed {
             from,
             is_looked_up: false,
             retry: 0,
+            copied: None,
             told_lost: 0,
             lost_why: String::new(),
         }
@@ -129,6 +134,10 @@ impl Followed {
         take: &mut dyn FnMut(&Record<'_>),
     ) -> io::Result<()> {
         let Some(mut links) = chain::links(&self.path)? else { return Ok(()) };
+        if chain::is_copied(&links) && now < *self.copied.get_or_insert(now) + COPY_MS {
+            return Ok(());
+        }
+        self.copied = None;
         let tails = std::mem::take(&mut self.tails).into_iter().filter(|tail| !tail.is_unseen());
         let find = |tail: &Tail, by_inode: bool| links.iter().rposition(|link| tail.is_at(link, by_inode));
         let tails: Vec<_> = tails.map(|tail| (find(&tail, true), find(&tail, false), tail)).collect();

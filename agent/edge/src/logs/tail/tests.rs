@@ -279,6 +279,13 @@ fn truncation() {
         Write("a.log", "5\n"),
     ];
     check(Beginning, &all(&[&begin, &copy, &[Write("a.log", "3\n")], &again]), "1 one 2 two 3 4 four 5", 0);
+    // The agent starts when a file that it never saw was copied, and is not truncated yet.
+    let before = [Truncate("a.log"), NOW, Kill, Write("a.log", "3 three\n")];
+    let between =
+        [Rename("a.log.1", "a.log.2"), Copy("a.log", "a.log.1"), NOW, Look(1000), Truncate("a.log")];
+    let copied = all(&[&begin, &[Copy("a.log", "a.log.1")], &before, &between]);
+    check(Beginning, &all(&[&copied, &[Write("a.log", "4\n")]]), "1 one 2 two 3 three 4", 0);
+    check(Beginning, &all(&[&copied, &[Kill, NOW, Write("a.log", "4\n")]]), "1 one 2 two 3 three 4", 0);
     // Without a copy what was not read is gone; nobody can know how much.
     check(Beginning, &all(&[&begin, &[Truncate("a.log"), NOW, Write("a.log", "3\n")]]), "1 one 3", 0);
     // The inode is used again.

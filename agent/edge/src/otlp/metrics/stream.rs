@@ -5,9 +5,9 @@ use std::fmt::Write;
 use fieldmouse_core::series::{LABEL, Millis, NoData, SeriesKey};
 
 use super::super::fields::Malformed;
-use super::super::names::{Names, fit};
 use super::super::resource;
 use super::point::{Point, quantile};
+use crate::logs::shown::{Names, fit};
 use crate::sources::{Readings, Slot};
 
 /// A stream whose rhythm is unknown is taken to have this one.
@@ -75,7 +75,7 @@ pub(super) fn labels(
         } else {
             format!("{name}{{{}}}", joined(&masked, false))
         };
-        SeriesKey::custom(&format!("{}{hash}", super::super::names::head(&short, LABEL - hash.len())))
+        SeriesKey::custom(&format!("{}{hash}", crate::logs::shown::head(&short, LABEL - hash.len())))
     };
     Ok(parts.iter().map(key).collect())
 }

@@ -1,4 +1,4 @@
-//! Names as they may leave the device: without ids and secrets, and short.
+//! Names and values as they may leave the device: without ids and secrets, and short.
 
 use std::borrow::Cow;
 
@@ -12,7 +12,7 @@ const LONGEST: usize = 256;
 const DIGITS: usize = 4;
 
 /// `text` in so many bytes. What does not fit ends in a hash of all of it, so that two never become one.
-pub(super) fn fit(text: &str, room: usize) -> Cow<'_, str> {
+pub(crate) fn fit(text: &str, room: usize) -> Cow<'_, str> {
     const HASH: usize = 9;
     if text.len() <= room {
         return Cow::Borrowed(text);
@@ -21,7 +21,7 @@ pub(super) fn fit(text: &str, room: usize) -> Cow<'_, str> {
 }
 
 /// The beginning of `text`, at most so many bytes.
-pub(super) fn head(text: &str, bytes: usize) -> &str {
+pub(crate) fn head(text: &str, bytes: usize) -> &str {
     &text[..text.floor_char_boundary(bytes)]
 }
 
@@ -32,13 +32,13 @@ fn hash(text: &str) -> String {
 
 /// Masks names.
 #[derive(Debug)]
-pub(super) struct Names {
+pub(crate) struct Names {
     masker: Masker,
     line: Line,
 }
 
 impl Names {
-    pub(super) fn new(masker: Masker) -> Self {
+    pub(crate) fn new(masker: Masker) -> Self {
         Self { masker, line: Line::default() }
     }
 
@@ -48,7 +48,7 @@ impl Names {
     }
 
     /// The name of an operation: `GET /user/123` is `GET /user/<*>`.
-    pub(super) fn operation(&mut self, name: &str) -> String {
+    pub(crate) fn operation(&mut self, name: &str) -> String {
         let mut masked = String::new();
         for (i, piece) in head(name, LONGEST).split('/').enumerate() {
             if i > 0 {
@@ -63,7 +63,7 @@ impl Names {
     }
 
     /// The value of an attribute: short codes, words and routes are kept, whatever may be an id or a secret is not.
-    pub(super) fn value(&mut self, key: &str, value: &str) -> String {
+    pub(crate) fn value(&mut self, key: &str, value: &str) -> String {
         if self.mask(&format!("{key}=x")).ends_with(VALUE) {
             return VALUE.to_owned();
         }

@@ -1,4 +1,4 @@
-//! TLS towards a broker elsewhere.
+//! TLS towards a broker or an outlet elsewhere.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -18,12 +18,12 @@ const SYSTEM: [&str; 3] =
 ///
 /// # Errors
 /// If a file cannot be read or holds no certificate or key.
-pub(super) fn client(ca: Option<&Path>, identity: Option<&Identity>) -> anyhow::Result<Arc<ClientConfig>> {
+pub(crate) fn client(ca: Option<&Path>, identity: Option<&Identity>) -> anyhow::Result<Arc<ClientConfig>> {
     let ca = match ca {
         Some(path) => path.to_owned(),
         None => match SYSTEM.iter().map(PathBuf::from).find(|p| p.exists()) {
             Some(path) => path,
-            None => bail!("broker.ca_file: none is given, and the system has no list of authorities"),
+            None => bail!("ca_file: none is given, and the system has no list of authorities"),
         },
     };
     let mut roots = RootCertStore::empty();
@@ -43,6 +43,18 @@ pub(super) fn client(ca: Option<&Path>, identity: Option<&Identity>) -> anyhow::
             builder.with_client_auth_cert(certificates(&identity.cert_file)?, key)?
         }
     }))
+}
+
+/// Whom nobody can convince: for what never speaks TLS and has to have a configuration all the same.
+///
+/// # Errors
+/// If the provider knows no version of TLS.
+pub(crate) fn trusting_nobody() -> anyhow::Result<ClientConfig> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    Ok(ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(RootCertStore::empty())
+        .with_no_client_auth())
 }
 
 fn certificates(path: &Path) -> anyhow::Result<Vec<CertificateDer<'static>>> {

@@ -1,0 +1,127 @@
+//! Incidents as they are kept, with their lives. Severities are words here, as everywhere in the answers.
+
+use std::collections::BTreeSet;
+
+use axum::Json;
+use axum::extract::{Path, Query, State as Get};
+use axum::response::IntoResponse;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::{Answer, ApiError, State, ask};
+use crate::store::{Class, Record, RecordFilter, StoreError};
+use crate::words;
+
+/// What a list leaves out of an incident.
+const LEFT_OUT: [&str; 4] = ["members", "links", "patterns", "priority_why"];
+/// Chains of dependencies that are shown with an incident.
+const CHAINS: usize = 8;
+
+/// `?state=&site=&priority=&limit=`
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Which {
+    state: Option<String>,
+    site: Option<String>,
+    priority: Option<u8>,
+    limit: Option<u32>,
+}
+
+pub(super) type Question = Result<Query<Which>, axum::extract::rejection::QueryRejection>;
+
+pub(super) async fn list(Get(state): Get<State>, question: Question) -> Answer {
+    let Query(which) = question.map_err(|e| ApiError::Question(e.body_text()))?;
+    let open = match which.state.as_deref() {
+        None | Some("all") => None,
+        Some("open") => Some(true),
+        Some("closed") => Some(false),
+        Some(_) => return Err(ApiError::Question("state: open, closed or all".to_owned())),
+    };
+    let limit = which.limit.unwrap_or(100);
+    if !(1..=1000).contains(&limit) {
+        return Err(ApiError::Question("limit: 1 to 1000".to_owned()));
+    }
+    let found = ask(&state, move |store| {
+        // Which priorities there are only the documents say.
+        let most = if which.priority.is_some() { 1000 } else { limit };
+        let of = RecordFilter {
+            open,
+            site: which.site.as_deref(),
+            limit: most,
+            ..RecordFilter::all(Class::Incident)
+        };
+        Ok(store.records(&of)?.iter().filter_map(document).collect::<Vec<Value>>())
+    })
+    .await?;
+    let wanted = |doc: &Value| which.priority.is_none_or(|p| doc["priority"] == p);
+    let mut found: Vec<Value> = found.into_iter().filter(wanted).take(limit as usize).collect();
+    for doc in &mut found {
+        if let Some(fields) = doc.as_object_mut() {
+            fields.retain(|key, _| !LEFT_OUT.contains(&key.as_str()));
+            if let Some(Value::Array(causes)) = fields.get_mut("causes") {
+                causes.truncate(1);
+            }
+        }
+    }
+    Ok(Json(json!({ "incidents": found })).into_response())
+}
+
+pub(super) async fn one(Get(state): Get<State>, Path(id): Path<String>) -> Answer {
+    let atlas = state.topology();
+    let found = ask(&state, move |store| {
+        // A star would stand for the rest of any name.
+        let known = if id.contains('*') {
+            Vec::new()
+        } else {
+            store.records(&RecordFilter::one(Class::Incident, &id))?
+        };
+        let Some(mut doc) = known.first().and_then(document) else { return Ok(None) };
+        let of = |class, begin: &str| -> Result<Vec<Value>, StoreError> {
+            let key = format!("{begin}*");
+            let mut records =
+                store.records(&RecordFilter { key: Some(&key), limit: 500, ..RecordFilter::all(class) })?;
+            records.sort_by(|a, b| (a.at_ms, &a.key).cmp(&(b.at_ms, &b.key)));
+            Ok(records.iter().filter_map(document).collect())
+        };
+        doc["life"] = of(Class::Life, &format!("{id}/"))?.into();
+        doc["notices"] = of(Class::Notice, &id)?.into();
+        doc["verdicts"] = of(Class::Verdict, &id)?.into();
+        Ok(Some(doc))
+    })
+    .await?;
+    let mut doc = found.ok_or(ApiError::NotFound)?;
+    let text = |value: &Value| value.as_str().map(str::to_owned);
+    if let Some(cause) = text(&doc["causes"][0]["entity"]) {
+        let members = doc["members"].as_array().cloned().unwrap_or_default();
+        let who: BTreeSet<String> = members.iter().filter_map(|m| text(&m["entity"])).collect();
+        let chains = who.iter().filter_map(|who| atlas.path(who, &cause)).filter(|chain| chain.len() > 1);
+        doc["chains"] = chains.take(CHAINS).collect::<Vec<_>>().into();
+    }
+    Ok(Json(doc).into_response())
+}
+
+/// The document of a record, numbers of severities in words.
+fn document(record: &Record) -> Option<Value> {
+    let mut doc = serde_json::from_str(&record.doc).ok()?;
+    in_words(&mut doc);
+    Some(doc)
+}
+
+fn in_words(value: &mut Value) {
+    match value {
+        Value::Array(all) => all.iter_mut().for_each(in_words),
+        Value::Object(fields) => {
+            for (key, value) in fields {
+                match value.as_u64() {
+                    Some(n) if key == "severity" => {
+                        *value = words::severity_word(u8::try_from(n).unwrap_or(u8::MAX)).into();
+                    }
+                    // Identities of 64 bits would be rounded.
+                    Some(n) if key == "epoch" || (key == "id" && n > 0) => *value = n.to_string().into(),
+                    _ => in_words(value),
+                }
+            }
+        }
+        _ => {}
+    }
+}
