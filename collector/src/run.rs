@@ -48,8 +48,11 @@ pub async fn run_and_tell(
     shutdown: impl Future<Output = ()>,
     tell: Option<oneshot::Sender<Bound>>,
 ) -> anyhow::Result<()> {
-    let place = config.store.place.clone();
-    let store: Arc<dyn Store> = Arc::new(tokio::task::spawn_blocking(move || open(&place)).await??);
+    let (place, is_shared) = (config.store.place.clone(), config.cluster.is_some());
+    let store: Arc<dyn Store> = Arc::new(
+        tokio::task::spawn_blocking(move || if is_shared { open_as(&place, true) } else { open(&place) })
+            .await??,
+    );
     let http = tokio::net::TcpListener::bind(config.http.listen)
         .await
         .with_context(|| format!("http.listen {}", config.http.listen))?;
@@ -76,15 +79,15 @@ pub async fn run_and_tell(
     });
     let desk = desk.await?.context("store")?;
     let atlas = desk.atlas();
-    // Whose sites are whose is not known yet where there are several collectors: receivers know what comes twice by its key.
-    let mine: notify::outlets::Mine = Arc::new(|_: &str| true);
-    let outlets = Arc::new(Outlets::start(&config.rules, &store, &mine)?);
-    let teller = Teller::new(Arc::clone(&store), config.rules.clone(), desk.atlas());
-    let teller = tokio::spawn(notify::run(teller, Arc::clone(&outlets)));
-    let desk = tokio::spawn(desk::run(desk, bell.clone()));
-    let health = tokio::spawn(health::run(Arc::clone(&store), Arc::clone(&atlas)));
     let (store_of_intake, rate) = (Arc::clone(&store), config.intake.device_rate);
     let intake = Intake::start(&remote, &names, rate, store_of_intake, Arc::clone(&counters), bell.clone())?;
+    let sites = intake.sites();
+    let mine: notify::outlets::Mine = Arc::new(move |site: &str| sites.borrow().holds(site));
+    let outlets = Arc::new(Outlets::start(&config.rules, &store, &mine)?);
+    let teller = Teller::new(Arc::clone(&store), config.rules.clone(), desk.atlas(), mine);
+    let teller = tokio::spawn(notify::run(teller, Arc::clone(&outlets)));
+    let desk = tokio::spawn(desk::run(desk, bell.clone(), intake.sites()));
+    let health = tokio::spawn(health::run(Arc::clone(&store), Arc::clone(&atlas)));
     let retention = tokio::spawn(forget(Arc::clone(&store), config.store.retention));
     let state = State {
         atlas,
@@ -132,6 +135,11 @@ pub async fn run_and_tell(
 /// # Errors
 /// If it cannot be opened or reached.
 pub(crate) fn open(place: &Place) -> anyhow::Result<Database> {
+    open_as(place, false)
+}
+
+/// As [`open`], or as one of several collectors.
+fn open_as(place: &Place, is_shared: bool) -> anyhow::Result<Database> {
     let opened = match place {
         Place::File { path } => Database::open(path),
         Place::Server { url, password_file } => {
@@ -140,7 +148,8 @@ pub(crate) fn open(place: &Place) -> anyhow::Result<Database> {
                     .with_context(|| format!("store.password_file {}", path.display()))
             });
             let password = password.transpose()?;
-            Database::connect(url, password.as_deref().map(|text| text.trim_end_matches(['\r', '\n'])))
+            let password = password.as_deref().map(|text| text.trim_end_matches(['\r', '\n']));
+            if is_shared { Database::connect_shared(url, password) } else { Database::connect(url, password) }
         }
     };
     opened.with_context(|| format!("store {place}"))

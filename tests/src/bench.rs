@@ -16,5 +16,6 @@ pub mod logs;
 pub mod otlp;
 pub mod replay_speed;
 pub mod seasons;
+pub mod storm;
 pub mod tail;
 pub mod telemetry;

@@ -58,14 +58,16 @@ pub struct Account {
 /// How a crowd is.
 #[derive(Debug, Clone, Copy)]
 pub struct Size {
+    /// What their names begin with.
+    pub named: &'static str,
     /// How many sites.
     pub sites: usize,
     /// How many devices in all, spread over the sites.
     pub devices: usize,
     /// Between two events of a device.
     pub apart: Duration,
-    /// The severity of the events.
-    pub severity: u8,
+    /// Every so many of a device's events is a crash, which founds an incident; the others are notes.
+    pub crash_every: usize,
 }
 
 /// Devices that run until they are asked for their accounts.
@@ -84,8 +86,8 @@ impl Crowd {
         let waiting = Arc::new(AtomicU64::new(0));
         let mut devices = JoinSet::new();
         for n in 0..size.devices {
-            let device =
-                Device::new(port, &format!("s-{}", n % size.sites), &format!("d-{n}"), size.severity);
+            let (site, node) = (format!("s-{}", n % size.sites), format!("{}-{n}", size.named));
+            let device = Device::new(port, &site, &node, size.crash_every);
             // They do not speak all at once.
             let offset = size.apart.mul_f64(n as f64 / size.devices as f64);
             devices.spawn(device.live(size.apart, offset, now.clone(), Arc::clone(&waiting)));
@@ -116,7 +118,7 @@ impl Crowd {
 struct Device {
     site: String,
     node: String,
-    severity: u8,
+    crash_every: usize,
     outbox: Outbox,
     delivery: Delivery,
     link: Link,
@@ -126,7 +128,7 @@ struct Device {
 }
 
 impl Device {
-    fn new(port: u16, site: &str, node: &str, severity: u8) -> Self {
+    fn new(port: u16, site: &str, node: &str, crash_every: usize) -> Self {
         let (outbox, _) = Outbox::open(
             Box::new(Memory::default()),
             outbox::Options::new(4 << 20),
@@ -159,7 +161,7 @@ impl Device {
         Self {
             site: site.into(),
             node: node.into(),
-            severity,
+            crash_every,
             outbox,
             delivery,
             link,
@@ -183,7 +185,7 @@ impl Device {
             if is == Phase::Over {
                 break;
             }
-            if is == Phase::Telling && now >= next {
+            while is == Phase::Telling && now >= next {
                 next += apart;
                 self.tell(now);
                 waiting.fetch_add(1, Ordering::Relaxed);
@@ -201,8 +203,10 @@ impl Device {
     fn tell(&mut self, now: Millis) {
         let mut body = [0; 128];
         let text = format!("{} {}", self.node, self.events.len() + 1);
+        let is_crash = (self.events.len() + 1).is_multiple_of(self.crash_every);
         let len = wire::write_body(&Fact::new("load", &text), &mut body).unwrap();
-        self.outbox.push(clock::stamp(), Kind::Fact, 1, self.severity, &body[..len]);
+        let severity = if is_crash { 17 } else { 9 };
+        self.outbox.push(clock::stamp(), Kind::Fact, 1, severity, &body[..len]);
         self.events.push(Told { at: now, acked_at: None });
     }
 

@@ -108,6 +108,14 @@ impl Running {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
 
+    /// What it holds of memory, in KiB.
+    #[must_use]
+    pub fn memory_kib(&self) -> u64 {
+        let text = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap_or_default();
+        let line = text.lines().find_map(|l| l.strip_prefix("VmRSS:"));
+        line.and_then(|l| l.split_whitespace().next()?.parse().ok()).unwrap_or(0)
+    }
+
     /// Waits for its end.
     #[must_use]
     pub fn ended(&mut self) -> ExitStatus {
@@ -252,11 +260,34 @@ impl Collector {
         id: &str,
         more: impl FnOnce(&mut Command) -> &mut Command,
     ) -> Self {
-        let http = format!("127.0.0.1:{}", crate::free_port());
+        let store = format!("path = \"{}\"", dir.join(format!("{id}.db")).display());
+        Self::configured(
+            dir,
+            id,
+            &format!("id = \"{id}\"\n[broker]\nurl = \"{url}\"\n[store]\n{store}\n"),
+            more,
+        )
+    }
+
+    /// One of several that share the PostgreSQL of `store`.
+    #[must_use]
+    pub fn member(dir: &Path, url: &str, store: &str, instance: &str) -> Self {
         let config = format!(
-            "id = \"{id}\"\n[broker]\nurl = \"{url}\"\n[http]\nlisten = \"{http}\"\n[store]\npath = \"{}\"\n",
-            dir.join(format!("{id}.db")).display()
+            "[broker]\nurl = \"{url}\"\n[store]\nurl = \"{store}\"\n[cluster]\ninstance = \"{instance}\"\n"
         );
+        Self::configured(dir, instance, &config, |command| command)
+    }
+
+    /// One with this configuration, but for where its page is.
+    #[must_use]
+    pub fn configured(
+        dir: &Path,
+        id: &str,
+        config: &str,
+        more: impl FnOnce(&mut Command) -> &mut Command,
+    ) -> Self {
+        let http = format!("127.0.0.1:{}", crate::free_port());
+        let config = format!("{config}[http]\nlisten = \"{http}\"\n");
         let file = format!("{id}.toml");
         std::fs::write(dir.join(&file), config).unwrap();
         let mut command = Command::new(collector_binary());

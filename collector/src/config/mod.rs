@@ -264,7 +264,8 @@ impl Config {
             );
         };
         let broker = broker(w.broker.unwrap_or_default())?;
-        let cluster = w.cluster.map(|c| cluster(c, &broker)).transpose()?;
+        let place = Place::mean(&store)?;
+        let cluster = w.cluster.map(|c| cluster(c, &broker, &place)).transpose()?;
         let rules = Rules::of(Tables {
             notify: w.notify.unwrap_or_default(),
             policy: w.policy.into_iter().map(toml::Spanned::into_inner).collect(),
@@ -281,7 +282,7 @@ impl Config {
             intake: Intake { device_rate },
             cluster,
             http: Http { listen: address("http.listen", http.listen.as_deref(), "127.0.0.1:8080")? },
-            store: Store { place: Place::mean(&store)?, retention },
+            store: Store { place, retention },
             correlation: Correlation::mean(w.correlation.unwrap_or_default())?,
             topology: Topology { file: w.topology.and_then(|t| t.file) },
         })
@@ -292,7 +293,7 @@ fn wrong<T>(key: &str, what: &str) -> Result<T, ConfigError> {
     Err(ConfigError { place: String::new(), key: key.to_owned(), what: what.to_owned() })
 }
 
-fn cluster(w: written::Cluster, broker: &Broker) -> Result<Cluster, ConfigError> {
+fn cluster(w: written::Cluster, broker: &Broker, place: &Place) -> Result<Cluster, ConfigError> {
     let Some(instance) = w.instance else {
         return wrong(
             "cluster.instance",
@@ -308,6 +309,9 @@ fn cluster(w: written::Cluster, broker: &Broker) -> Result<Cluster, ConfigError>
             "cluster",
             "needs a broker that all its members reach: broker.url instead of broker.embedded",
         );
+    }
+    if matches!(place, Place::File { .. }) {
+        return wrong("cluster", "needs a database that all its members reach: store.url instead of a file");
     }
     Ok(Cluster { instance })
 }
@@ -452,6 +456,10 @@ mod tests {
         check("[broker]\nembedded = true\n[store]\nretention = \"soon\"", &["store.retention", "90d"]);
         check("[broker]\nembedded = true\n[intake]\ndevice_rate = 0", &["intake.device_rate", "1 or more"]);
         check("[broker]\nembedded = true\n[cluster]\ninstance = \"a\"", &["cluster", "broker.url"]);
+        let member = "[broker]\nurl = \"mqtt://b\"\n[cluster]\ninstance = \"a\"";
+        check(member, &["cluster", "store.url"]);
+        let store = "[store]\nurl = \"postgres://f@db/fleet\"";
+        check(&format!("{member}\n{store}"), &["instance = \"a\""]);
         check("[broker]\nurl = \"mqtt://b\"\n[cluster]", &["cluster.instance", "is missing"]);
         check(
             "[broker]\nurl = \"mqtt://b\"\n[cluster]\ninstance = \"A_1\"",

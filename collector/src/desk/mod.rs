@@ -18,6 +18,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 pub use task::{Bell, run};
 
+use crate::cluster::Sites;
 use crate::correlate::{self, Depends, Group, Rules};
 use crate::signal::{self, Role, Signal};
 use crate::store::{Change, Class, Record, RecordFilter, Store, StoreError};
@@ -42,6 +43,7 @@ pub struct Desk {
     pairs: BTreeMap<String, (u64, Vec<(String, String)>)>,
     /// When a site's incidents may be over, by site.
     due: BTreeMap<String, u64>,
+    sites: Sites,
 }
 
 impl std::fmt::Debug for Desk {
@@ -78,7 +80,7 @@ impl Desk {
             store.devices()?.iter().flat_map(|device| atlas.hear(Heard::of(device))).collect();
         edges.extend(atlas.declare(now));
         let (atlas, pairs) = (Arc::new(Mutex::new(atlas)), BTreeMap::new());
-        let desk = Self { store, rules, learn, atlas, pairs, due: BTreeMap::new() };
+        let desk = Self { store, rules, learn, atlas, pairs, due: BTreeMap::new(), sites: Sites::All };
         desk.learn(&edges)?;
         Ok(desk)
     }
@@ -139,6 +141,15 @@ impl Desk {
         Ok(sites)
     }
 
+    /// These are the sites that this collector looks after from now on; since when those that are new must be looked at.
+    pub fn hold(&mut self, sites: &Sites, now: u64) -> BTreeMap<String, u64> {
+        let before = std::mem::replace(&mut self.sites, sites.clone());
+        self.due.retain(|site, _| sites.holds(site));
+        let Sites::These(sites) = sites else { return BTreeMap::new() };
+        let is_new = |site: &&String| before == Sites::All || !before.holds(site);
+        sites.iter().filter(is_new).map(|site| (site.clone(), now.saturating_sub(FAR_BACK_MS))).collect()
+    }
+
     /// The next time at which something is to be looked at though nothing was told.
     #[must_use]
     pub fn next(&self) -> Option<u64> {
@@ -154,10 +165,12 @@ impl Desk {
         for site in self.due.iter().filter_map(is_due).collect::<Vec<_>>() {
             touched.entry(site).or_insert(now);
         }
+        touched.retain(|site, _| self.sites.holds(site));
         let topology = self.topology();
         let mut looked = Looked::default();
         while let Some((site, since)) = touched.pop_first() {
-            let sites = topology.domain(&site);
+            let mut sites = topology.domain(&site);
+            sites.retain(|site| self.sites.holds(site));
             let earliest = sites.iter().filter_map(|s| touched.remove(s)).fold(since, u64::min);
             let done = self.domain(&sites, earliest, &topology, now)?;
             looked.incidents += done.incidents;

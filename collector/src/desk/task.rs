@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 use super::{Desk, Looked};
 use crate::clock;
+use crate::cluster::Sites;
 use crate::store::{Committed, StoreError};
 
 /// What is told within this of each other is looked at together.
@@ -55,7 +56,7 @@ impl Bell {
 }
 
 /// Looks until it is dropped.
-pub async fn run(mut desk: Desk, bell: Bell) {
+pub async fn run(mut desk: Desk, bell: Bell, mut sites: watch::Receiver<Sites>) {
     let mut is_new = true;
     loop {
         if !is_new {
@@ -63,9 +64,17 @@ pub async fn run(mut desk: Desk, bell: Bell) {
                 Duration::from_millis(at.saturating_sub(clock::wall_ms()))
             });
             // A bell that rang while nobody listened is heard here.
-            let _quiet = tokio::time::timeout(due, bell.rung.notified()).await;
+            let called = async {
+                tokio::select! {
+                    () = bell.rung.notified() => {}
+                    Ok(()) = sites.changed() => {}
+                }
+            };
+            let _quiet = tokio::time::timeout(due, called).await;
             tokio::time::sleep(PAUSE).await;
         }
+        let held = sites.borrow_and_update().clone();
+        bell.add(&desk.hold(&held, clock::wall_ms()), &BTreeSet::new());
         let (news, mut at) = (bell.take(), desk.clone());
         let looked = tokio::task::spawn_blocking(move || {
             let looked = look(&mut at, &news, is_new);

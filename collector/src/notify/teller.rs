@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::outlets::{Outlets, notices};
+use super::outlets::{Mine, Outlets, notices};
 use super::view::spells;
 use super::{Decision, History, IncidentView, LOOKS_BACK_MS, Occurrence, Rules, decide};
 use crate::clock;
@@ -30,16 +30,18 @@ pub struct Teller {
     store: Arc<dyn Store>,
     rules: Rules,
     atlas: Arc<Mutex<Atlas>>,
+    /// Whose incidents are decided here; the others are another collector's.
+    mine: Mine,
     history: History,
     /// Up to when documents were read.
     read_ms: u64,
 }
 
 impl Teller {
-    /// At this store.
+    /// At this store, for the incidents of these sites.
     #[must_use]
-    pub fn new(store: Arc<dyn Store>, rules: Rules, atlas: Arc<Mutex<Atlas>>) -> Self {
-        Self { store, rules, atlas, history: History::default(), read_ms: 0 }
+    pub fn new(store: Arc<dyn Store>, rules: Rules, atlas: Arc<Mutex<Atlas>>, mine: Mine) -> Self {
+        Self { store, rules, atlas, mine, history: History::default(), read_ms: 0 }
     }
 
     /// Decides once. Returns how many decisions are news.
@@ -54,7 +56,8 @@ impl Teller {
         let (mut changes, mut news) = (Vec::new(), Vec::new());
         for (decision, (view, document)) in decisions.into_iter().zip(&incidents) {
             let before = self.history.decisions.get(&decision.incident);
-            if before.is_some_and(|before| !decision.is_news(before)) {
+            let is_mine = view.sites.first().is_none_or(|site| (self.mine)(site));
+            if !is_mine || before.is_some_and(|before| !decision.is_news(before)) {
                 continue;
             }
             changes.extend(notices(before, &decision, view, document, now));

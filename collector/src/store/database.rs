@@ -1,6 +1,7 @@
 //! The store over either engine: which statements answer what.
 
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Mutex, MutexGuard};
 
 use super::engine::{Engine, MIGRATIONS, Result, transaction};
@@ -9,8 +10,9 @@ use super::sqlite::Sqlite;
 use super::{
     Capsule, Change, Committed, DeadLetter, Device, Episode, EpisodeEvent, Fact, Forecast, Gap, Loss,
     OpenFilter, Record, RecordFilter, Store, StoreError, Told, Totals, Trouble, Wanted, capsules, expire,
-    facts, forecasts, read, records, told, troubles, write,
+    facts, forecasts, leases, read, records, told, troubles, write,
 };
+use crate::cluster::{Number, Tenure, Turn};
 use crate::intake::decode::Arrival;
 
 /// A database: a file, memory, or a server.
@@ -18,7 +20,27 @@ pub struct Database {
     writer: Mutex<Box<dyn Engine>>,
     // A second connection, so that the page never waits for a commit. None in memory: there it would see nothing.
     reader: Option<Mutex<Box<dyn Engine>>>,
+    shared: Option<Shared>,
 }
+
+/// What it takes to share the store with other collectors.
+struct Shared {
+    // A connection of its own, so that a slow commit does not cost the life.
+    clerk: Mutex<Box<dyn Engine>>,
+    /// Zero before the first turn: nothing is held.
+    life: AtomicI64,
+    /// A turn that was on its way when the collector left comes to nothing.
+    has_left: AtomicBool,
+}
+
+impl Shared {
+    fn clerk<T>(&self, work: impl Fn(&mut dyn Engine) -> Result<T>) -> Result<T> {
+        again(|| transaction(&mut **lock(&self.clerk)?, &work))
+    }
+}
+
+/// A change that others are in the way of is tried so often.
+const TRIES: u32 = 10;
 
 impl Database {
     /// Opens the SQLite file, makes or migrates its schema.
@@ -47,29 +69,70 @@ impl Database {
     /// If `url` is none (`postgres://user@host:5432/database`), the server cannot be reached or refuses, or its schema is
     /// newer than this program.
     pub fn connect(url: &str, password: Option<&str>) -> Result<Self, StoreError> {
-        let mut config: ::postgres::Config = url.parse()?;
-        if let Some(password) = password {
-            config.password(password);
-        }
+        let config = config(url, password)?;
         let mut writer = Postgres::connect(&config, url, true)?;
         writer.migrate(MIGRATIONS)?;
         Ok(Self::of(writer, Some(Postgres::connect(&config, url, false)?)))
+    }
+
+    /// The same, shared with other collectors: what is committed and kept is only for sites that this one holds.
+    ///
+    /// # Errors
+    /// As [`Self::connect`].
+    pub fn connect_shared(url: &str, password: Option<&str>) -> Result<Self, StoreError> {
+        let mut own = Self::connect(url, password)?;
+        let clerk = Postgres::connect(&config(url, password)?, url, false)?;
+        own.shared = Some(Shared {
+            clerk: Mutex::new(Box::new(clerk)),
+            life: AtomicI64::new(0),
+            has_left: AtomicBool::new(false),
+        });
+        Ok(own)
     }
 
     fn of<E: Engine + 'static>(writer: E, reader: Option<E>) -> Self {
         Self {
             writer: Mutex::new(Box::new(writer)),
             reader: reader.map(|reader| Mutex::new(Box::new(reader) as Box<dyn Engine>)),
+            shared: None,
         }
     }
 
-    fn write<T>(&self, work: impl FnOnce(&mut dyn Engine) -> Result<T>) -> Result<T> {
-        transaction(&mut **lock(&self.writer)?, work)
+    fn write<T>(&self, work: impl Fn(&mut dyn Engine) -> Result<T>) -> Result<T> {
+        again(|| transaction(&mut **lock(&self.writer)?, &work))
+    }
+
+    /// The life by which what is written is fenced; none for who is alone.
+    fn life(&self) -> Option<Number> {
+        self.shared.as_ref().map(|shared| shared.life.load(Ordering::Acquire))
+    }
+
+    fn shared(&self) -> Result<&Shared> {
+        self.shared.as_ref().ok_or(StoreError::Alone)
     }
 
     fn read<T>(&self, work: impl FnOnce(&mut dyn Engine) -> Result<T>) -> Result<T> {
         work(&mut **lock(self.reader.as_ref().unwrap_or(&self.writer))?)
     }
+}
+
+fn config(url: &str, password: Option<&str>) -> Result<::postgres::Config> {
+    let mut config: ::postgres::Config = url.parse()?;
+    if let Some(password) = password {
+        config.password(password);
+    }
+    Ok(config)
+}
+
+/// Tries it again as long as only others are in the way.
+fn again<T>(mut work: impl FnMut() -> Result<T>) -> Result<T> {
+    for _ in 1..TRIES {
+        match work() {
+            Err(e) if e.is_conflict() => log::debug!("{e}; once more"),
+            done => return done,
+        }
+    }
+    work()
 }
 
 fn lock(engine: &Mutex<Box<dyn Engine>>) -> Result<MutexGuard<'_, Box<dyn Engine>>> {
@@ -84,7 +147,10 @@ impl std::fmt::Debug for Database {
 
 impl Store for Database {
     fn commit(&self, batch: &[Arrival]) -> Result<Committed> {
-        self.write(|db| write::batch(db, batch))
+        self.write(|db| match self.life() {
+            None => write::batch(db, batch),
+            Some(life) => leases::fenced(db, life, batch, write::batch),
+        })
     }
 
     fn devices(&self) -> Result<Vec<Device>> {
@@ -140,7 +206,10 @@ impl Store for Database {
     }
 
     fn keep(&self, changes: &[Change]) -> Result<()> {
-        self.write(|db| records::keep(db, changes))
+        self.write(|db| {
+            self.life().map_or(Ok(()), |life| leases::check(db, life, changes))?;
+            records::keep(db, changes)
+        })
     }
 
     fn records(&self, filter: &RecordFilter<'_>) -> Result<Vec<Record>> {
@@ -148,7 +217,26 @@ impl Store for Database {
     }
 
     fn ask_capsule(&self, wanted: Wanted, now_ms: u64) -> Result<(Capsule, Option<Wanted>)> {
-        self.write(|db| capsules::ask(db, wanted, now_ms))
+        self.write(|db| capsules::ask(db, wanted.clone(), now_ms))
+    }
+
+    fn turn(&self, turn: &Turn) -> Result<Tenure> {
+        let shared = self.shared()?;
+        let tenure = shared.clerk(|db| {
+            if shared.has_left.load(Ordering::Acquire) {
+                Err(StoreError::Left)
+            } else {
+                leases::turn(db, turn)
+            }
+        })?;
+        shared.life.store(tenure.life, Ordering::Release);
+        Ok(tenure)
+    }
+
+    fn leave(&self, life: Number) -> Result<u32> {
+        let shared = self.shared()?;
+        shared.has_left.store(true, Ordering::Release);
+        shared.clerk(|db| leases::leave(db, life))
     }
 
     fn expire(&self, before_ms: u64) -> Result<usize> {

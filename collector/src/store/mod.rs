@@ -10,6 +10,7 @@ mod expire;
 mod facts;
 mod forecasts;
 mod known;
+mod leases;
 mod pending;
 mod postgres;
 mod read;
@@ -65,6 +66,23 @@ pub enum StoreError {
     /// A store that only one collector can use.
     #[error("database: sites can be shared out only where the store is PostgreSQL")]
     Alone,
+    /// This collector gave up its sites.
+    #[error("this collector has left its cluster")]
+    Left,
+    /// Another collector of the cluster looks after the site.
+    #[error("site `{0}` is another collector's by now")]
+    Foreign(String),
+}
+
+impl StoreError {
+    /// Whether another writer was in the way: nothing was changed, and it may be tried again at once.
+    fn is_conflict(&self) -> bool {
+        use ::postgres::error::SqlState;
+        let Self::Postgres(e) = self else { return false };
+        e.code().is_some_and(|c| {
+            [SqlState::T_R_SERIALIZATION_FAILURE, SqlState::T_R_DEADLOCK_DETECTED].contains(c)
+        })
+    }
 }
 
 /// The error with what the client leaves to those who look further.

@@ -19,8 +19,9 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const SCHEMA_LOCK: i64 = 0x6669_656c_646d;
 
 /// What holds for every connection. An acknowledgement lets the device forget: it must not run ahead of the disk, whatever
-/// the server thinks best. All lookups are by key, which a planner that has not yet counted a new table cannot know.
-const SESSION: &str = "SET synchronous_commit = on; SET client_min_messages = warning; SET jit = off";
+/// the server thinks best. Who falls silent in the middle of a transaction must not hold up others. All lookups are by key, which a planner that has not yet counted a new table cannot know.
+const SESSION: &str = "SET synchronous_commit = on; SET client_min_messages = warning; SET jit = off;
+    SET idle_in_transaction_session_timeout = '5s'";
 const WRITER: &str = "SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off;
     SET plan_cache_mode = force_generic_plan";
 

@@ -434,7 +434,7 @@ fn a_file_keeps_what_was_committed_and_a_newer_file_is_refused() {
     assert_eq!((done.stored, done.duplicates, acked(&done)), (1, 1, Some(2)));
     drop(store);
     rusqlite::Connection::open(&path).unwrap().pragma_update(None, "user_version", 99).unwrap();
-    assert!(matches!(Database::open(&path), Err(StoreError::Newer { found: 99, known: 7, .. })));
+    assert!(matches!(Database::open(&path), Err(StoreError::Newer { found: 99, known: 8, .. })));
 }
 
 fn any_order_with_any_repeats_stores_each_once(open: Open<'_>) {
@@ -462,4 +462,77 @@ fn any_order_with_any_repeats_stores_each_once(open: Open<'_>) {
         Ok(())
     });
     ran.unwrap();
+}
+
+fn takes_a_turn(
+    store: &Database,
+    instance: &str,
+    life: Option<i64>,
+    span_s: u64,
+    found: &[&str],
+) -> (i64, String) {
+    let turn = Turn {
+        instance: instance.to_owned(),
+        life,
+        span: std::time::Duration::from_secs(span_s),
+        found: found.iter().map(|s| (*s).to_owned()).collect(),
+    };
+    let tenure = store.turn(&turn).unwrap();
+    (tenure.life, tenure.sites.into_iter().collect::<Vec<_>>().join(" "))
+}
+
+#[test]
+fn a_site_has_one_holder_and_nobody_else_commits_for_it() {
+    let server = server::Postgres::start();
+    let [a, b] = [(); 2].map(|()| Database::connect_shared(&server.url(), None).unwrap());
+    let at = |site: &str, seq: u64| {
+        let payload = Bytes::from(sample::message("press-1", EPOCH, &[fact(seq)]));
+        vec![decode::arrival("fm", &format!("fm/1/{site}/press-1/event"), &payload, false, NOON)]
+    };
+    let commits = |store: &Database, site: &str, seq: u64| {
+        let done = store.commit(&at(site, seq)).unwrap();
+        (done.stored, done.foreign, acked(&done))
+    };
+    assert_eq!(commits(&a, "hall", 1), (0, 1, None), "nobody holds anything before the first turn");
+    let (life_a, held) = takes_a_turn(&a, "a", None, 60, &["hall", "yard", "hall"]);
+    assert_eq!(held, "hall yard");
+    assert_eq!(commits(&a, "hall", 1), (1, 0, Some(1)));
+    // Another one comes, and gets its share when the first one has given it up.
+    let (life_b, held) = takes_a_turn(&b, "b", None, 60, &[]);
+    assert_eq!(held, "");
+    assert_eq!(takes_a_turn(&a, "a", Some(life_a), 60, &[]), (life_a, "yard".to_owned()));
+    assert_eq!(takes_a_turn(&b, "b", Some(life_b), 60, &[]), (life_b, "hall".to_owned()));
+    assert_eq!(commits(&a, "hall", 2), (0, 1, None));
+    assert_eq!(commits(&b, "hall", 2), (1, 0, Some(2)));
+    let mixed: Vec<Arrival> = at("hall", 3).into_iter().chain(at("yard", 1)).collect();
+    let done = b.commit(&mixed).unwrap();
+    assert_eq!((done.stored, done.foreign), (1, 1), "the rest of the batch is no worse for it");
+    // Documents are fenced alike, but for what people say.
+    let record = |class, site: &str| {
+        let (key, doc) = ("k".to_owned(), "{}".to_owned());
+        [Change::Put(Record { class, key, site: site.to_owned(), at_ms: 1, is_open: true, doc })]
+    };
+    assert!(
+        matches!(a.keep(&record(Class::Incident, "hall")), Err(StoreError::Foreign(site)) if site == "hall")
+    );
+    a.keep(&record(Class::Incident, "yard")).unwrap();
+    a.keep(&record(Class::Verdict, "hall")).unwrap();
+    // A life that is over is missed at the next turn of any other.
+    let (_, held) = takes_a_turn(&a, "a", Some(life_a), 0, &[]);
+    assert_eq!(held, "yard");
+    std::thread::park_timeout(std::time::Duration::from_millis(5));
+    assert_eq!(takes_a_turn(&b, "b", Some(life_b), 60, &[]).1, "hall yard");
+    assert_eq!(commits(&a, "yard", 2), (0, 1, None), "it does not know yet");
+    let (again, held) = takes_a_turn(&a, "a", Some(life_a), 60, &[]);
+    assert!(again > life_b && held.is_empty(), "a new life, with nothing");
+    // Whoever commits for a site keeps it from being taken, and holds up nothing else.
+    let mut client = ::postgres::Client::connect(&server.url(), ::postgres::NoTls).unwrap();
+    let mut tx = client.transaction().unwrap();
+    tx.execute("SELECT 1 FROM domains WHERE name = 'hall' FOR SHARE", &[]).unwrap();
+    assert_eq!(b.leave(life_b).unwrap(), 1, "one is left");
+    assert_eq!(takes_a_turn(&a, "a", Some(again), 60, &["shed"]).1, "shed yard");
+    tx.rollback().unwrap();
+    assert_eq!(takes_a_turn(&a, "a", Some(again), 60, &[]).1, "hall shed yard");
+    assert_eq!(commits(&a, "hall", 4), (1, 0, Some(4)));
+    assert!(matches!(Database::in_memory().unwrap().leave(1), Err(StoreError::Alone)));
 }

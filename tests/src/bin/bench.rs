@@ -1,39 +1,42 @@
-//! `bench append [DIRECTORY] | capsule [FILE.csv] | drain | endtoend [OPTIONS] | flash [DIRECTORY] | fleet-week [OPTIONS] | forecast [FILE…] | incidents [OPTIONS] |
-//! intake [OPTIONS] | learnt [DIRECTORY] | logday --data DIR [OPTIONS] | logs [FILE…] | otlp | replay-speed | seasons [OPTIONS] | tail | uplink [OPTIONS]`: prints the figures of one benchmark.
+//! `bench NAME [OPTIONS]`: prints the figures of one benchmark, a line `name value unit` each. Without a name, or with
+//! another, it tells what there is.
 
 use std::io::Write;
 use std::process::ExitCode;
 
 use fieldmouse_tests::bench;
 
+/// Name, options, and what runs.
+const BENCHES: &[(&str, &str, fn(&[String]))] = &[
+    ("append", "[DIRECTORY]", bench::append::main),
+    ("capsule", "[FILE.csv]", bench::capsule::main),
+    ("drain", "", |_| bench::drain::main()),
+    ("endtoend", "[OPTIONS]", bench::endtoend::main),
+    ("flash", "[DIRECTORY]", bench::flash::main),
+    ("fleet-week", "[OPTIONS]", bench::fleet::week),
+    ("forecast", "[FILE…]", bench::forecast::main),
+    ("incidents", "[OPTIONS]", bench::incidents::main),
+    ("intake", "[OPTIONS]", bench::intake::main),
+    ("learnt", "[DIRECTORY]", bench::learnt::main),
+    ("logday", "--data DIR [OPTIONS]", bench::logday::main),
+    ("logs", "[FILE…]", bench::logs::main),
+    ("otlp", "", |_| bench::otlp::main()),
+    ("replay-speed", "", |_| bench::replay_speed::main()),
+    ("seasons", "[OPTIONS]", bench::seasons::main),
+    ("storm", "[OPTIONS]", bench::storm::main),
+    ("tail", "", |_| bench::tail::main()),
+    ("uplink", "[OPTIONS]", bench::fleet::uplink),
+];
+
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let (name, rest) = args.split_first().map_or(("", &[][..]), |(name, rest)| (name.as_str(), rest));
-    match name {
-        "append" => bench::append::main(rest),
-        "capsule" => bench::capsule::main(rest),
-        "drain" => bench::drain::main(),
-        "endtoend" => bench::endtoend::main(rest),
-        "flash" => bench::flash::main(rest),
-        "fleet-week" => bench::fleet::week(rest),
-        "forecast" => bench::forecast::main(rest),
-        "incidents" => bench::incidents::main(rest),
-        "intake" => bench::intake::main(rest),
-        "learnt" => bench::learnt::main(rest),
-        "logday" => bench::logday::main(rest),
-        "logs" => bench::logs::main(rest),
-        "otlp" => bench::otlp::main(),
-        "replay-speed" => bench::replay_speed::main(),
-        "seasons" => bench::seasons::main(rest),
-        "tail" => bench::tail::main(),
-        "uplink" => bench::fleet::uplink(rest),
-        other => {
-            let _gone = writeln!(
-                std::io::stderr(),
-                "bench: `{other}` is not understood; usage: bench append|capsule|drain|endtoend|flash|fleet-week|forecast|incidents|intake|learnt|logday|logs|otlp|replay-speed|seasons|tail|uplink"
-            );
-            return ExitCode::from(2);
-        }
+    if let Some((.., run)) = BENCHES.iter().find(|(known, ..)| *known == name) {
+        run(rest);
+        return ExitCode::SUCCESS;
     }
-    ExitCode::SUCCESS
+    let all: Vec<String> =
+        BENCHES.iter().map(|(name, options, _)| format!("  bench {name} {options}")).collect();
+    let _gone = writeln!(std::io::stderr(), "bench: `{name}` is not understood; usage:\n{}", all.join("\n"));
+    ExitCode::from(2)
 }

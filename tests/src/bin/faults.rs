@@ -8,17 +8,19 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use fieldmouse_tests::faults::tail::{self, Scheme};
-use fieldmouse_tests::faults::{commit, crash, damage, disk, kills};
+use fieldmouse_tests::faults::{away, collectors, commit, crash, damage, disk, flood, kills};
 
 const USAGE: &str = "usage: faults kills [--kills 50] | crash [--most N] | disk [--most N] | damage [--every 1] | \
-                     commit [--most N] | tail [--kills 100], each with [--seed 1]";
+                     commit [--most N] | tail [--kills 100] | collectors [--minutes 1] [--rate 200] | gone | \
+                     full-store | flood, each with [--seed 1]";
 
 fn main() -> ExitCode {
     let mut args = std::env::args().skip(1);
     let name = args.next().unwrap_or_default();
     let mut options: HashMap<String, u64> = HashMap::new();
     while let Some(option) = args.next() {
-        let known = ["--kills", "--most", "--every", "--seed"].contains(&option.as_str());
+        let known =
+            ["--kills", "--most", "--every", "--seed", "--minutes", "--rate"].contains(&option.as_str());
         let value = args.next().and_then(|v| v.parse().ok()).filter(|_| known);
         let value =
             value.unwrap_or_else(|| panic!("`{option}` is not understood, or has no number; {USAGE}"));
@@ -33,6 +35,14 @@ fn main() -> ExitCode {
         "disk" => disk::run(most, seed),
         "full" => disk::full(seed),
         "damage" => damage::run(usize::try_from(given("--every").unwrap_or(1)).unwrap(), seed),
+        "collectors" => {
+            let span = Duration::from_secs(60 * given("--minutes").unwrap_or(1));
+            collectors::run(span, given("--rate").unwrap_or(200), seed)
+        }
+        "gone" => away::gone(seed),
+        "full-store" => away::full_in_own_namespace(seed),
+        "full-store-here" => away::full(seed),
+        "flood" => flood::run(seed),
         "commit" => commit::run(most, seed),
         "tail" => [Scheme::Rename, Scheme::CopyTruncate]
             .into_iter()

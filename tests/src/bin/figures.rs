@@ -1,5 +1,6 @@
-//! `figures RESULTS`: writes the tables of `tests/FAULTS.md` and `tests/ACCURACY.md` anew from what the tests told
+//! `figures RESULTS [PAGE]`: writes the tables of `tests/FAULTS.md` and `tests/ACCURACY.md` anew from what the tests told
 //! (`FIELDMOUSE_RESULTS`). No figure in them is typed by hand. Of the second page only tables that were told are written.
+//! With PAGE the rows of faults stand there instead.
 #![allow(clippy::unwrap_used, reason = "a tool of the tests fails by panicking")]
 
 use std::collections::BTreeMap;
@@ -12,7 +13,8 @@ const FAULTS: &str = "<!-- figures: written by target/debug/figures -->\n";
 const END: &str = "<!-- end of figures -->\n";
 
 fn main() {
-    let results = std::env::args().nth(1).expect("usage: figures RESULTS");
+    let results = std::env::args().nth(1).expect("usage: figures RESULTS [PAGE]");
+    let page = std::env::args().nth(2).unwrap_or_else(|| "tests/FAULTS.md".to_owned());
     let text = std::fs::read_to_string(&results).unwrap_or_else(|e| panic!("{results}: {e}"));
     let lines = text.lines().enumerate().map(|(n, line)| {
         serde_json::from_str(line).unwrap_or_else(|e| panic!("line {}: {e}: {line}", n + 1))
@@ -24,7 +26,7 @@ fn main() {
         say(&format!("{page} is up to date with {results}"));
     };
     if !rows.is_empty() {
-        write("tests/FAULTS.md", &|page| filled(&page, FAULTS, &table(&rows)));
+        write(&page, &|page| filled(&page, FAULTS, &table(&rows)));
     }
     if !cells.is_empty() {
         write("tests/ACCURACY.md", &|page| {

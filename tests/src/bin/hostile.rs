@@ -5,7 +5,7 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use fieldmouse_tests::hostile::{otlp, panics, prepare, schedule, stream};
+use fieldmouse_tests::hostile::{otlp, panics, prepare, rubbish, schedule, stream};
 use fieldmouse_tests::results::Row;
 use fieldmouse_tests::wait::timed;
 
@@ -23,8 +23,11 @@ fn main() -> ExitCode {
         Some("schedules") => schedules(seed, count),
         Some("streams") => streams(seed, count),
         Some("otlp") => exports(seed, Duration::from_secs(count)),
+        Some("rubbish") => rubbish::run(count, (count / 100).max(1), seed),
         _ => {
-            eprintln!("usage: hostile schedules|streams [COUNT [SEED]], hostile otlp [SECONDS [SEED]]");
+            eprintln!(
+                "usage: hostile schedules|streams|rubbish [COUNT [SEED]], hostile otlp [SECONDS [SEED]]"
+            );
             return ExitCode::from(2);
         }
     };

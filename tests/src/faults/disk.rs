@@ -101,20 +101,20 @@ pub fn run(most: Option<usize>, seed: u64) -> u64 {
         row.bound("errors.bound_95", done.len() as u64);
     }
     row.figure("errors.took", took.as_secs(), "s");
-    row.failed() + in_own_namespace(seed)
+    row.failed() + in_own_namespace("full", seed)
 }
 
-/// [`full`] in a mount namespace of its own, so that nothing stays mounted.
-fn in_own_namespace(seed: u64) -> u64 {
+/// A fault test by its name, in a mount namespace of its own, so that nothing stays mounted.
+pub(super) fn in_own_namespace(name: &str, seed: u64) -> u64 {
     let options = if rustix::process::getuid().is_root() { "-m" } else { "-rm" };
     let me = std::env::current_exe().unwrap();
     let done =
-        Command::new("unshare").arg(options).arg(me).args(["full", "--seed", &seed.to_string()]).status();
+        Command::new("unshare").arg(options).arg(me).args([name, "--seed", &seed.to_string()]).status();
     let done = done.unwrap_or_else(|e| panic!("unshare: {e}; install it: apt-get install util-linux"));
     u64::from(!done.success())
 }
 
-fn mount(args: &[&str], dir: &Path) {
+pub(super) fn mount(args: &[&str], dir: &Path) {
     let done = Command::new("mount").args(args).arg("none").arg(dir).output().unwrap();
     assert!(done.status.success(), "mount {args:?}: {}", String::from_utf8_lossy(&done.stderr));
 }
@@ -209,7 +209,7 @@ fn full_and_back(kib: u64, left: u64, read_only: bool, failed: &mut Failed) {
 }
 
 /// Takes all room but `left` bytes; a file system gives room by pages, so it may be somewhat less.
-fn fill(filler: &Path, place: &Path, left: u64) {
+pub(super) fn fill(filler: &Path, place: &Path, left: u64) {
     let stat = rustix::fs::statvfs(place).unwrap();
     let free = stat.f_bavail * stat.f_frsize;
     let bytes = usize::try_from(free.saturating_sub(left)).unwrap();

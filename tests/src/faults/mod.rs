@@ -1,6 +1,10 @@
 //! Faults done to the real thing: what is promised must hold for processes that are killed, links that are cut, calls
 //! that fail, and bytes that are damaged. Each module is one row of `tests/FAULTS.md`.
 
+/// C3 and C4: the database gone and back, and a full disk.
+pub mod away;
+/// C2: several collectors on one store.
+pub mod collectors;
 /// A12: the collector killed at each call of its commit.
 pub mod commit;
 /// A2: the outbox killed before each call.
@@ -9,6 +13,8 @@ pub mod crash;
 pub mod damage;
 /// A7: calls that fail, and file systems that are full or read-only.
 pub mod disk;
+/// C5: a device that floods.
+pub mod flood;
 /// A1 and A11: agent, broker and collector killed while links are cut.
 pub mod kills;
 /// A TCP proxy that does what bad networks do.

@@ -9,6 +9,7 @@ pub mod dice;
 pub mod evil;
 pub mod otlp;
 pub mod packet;
+pub mod rubbish;
 pub mod schedule;
 pub mod stream;
 
