@@ -216,7 +216,8 @@ mod tests {
         let work = Marks { in_maintenance: true, ..plain };
         let day = 86_400_000;
         // Site, role, priority, severity, marks, time → policy, what is done.
-        let table: &[(&str, &str, u8, u8, Marks, u64, &str, Outcome)] = &[
+        type Row = (&'static str, &'static str, u8, u8, Marks, u64, &'static str, Outcome);
+        let table: &[Row] = &[
             ("lab-1", "db", 1, 21, plain, monday(12), "lab", Outcome::Suppress),
             ("lab-1", "", 3, 13, both, monday(2), "lab", Outcome::Suppress),
             ("home", "", 1, 17, plain, monday(2), "urgent", Outcome::Page),

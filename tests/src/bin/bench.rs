@@ -7,7 +7,9 @@ use std::process::ExitCode;
 use fieldmouse_tests::bench;
 
 /// Name, options, and what runs.
-const BENCHES: &[(&str, &str, fn(&[String]))] = &[
+type Bench = (&'static str, &'static str, fn(&[String]));
+
+const BENCHES: &[Bench] = &[
     ("append", "[DIRECTORY]", bench::append::main),
     ("capsule", "[FILE.csv]", bench::capsule::main),
     ("drain", "", |_| bench::drain::main()),
