@@ -5,6 +5,7 @@
 
 pub mod deliver;
 pub mod faults;
+pub mod history;
 pub mod layout;
 pub mod noise;
 pub mod score;
