@@ -2,12 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use fieldmouse_collector::config::Config;
 use fieldmouse_collector::intake::decode::{Arrival, Body, arrival};
-use fieldmouse_collector::replay::line;
+use fieldmouse_collector::replay::{line, replay};
 use fieldmouse_core::wire::Kind;
 use fieldmouse_tests::fleet::faults::SORTS;
 use fieldmouse_tests::fleet::noise::Noise;
-use fieldmouse_tests::fleet::{Fleet, Plan, generate, storm};
+use fieldmouse_tests::fleet::{Fleet, MONDAY, Plan, generate, storm};
+use fieldmouse_tests::sim::rng::Rng;
+use serde_json::{Value, json};
 
 const SMALL: Plan = Plan { seed: 1, devices: 150, days: 3, faults: 28, noise: Noise(1000) };
 
@@ -82,4 +85,107 @@ fn behind_one_uplink_everybody_speaks_at_once() {
         println!("uplink.span {span} ms, seed {seed}");
         assert!(fleet.events() >= 4 * 499, "{} events", fleet.events());
     }
+}
+
+/// What the collector makes of these lines.
+fn replayed(dir: &std::path::Path, fleet: &Fleet, lines: &[Value]) -> String {
+    std::fs::write(dir.join("topology.toml"), fleet.layout.declared()).unwrap();
+    let config = Config::from_toml(&fleet.config(dir)).unwrap();
+    let events: String = lines.iter().map(|line| format!("{line}\n")).collect();
+    let mut out = Vec::new();
+    replay(&config, events.as_bytes(), &mut out, false).unwrap();
+    String::from_utf8(out).unwrap()
+}
+
+/// A site of thirty devices, with two faults and little noise.
+fn tiny(seed: u64) -> (Fleet, Vec<Value>) {
+    let fleet = generate(Plan { seed, devices: 30, days: 1, faults: 2, noise: Noise(200) });
+    let lines = fleet.sent.iter().flat_map(|s| s.lines(&fleet.layout)).collect();
+    (fleet, lines)
+}
+
+/// What is the same of incidents in whatever order their signals came: not their names, nor when they were seen.
+fn essence(out: &str) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    for line in out.lines() {
+        let line: Value = serde_json::from_str(line).unwrap();
+        let i = &line["incident"];
+        if i["state"] == "merged" {
+            continue;
+        }
+        let symptom = |m: &&Value| m["role"] == "symptom";
+        let name = |m: &Value| format!("{} {} {} {}", m["node"], m["what"], m["id"], m["end_ms"]);
+        let symptoms: Vec<String> =
+            i["members"].as_array().unwrap().iter().filter(symptom).map(name).collect();
+        let causes: Vec<&Value> = i["causes"].as_array().unwrap().iter().map(|c| &c["entity"]).collect();
+        found.insert(format!("{} {} {} {causes:?} {symptoms:?}", i["state"], i["onset_ms"], i["closed_ms"]));
+    }
+    found
+}
+
+/// Events come up to some hours late, any of them before any other; what devices say of themselves comes when it does,
+/// for that is when it is so.
+fn shuffled(lines: &[Value], rng: &mut Rng) -> Vec<Value> {
+    let last = lines.iter().filter_map(|l| l["received_ms"].as_u64()).max().unwrap();
+    let late: Vec<u64> = (0..4).map(|_| rng.between(MONDAY, last + 2 * 3_600_000)).collect();
+    let mut keyed: Vec<(u64, u64, Value)> = Vec::new();
+    for line in lines {
+        let mut line = line.clone();
+        let mut at = line["received_ms"].as_u64().unwrap();
+        if line["seq"] != 0 && rng.chance(700) {
+            at = at.max(rng.pick(&late));
+            line["received_ms"] = json!(at);
+        }
+        keyed.push((at / 1000, if line["seq"] == 0 { 0 } else { rng.draw() }, line));
+    }
+    keyed.sort_by_key(|(second, chance, _)| (*second, *chance));
+    keyed.into_iter().map(|(_, _, line)| line).collect()
+}
+
+/// 200 orders; `FLEET_ORDERS` says how many others, and `FLEET_SEED` which.
+#[test]
+fn in_whatever_order_events_come_the_incidents_are_the_same() {
+    let number = |name: &str, usual| std::env::var(name).map_or(usual, |n| n.parse().unwrap());
+    let (orders, seed): (u64, u64) = (number("FLEET_ORDERS", 200), number("FLEET_SEED", 1));
+    let dir = tempfile::tempdir().unwrap();
+    for fleet_seed in 0..8 {
+        let (fleet, lines) = tiny(seed * 1000 + fleet_seed);
+        let want = essence(&replayed(dir.path(), &fleet, &lines));
+        assert!(!want.is_empty());
+        for order in (fleet_seed..orders).step_by(8) {
+            let mut rng = Rng::new(seed * 1_000_000 + order);
+            let found = essence(&replayed(dir.path(), &fleet, &shuffled(&lines, &mut rng)));
+            let (missing, more): (Vec<_>, Vec<_>) =
+                (want.difference(&found).collect(), found.difference(&want).collect());
+            assert!(
+                missing.is_empty() && more.is_empty(),
+                "order {order} of seed {seed}, faults {:?}:\nmissing {missing:#?}\nmore {more:#?}",
+                fleet.labels
+            );
+        }
+    }
+    println!("fleet.orders {orders} orders, seed {seed}");
+}
+
+#[test]
+fn what_comes_again_changes_nothing_and_the_same_gives_the_same_bytes() {
+    let dir = tempfile::tempdir().unwrap();
+    let (fleet, lines) = tiny(3);
+    let want = replayed(dir.path(), &fleet, &lines);
+    assert_eq!(replayed(dir.path(), &fleet, &lines), want);
+    let mut rng = Rng::new(5);
+    let mut again: Vec<Value> = Vec::new();
+    for line in &lines {
+        again.push(line.clone());
+        // At once, or with whatever comes later.
+        for _ in 0..rng.below(3) {
+            let mut old = rng.pick(&again);
+            if old["seq"] != 0 {
+                old["received_ms"] = line["received_ms"].clone();
+                again.push(old);
+            }
+        }
+    }
+    println!("fleet.lines_again {} of {}", again.len() - lines.len(), lines.len());
+    assert_eq!(replayed(dir.path(), &fleet, &again), want);
 }

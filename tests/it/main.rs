@@ -27,6 +27,8 @@ mod fleet;
 mod fuzz;
 /// Brokers that misbehave, at random.
 mod hostile;
+/// From many events to one incident.
+mod incidents;
 /// What must stay true of the source tree.
 mod invariants;
 /// What outlives a restart.

@@ -1,7 +1,8 @@
 //! Recorded events through the very pipeline of the collector, in simulated time: the same input, the same bytes.
 //!
-//! `lines → messages (line) → intake::decode → store, in memory → desk → incidents`. Time is that of the lines: what
-//! arrived within a second is committed together, then the desk looks, and between lines it looks when something is due.
+//! `lines → messages (line) → intake::decode → store, in memory → desk → incidents → teller → notices`. Time is that of the
+//! lines: what arrived within a second is committed together, then desk and teller look; between lines the desk looks when
+//! something is due, and the teller every minute. Notices are made, and stay: nobody is told anything.
 
 mod body;
 pub mod line;
@@ -18,6 +19,7 @@ use serde_json::{Value, json};
 use crate::config::Config;
 use crate::desk::Desk;
 use crate::intake::decode::{self, Arrival, Leaf};
+use crate::notify::Teller;
 use crate::store::{Class, RecordFilter, Sqlite, Store};
 use crate::topology::Declared;
 use fieldmouse_core::wire::Kind;
@@ -30,6 +32,10 @@ const LONGEST: u64 = 1 << 20;
 const NAMED: u64 = 20;
 /// So much of an error is shown.
 const SHOWN: usize = 300;
+/// How often the teller looks though nothing arrived: budgets, silences and times of day change by themselves.
+const TELL_MS: u64 = 60_000;
+/// For so long after the desk looked last.
+const LINGER_MS: u64 = 86_400_000;
 
 /// What a replay came to.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -113,6 +119,9 @@ struct Replay<'a> {
     config: &'a Config,
     store: Arc<Sqlite>,
     desk: Desk,
+    teller: Teller,
+    /// When the teller looks again, and until when it does.
+    tell: (u64, u64),
     /// The second it is, in milliseconds since 1970; it never goes back.
     second: u64,
     /// What arrived in it.
@@ -124,15 +133,14 @@ impl<'a> Replay<'a> {
     fn new(config: &'a Config) -> anyhow::Result<Self> {
         let store = Arc::new(Sqlite::in_memory()?);
         let declared = config.topology.file.as_deref().map(Declared::load).transpose()?.unwrap_or_default();
+        let of: Arc<dyn Store> = Arc::<Sqlite>::clone(&store);
+        let (rules, learn) = (config.correlation.rules(), config.correlation.learn);
+        let desk = Desk::new(Arc::clone(&of), rules, learn, declared, 0)?;
         Ok(Self {
             config,
-            desk: Desk::new(
-                Arc::clone(&store) as Arc<dyn Store>,
-                config.correlation.rules(),
-                config.correlation.learn,
-                declared,
-                0,
-            )?,
+            teller: Teller::new(of, config.rules.clone(), desk.atlas()),
+            tell: (0, 0),
+            desk,
             store,
             second: 0,
             batch: Vec::new(),
@@ -172,14 +180,32 @@ impl<'a> Replay<'a> {
         })
     }
 
-    /// Ends the second it is, and looks at what is due until the next one that something arrives in.
+    /// Ends the second it is, and lets time go on to the next one that something arrives in.
     fn advance(&mut self, to: u64) -> anyhow::Result<()> {
         self.commit()?;
-        while let Some(due) = self.desk.next().filter(|due| *due <= to) {
-            self.look(BTreeMap::new(), due)?;
+        while let Some(due) = self.due().filter(|due| *due <= to) {
+            self.pass(due)?;
         }
         self.second = to;
         Ok(())
+    }
+
+    /// When there is something to look at though nothing arrives.
+    fn due(&self) -> Option<u64> {
+        let (again, until) = self.tell;
+        self.desk.next().into_iter().chain((again <= until).then_some(again)).min()
+    }
+
+    fn pass(&mut self, now: u64) -> anyhow::Result<()> {
+        if self.desk.next().is_none_or(|due| due > now) {
+            return self.tell(now);
+        }
+        self.look(BTreeMap::new(), now)?;
+        // What is due again at once would be for ever.
+        match self.desk.next() {
+            Some(next) if next <= now => bail!("incidents: looking does not settle what is due at {now}"),
+            _ => Ok(()),
+        }
     }
 
     fn commit(&mut self) -> anyhow::Result<()> {
@@ -196,24 +222,28 @@ impl<'a> Replay<'a> {
 
     fn look(&mut self, touched: BTreeMap<String, u64>, now: u64) -> anyhow::Result<()> {
         self.desk.look(touched, now)?;
+        self.tell.1 = now + LINGER_MS;
+        self.tell(now)
+    }
+
+    fn tell(&mut self, now: u64) -> anyhow::Result<()> {
+        self.teller.look(now)?;
+        self.tell.0 = now + TELL_MS;
         Ok(())
     }
 
     /// Lets time go on until nothing is due any more.
     fn end(&mut self) -> anyhow::Result<()> {
         self.commit()?;
-        while let Some(due) = self.desk.next() {
-            self.look(BTreeMap::new(), due)?;
-            // What is due again at once would be for ever.
-            if self.desk.next().is_some_and(|next| next <= due) {
-                bail!("incidents: something is due at {due} that looking at does not settle");
-            }
+        while let Some(due) = self.due() {
+            self.pass(due)?;
         }
         Ok(())
     }
 
     fn write(&mut self, to: &mut impl Write) -> anyhow::Result<()> {
         let (lives, notices) = (self.by_incident(Class::Life)?, self.by_incident(Class::Notice)?);
+        let decisions = self.by_incident(Class::Decision)?;
         let mut incidents = Vec::new();
         for record in self.store.records(&RecordFilter::all(Class::Incident))? {
             let doc: Value = serde_json::from_str(&record.doc)?;
@@ -225,7 +255,9 @@ impl<'a> Replay<'a> {
         self.done.incidents = incidents.len();
         for (incident, record) in incidents {
             let of = |all: &BTreeMap<String, Vec<Value>>| all.get(&record.key).cloned().unwrap_or_default();
-            let line = json!({"incident": incident, "life": of(&lives), "notices": of(&notices)});
+            let line = json!({
+                "incident": incident, "life": of(&lives), "decision": of(&decisions).pop(), "notices": of(&notices),
+            });
             serde_json::to_writer(&mut *to, &line).context("incidents")?;
             to.write_all(b"\n").context("incidents")?;
         }
@@ -238,7 +270,9 @@ impl<'a> Replay<'a> {
         records.sort_by(|a, b| a.key.cmp(&b.key));
         let mut of: BTreeMap<String, Vec<Value>> = BTreeMap::new();
         for record in records {
-            let doc: Value = serde_json::from_str(&record.doc)?;
+            let mut doc: Value = serde_json::from_str(&record.doc)?;
+            // A notice has the incident in it, as it was then.
+            doc.as_object_mut().map(|notice| notice.remove("document"));
             of.entry(doc["incident"].as_str().unwrap_or_default().to_owned()).or_default().push(doc);
         }
         Ok(of)

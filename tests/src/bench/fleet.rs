@@ -84,6 +84,8 @@ pub fn uplink(args: &[String]) {
         table.tell(&name, "events", found.events, "events");
         table.tell(&name, "of them in one minute", most, "events");
         table.tell(&name, "incidents", found.incidents, "incidents");
+        table.tell(&name, "opened and merged", found.opened - found.incidents, "incidents");
+        table.tell(&name, "notifications", found.notices, "notifications");
         let place = found.fates[0].place.map_or_else(|| "none".to_owned(), |p| (p + 1).to_string());
         table.tell(&name, "place of the root", place, "");
         table.tell(&name, "time", format!("{:.1}", run.took.as_secs_f64()), "s");
@@ -147,9 +149,10 @@ impl Kind {
 
 fn tell(seed: u64, fleet: &Fleet, found: &Score, run: &Run) {
     say(&format!(
-        "# seed {seed}: {} events, {} incidents, {} notifications, {} of no fault ({} told), {:.1} s, {} MiB",
+        "# seed {seed}: {} events, {} incidents ({} opened), {} notifications, {} of no fault ({} told), {:.1} s, {} MiB",
         found.events,
         found.incidents,
+        found.opened,
         found.notices,
         found.idle.0,
         found.idle.1,

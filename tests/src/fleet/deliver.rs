@@ -6,7 +6,7 @@ use fieldmouse_core::wire::{self, Clock, Kind, state};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::layout::{CALLS, Layout, Role};
+use super::layout::{CALLS, Layout, Node, Role};
 use super::signs;
 use super::tell::{Absence, Body, DAY, HOUR, MINUTE, SECOND, Script, Telling, Way};
 use crate::sim::rng::Rng;
@@ -141,7 +141,7 @@ impl<'a> Post<'a> {
             skew_ms,
             clock: if free { Clock::Free } else { Clock::Synced },
             forgets: small && rng.chance(150),
-            keep_alive: rng.pick(&[30, 60, 60, 120, 600]) * SECOND,
+            keep_alive: keep_alive(&layout.nodes[node]) * SECOND,
             gone: Vec::new(),
             waiting: Vec::new(),
             undated: Vec::new(),
@@ -335,12 +335,39 @@ impl<'a> Post<'a> {
         self.publish("birth", at + 20, &[item], 0);
     }
 
+    /// The last that is heard of it. Of the beats between, every five minutes, nothing is told that is not in this one.
+    fn beat(&mut self, at: u64) {
+        let (booted, set) = self.boot_at(at);
+        let beat = wire::Beat {
+            seq: self.seq,
+            acked: self.seq,
+            waiting: 0,
+            outbox_bytes: 4096,
+            lost: 0,
+            flags: 0,
+            series: 40,
+            no_data: 0,
+            open: 0,
+            uptime_s: u32::try_from(at.saturating_sub(booted) / SECOND).unwrap_or(u32::MAX),
+            cpu_us: 4100,
+            rss_kib: 9800,
+            late: 0,
+        };
+        let alarms =
+            wire::Alarms { budget: 1.0, period_s: 604_800, opened: 1, observed_s: 604_800, confident: 40 };
+        let body = [bytes(&beat), bytes(&alarms)].concat();
+        let item = self.item(0, Kind::Beat, (9, at, booted, set), &body);
+        self.publish("beat", at + 40, &[item], 0);
+    }
+
     fn end(mut self) -> (Vec<Sent>, Vec<Trace>) {
         self.empty();
         let mut connected = self.start + self.rng.between(0, 60 * SECOND);
         self.status(state::ONLINE, connected, connected);
         self.birth(connected);
         for g in self.gone.clone() {
+            let beat = g.from - self.rng.between(0, 300 * SECOND).min(g.from.saturating_sub(connected));
+            self.beat(beat);
             let lost = match g.way {
                 Way::Restart => None,
                 Way::Cut => Some(self.rng.between(100, 3 * SECOND)),
@@ -363,6 +390,14 @@ impl<'a> Post<'a> {
         }
         (self.sent, self.traces)
     }
+}
+
+/// After how many seconds of silence, and half as many again, a device's broker gives it up: who set up a site decided it
+/// for its sensors and for all others.
+fn keep_alive(node: &Node) -> u64 {
+    const SPANS: [u64; 5] = [30, 60, 60, 120, 600];
+    let who = format!("{} {}", node.site, node.role == Role::Sensor);
+    SPANS[usize::try_from(fnv(&who) % SPANS.len() as u64).expect("few")]
 }
 
 fn bytes<T: Serialize>(body: &T) -> Vec<u8> {

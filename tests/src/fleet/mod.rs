@@ -5,6 +5,7 @@
 
 pub mod deliver;
 pub mod faults;
+pub mod history;
 pub mod layout;
 pub mod noise;
 pub mod score;
@@ -136,10 +137,15 @@ impl Fleet {
         self.sent.iter().map(|s| s.events).sum()
     }
 
-    /// What a collector is configured with that knows what people declared of this fleet in `dir`.
+    /// What a collector is configured with that knows what people declared of this fleet in `dir`, and tells somebody of ten
+    /// incidents a day.
     #[must_use]
     pub fn config(&self, dir: &Path) -> String {
-        format!("[broker]\nembedded = true\n[topology]\nfile = \"{}\"\n", dir.join("topology.toml").display())
+        format!(
+            "[broker]\nembedded = true\n[topology]\nfile = \"{0}/topology.toml\"\n[notify]\npages = \"10 per day\"\n\
+             [[outlet]]\nname = \"pager\"\nkind = \"alertmanager\"\nurl = \"http://127.0.0.1:9\"\n",
+            dir.display()
+        )
     }
 
     /// Writes `events.jsonl`, `topology.toml` and `truth.json` into a folder.

@@ -86,6 +86,8 @@ pub struct Score {
     pub fates: Vec<Fate>,
     /// Incidents that stand.
     pub incidents: usize,
+    /// Incidents that were opened at all: some became part of others.
+    pub opened: usize,
     /// Incidents that are about no fault, and those of them that people were told of.
     pub idle: (usize, usize),
     /// Notifications.
@@ -137,6 +139,7 @@ pub fn score(fleet: &Fleet, lines: &[Line]) -> Score {
     Score {
         fates,
         incidents: standing.len(),
+        opened: lines.len(),
         idle: (idle.len(), idle.iter().filter(told).count()),
         notices: lines.iter().map(|l| l.notices.len()).sum(),
         events: fleet.events(),
