@@ -11,6 +11,7 @@ use anyhow::Context;
 
 use crate::config::{Config, ConfigError, DEFAULT_FILE};
 use crate::run::run;
+use crate::topology::Declared;
 
 const HELP: &str = "\
 fieldmouse-collector: takes in the events of Fieldmouse agents, keeps them, and shows them.
@@ -94,7 +95,12 @@ impl Asked {
 
     fn config(&self) -> Result<Config, Failure> {
         let text = |(k, v): (OsString, OsString)| Some((k.into_string().ok()?, v.into_string().ok()?));
-        Config::load(self.config.as_deref(), std::env::vars_os().filter_map(text)).map_err(Failure::Config)
+        let env = std::env::vars_os().filter_map(text);
+        let config = Config::load(self.config.as_deref(), env).map_err(Failure::Config)?;
+        if let Some(declared) = &config.topology.file {
+            Declared::load(declared).map_err(Failure::Config)?;
+        }
+        Ok(config)
     }
 
     /// That of the file that was named; without one, the defaults: what needs no broker needs no file.

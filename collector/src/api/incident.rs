@@ -91,6 +91,7 @@ pub(super) async fn one(Get(state): Get<State>, Path(id): Path<String>) -> Answe
     .await?;
     let mut doc = found.ok_or(ApiError::NotFound)?;
     let text = |value: &Value| value.as_str().map(str::to_owned);
+    doc["chains"] = json!([]);
     if let Some(cause) = text(&doc["causes"][0]["entity"]) {
         let members = doc["members"].as_array().cloned().unwrap_or_default();
         let who: BTreeSet<String> = members.iter().filter_map(|m| text(&m["entity"])).collect();
