@@ -1,5 +1,7 @@
 //! The collector as a whole, with its own broker and the agents' own client.
 
+mod incidents;
+
 use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
@@ -349,93 +351,4 @@ async fn it_announces_itself_says_goodbye_and_survives_its_brokers_absence() {
     assert_eq!((status, health["broker_connected"].as_bool()), (503, Some(false)));
     assert_eq!(alone.get("/api/v1/devices").await.0, 200);
     alone.stop().await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn incidents_topology_and_health_are_shown_and_the_topology_is_corrected() {
-    let dir = tempfile::tempdir().unwrap();
-    let declared = dir.path().join("topology.toml");
-    let text = "[[depends]]\nfrom = \"hall/press-*\"\non = \"hall/gw\"\n[[entity]]\nname = \"hall/gw\"\n\
-                importance = 9\n[[service]]\nname = \"pressing\"\ndepends = \"hall/press-*\"\n";
-    std::fs::write(&declared, text).unwrap();
-    let broker = format!("{EMBEDDED}\n[topology]\nfile = \"{}\"", declared.display());
-    let collector = Collector::start(dir.path(), "collector", &broker).await;
-    let mut agent = Agent::connect(collector.bound.broker.unwrap(), "press-1", ACKS).await;
-    agent.say("birth", 7, &[sample::birth(&[])]).await;
-    agent.say("event", 7, &[sample::episode(1, 9, phase::OPENED, 10_000)]).await;
-    agent.acked(7, 1).await;
-
-    let is_open = |i: &Value| i["incidents"][0]["state"] == "open";
-    let listed = collector.until("/api/v1/incidents?state=open&site=hall", is_open).await;
-    let id = listed["incidents"][0]["id"].as_str().unwrap().to_owned();
-    let one = collector.get(&format!("/api/v1/incidents/{id}")).await.1;
-    assert_eq!(
-        (one["life"][0]["step"].as_str(), one["members"][0]["id"].as_str()),
-        (Some("opened"), Some("9"))
-    );
-    assert!(!one["priority_why"].as_array().unwrap().is_empty());
-    let priority = listed["incidents"][0]["priority"].as_u64().unwrap();
-    let of = |n: u64| format!("/api/v1/incidents?priority={n}");
-    assert_eq!(collector.get(&of(priority)).await.1["incidents"].as_array().unwrap().len(), 1);
-    assert_eq!(collector.get(&of(priority % 5 + 1)).await.1["incidents"].as_array().unwrap().len(), 0);
-
-    // What the file declares, what spans showed, and what people say.
-    let entity = "/api/v1/topology?entity=hall/press-1";
-    let has = |t: &Value, from: &str, to: &str| {
-        t["edges"].as_array().is_some_and(|all| all.iter().any(|e| e["from"] == from && e["to"] == to))
-    };
-    let graph = collector.until(entity, |t| has(t, "hall/press-1", "hall/gw")).await;
-    assert!(has(&graph, "hall/press-1#service=web", "hall/press-1#service=shop"), "{graph}");
-    assert_eq!(graph["entity"]["dependencies"][0]["name"], "hall/gw");
-    assert!(graph["notes"][0].as_str().unwrap().contains("`hall/gw`: no such device has reported"));
-    let before = collector.get("/api/v1/topology?at_ms=1").await.1;
-    assert_eq!(before["edges"], serde_json::json!([]));
-    let edit = async |method: &str, content: &str, body: &str| {
-        let (status, _, answer) =
-            said(collector.bound.http, method, "/api/v1/topology/edges", content, body).await;
-        (status, serde_json::from_str::<Value>(&answer).unwrap())
-    };
-    const JSON: &str = "application/json";
-    let body = r#"{"from":"hall/press-1","to":"internet","by":"ana"}"#;
-    let (status, kept) = edit("POST", JSON, body).await;
-    assert_eq!((status, kept["edges"][0]["by"].as_str()), (201, Some("ana")));
-    assert!(has(&collector.get(entity).await.1, "hall/press-1", "internet"));
-    for (method, content, body, status) in [
-        ("POST", JSON, body, 400),
-        // A page from elsewhere can send this kind without asking, so it is not taken.
-        ("POST", "text/plain", r#"{"from":"hall/a","to":"hall/b","by":"eve"}"#, 400),
-        ("POST", JSON, r#"{"from":"hall/a","to":"hall/a","by":"ana"}"#, 400),
-        ("POST", JSON, r#"{"from":"hall/a","to":"hall/b","by":" "}"#, 400),
-        ("POST", JSON, r#"{"from":"hall/a","to":"hall/b","by":"ana","colour":"red"}"#, 400),
-        ("POST", JSON, r#"{"from":"../a","to":"hall/b","by":"ana"}"#, 400),
-        ("POST", JSON, "{", 400),
-        ("DELETE", JSON, r#"{"from":"hall/press-1","to":"hall/gw","by":"ana"}"#, 400),
-    ] {
-        let (got, answer) = edit(method, content, body).await;
-        assert!(got == status && answer["error"].is_string(), "{method} {body}: {got} {answer}");
-    }
-    let (status, gone) = edit("DELETE", JSON, &body.replace("ana", "bo")).await;
-    assert_eq!((status, gone["edges"][0]["gone_by"].as_str()), (200, Some("bo")));
-    assert!(!has(&collector.get(entity).await.1, "hall/press-1", "internet"));
-
-    let services = collector
-        .until("/api/v1/services", |s| s["services"].as_array().is_some_and(|all| all.len() == 2))
-        .await;
-    let service = collector.until("/api/v1/services/service/pressing", |s| s["level"] == "high").await;
-    assert_eq!(service["kpis"][0]["entities"][0]["entity"], "hall/press-1", "{service}");
-    let document: Value =
-        serde_json::from_str(&http(collector.bound.http, "GET", "/openapi.json").await.2).unwrap();
-    for (path, answer) in [
-        ("/api/v1/incidents", &listed),
-        ("/api/v1/incidents/{id}", &one),
-        ("/api/v1/services", &services),
-        ("/api/v1/services/{kind}/{name}", &service),
-    ] {
-        let schema =
-            &document["paths"][path]["get"]["responses"]["200"]["content"]["application/json"]["schema"];
-        as_described(&document, &[schema], answer, path);
-    }
-    let schema = &document["components"]["schemas"]["Entity"];
-    as_described(&document, &[schema], &graph["entities"][0], "an entity");
-    collector.stop().await;
 }
