@@ -217,6 +217,7 @@ mod tests {
         assert_eq!(code(&["c", "run", "--fast"]), 2);
         assert_eq!(code(&["c", "run", "there"]), 2);
         assert_eq!(code(&["c", "diagnose"]), 2);
+        assert_eq!(code(&["c", "diagnose", "one", "two"]), 2);
         assert_eq!(code(&["c", "diagnose", "/nowhere"]), 1);
         assert_eq!(code(&["c", "replay", "/nowhere"]), 2);
         assert_eq!(code(&["c", "replay", "/nowhere", "--incidents", "/dev/null"]), 1);
