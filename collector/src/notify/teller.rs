@@ -255,7 +255,8 @@ mod tests {
     const DAY: u64 = 24 * 60 * MINUTE;
     const MONDAY: u64 = 1_795_392_000_000;
 
-    const OUTLET: &str = "[[outlet]]\nname = \"pager\"\nkind = \"alertmanager\"\nurl = \"http://127.0.0.1:9093\"\n";
+    const OUTLET: &str =
+        "[[outlet]]\nname = \"pager\"\nkind = \"alertmanager\"\nurl = \"http://127.0.0.1:9093\"\n";
 
     fn put(store: &Arc<dyn Store>, id: &str, revision: u32, priority: u8, onset: u64, closed: Option<u64>) {
         let symptom = json!({
