@@ -84,8 +84,9 @@ pub async fn run_and_tell(
     let sites = intake.sites();
     let mine: notify::outlets::Mine = Arc::new(move |site: &str| sites.borrow().holds(site));
     let outlets = Arc::new(Outlets::start(&config.rules, &store, &mine)?);
+    counters.outlets(outlets.counts().clone());
     let teller = Teller::new(Arc::clone(&store), config.rules.clone(), desk.atlas(), mine);
-    let teller = tokio::spawn(notify::run(teller, Arc::clone(&outlets)));
+    let teller = tokio::spawn(notify::run(teller, Arc::clone(&outlets), Arc::clone(&counters)));
     let desk = tokio::spawn(desk::run(desk, bell.clone(), intake.sites()));
     let health = tokio::spawn(health::run(Arc::clone(&store), Arc::clone(&atlas)));
     let retention = tokio::spawn(forget(Arc::clone(&store), config.store.retention));
