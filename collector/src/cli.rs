@@ -6,11 +6,16 @@ use std::fs::File;
 use std::io::{BufReader, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 
-use crate::config::{Config, ConfigError, DEFAULT_FILE};
+use crate::clock;
+use crate::config::{Config, ConfigError, DEFAULT_FILE, duration};
+use crate::notify::{self, Rules};
 use crate::run::run;
+use crate::store::Store;
 use crate::topology::Declared;
 
 const HELP: &str = "\
@@ -23,6 +28,8 @@ usage: fieldmouse-collector COMMAND [--config FILE]
   replay EVENTS.jsonl --incidents OUT.jsonl [--go-on]
                      recorded events through the very pipeline, in simulated time: an incident with its life per line;
                      a line that is no event ends it, or with --go-on is left out
+  policies [--since 7d]
+                     what the present policies would have done with the incidents since then; nothing is sent
   diagnose FOLDER    ranks the causes of one failure: case.json and <service>.csv in, a JSON object per line out
 
   --config FILE    instead of /etc/fieldmouse/collector.toml
@@ -30,6 +37,9 @@ usage: fieldmouse-collector COMMAND [--config FILE]
 
 exit codes: 0 fine, 1 run-time failure, 2 usage, 78 configuration, 70 internal
 ";
+
+/// So far back a dry run goes, unless told.
+const WEEK: Duration = Duration::from_secs(7 * 86_400);
 
 /// Why the program ends, for people and for supervisors.
 #[derive(Debug)]
@@ -84,6 +94,7 @@ struct Asked {
     config: Option<PathBuf>,
     incidents: Option<PathBuf>,
     go_on: bool,
+    since: Option<Duration>,
 }
 
 impl Asked {
@@ -122,6 +133,11 @@ fn command(args: impl IntoIterator<Item = OsString>) -> Result<(), Failure> {
         let command = asked.command.as_deref();
         match arg {
             Long("config") => asked.config = Some(parser.value().map_err(usage)?.into()),
+            Long("since") if command == Some("policies") => {
+                let text = parser.value().and_then(ValueExt::string).map_err(usage)?;
+                let what = || Failure::Usage(format!("--since {text}: write 7d, 36h or 90m"));
+                asked.since = Some(duration(&text).ok_or_else(what)?);
+            }
             Long("help") | Short('h') => return print(HELP),
             Long("version") | Short('V') => {
                 return print(&format!("fieldmouse-collector {}\n", env!("CARGO_PKG_VERSION")));
@@ -141,6 +157,7 @@ fn command(args: impl IntoIterator<Item = OsString>) -> Result<(), Failure> {
         Some("run") => start(asked.config()?),
         Some("check") => check(&asked),
         Some("replay") => replay(&asked),
+        Some("policies") => policies(&asked),
         Some("diagnose") => diagnose(asked.operand("FOLDER")?),
         Some(other) => Err(Failure::Usage(format!("\"{other}\" is no command"))),
         None => Err(Failure::Usage("which command?".to_owned())),
@@ -150,7 +167,21 @@ fn command(args: impl IntoIterator<Item = OsString>) -> Result<(), Failure> {
 fn check(asked: &Asked) -> Result<(), Failure> {
     let text = toml::to_string(&asked.config()?).map_err(|e| Failure::Internal(e.to_string()))?;
     let from = asked.config.clone().unwrap_or_else(|| DEFAULT_FILE.into());
-    print(&format!("# in force, from {} and the environment\n{text}", from.display()))
+    let built_in: String = Rules::built_in().lines().map(|line| format!("# {line}\n")).collect();
+    print(&format!(
+        "# in force, from {} and the environment\n{text}\n# and behind these tables, built in:\n{built_in}",
+        from.display()
+    ))
+}
+
+/// A dry run over the incidents in the store.
+fn policies(asked: &Asked) -> Result<(), Failure> {
+    let config = asked.config()?;
+    let store: Arc<dyn Store> = Arc::new(crate::run::open(&config.store.place).map_err(Failure::Running)?);
+    let (now, since) = (clock::wall_ms(), asked.since.unwrap_or(WEEK));
+    let since_ms = now.saturating_sub(u64::try_from(since.as_millis()).unwrap_or(u64::MAX));
+    let report = notify::last(store, config.rules, since_ms, now).map_err(|e| Failure::Running(e.into()))?;
+    print(&report.to_string())
 }
 
 fn start(config: Config) -> Result<(), Failure> {
@@ -223,9 +254,12 @@ mod tests {
         assert_eq!(code(&["c", "run", "--fast"]), 2);
         assert_eq!(code(&["c", "run", "there"]), 2);
         assert_eq!(code(&["c", "diagnose"]), 2);
+        assert_eq!(code(&["c", "diagnose", "one", "two"]), 2);
         assert_eq!(code(&["c", "diagnose", "/nowhere"]), 1);
         assert_eq!(code(&["c", "replay", "/nowhere"]), 2);
         assert_eq!(code(&["c", "replay", "/nowhere", "--incidents", "/dev/null"]), 1);
+        assert_eq!(code(&["c", "policies", "--since", "soon"]), 2);
+        assert_eq!(code(&["c", "run", "--since", "7d"]), 2);
         assert_eq!(code(&["c", "check", "--config", "/nowhere/c.toml"]), 78);
         assert_eq!(code(&["c", "check", "--config", "../packaging/collector.toml"]), 0);
     }

@@ -1,7 +1,9 @@
 //! What is configured: read as written, checked once, and from there on meant.
 
+mod broker;
 mod correlation;
 mod place;
+mod retention;
 mod written;
 
 use std::fmt;
@@ -12,6 +14,7 @@ use std::time::Duration;
 pub use correlation::Correlation;
 use fieldmouse_core::wire;
 pub use place::Place;
+pub use retention::Retention;
 use serde::{Serialize, Serializer};
 pub use written::Written;
 
@@ -156,9 +159,9 @@ pub struct Store {
     /// Which.
     #[serde(flatten)]
     pub place: Place,
-    /// How long what arrived is kept.
-    #[serde(serialize_with = "as_written")]
-    pub retention: Duration,
+    /// How long what is kept.
+    #[serde(flatten)]
+    pub retention: Retention,
 }
 
 /// What is declared of the fleet's shape.
@@ -256,14 +259,7 @@ impl Config {
         }
         let http = w.http.unwrap_or_default();
         let store = w.store.unwrap_or_default();
-        let retention = store.retention.as_deref().unwrap_or("90d");
-        let Some(retention) = duration(retention).filter(|d| d.as_secs() >= 3600) else {
-            return wrong(
-                "store.retention",
-                &format!("\"{retention}\" is not a duration of an hour or more: 90d, 12h"),
-            );
-        };
-        let broker = broker(w.broker.unwrap_or_default())?;
+        let broker = broker::meant(w.broker.unwrap_or_default())?;
         let place = Place::mean(&store)?;
         let cluster = w.cluster.map(|c| cluster(c, &broker, &place)).transpose()?;
         let rules = Rules::of(Tables {
@@ -282,7 +278,7 @@ impl Config {
             intake: Intake { device_rate },
             cluster,
             http: Http { listen: address("http.listen", http.listen.as_deref(), "127.0.0.1:8080")? },
-            store: Store { place, retention },
+            store: Store { place, retention: Retention::mean(&store)? },
             correlation: Correlation::mean(w.correlation.unwrap_or_default())?,
             topology: Topology { file: w.topology.and_then(|t| t.file) },
         })
@@ -314,97 +310,6 @@ fn cluster(w: written::Cluster, broker: &Broker, place: &Place) -> Result<Cluste
         return wrong("cluster", "needs a database that all its members reach: store.url instead of a file");
     }
     Ok(Cluster { instance })
-}
-
-fn broker(w: written::Broker) -> Result<Broker, ConfigError> {
-    let identity = match (w.cert_file, w.key_file) {
-        (Some(cert_file), Some(key_file)) => Some(Identity { cert_file, key_file }),
-        (None, None) => None,
-        (Some(_), None) => return wrong("broker.key_file", "is needed beside broker.cert_file"),
-        (None, Some(_)) => return wrong("broker.cert_file", "is needed beside broker.key_file"),
-    };
-    if w.embedded == Some(true) {
-        for (key, given) in [
-            ("broker.url", w.url.is_some()),
-            ("broker.user", w.user.is_some()),
-            ("broker.password_file", w.password_file.is_some()),
-        ] {
-            if given {
-                return wrong(key, "cannot stand beside broker.embedded = true");
-            }
-        }
-        let listen = address("broker.listen", w.listen.as_deref(), "127.0.0.1:1883")?;
-        // Whoever reaches an open broker can speak for any device.
-        if !listen.ip().is_loopback() && identity.is_none() && w.allow_plain != Some(true) {
-            return wrong(
-                "broker.listen",
-                "is not on this machine alone: give broker.cert_file and broker.key_file (and broker.ca_file to \
-                 demand certificates of devices), or say broker.allow_plain = true",
-            );
-        }
-        if w.ca_file.is_some() && identity.is_none() {
-            return wrong("broker.ca_file", "needs broker.cert_file and broker.key_file");
-        }
-        return Ok(Broker::Embedded(Embedded {
-            embedded: True,
-            listen,
-            allow_plain: w.allow_plain == Some(true),
-            tls: identity,
-            ca_file: w.ca_file,
-        }));
-    }
-    for (key, given) in
-        [("broker.listen", w.listen.is_some()), ("broker.allow_plain", w.allow_plain.is_some())]
-    {
-        if given {
-            return wrong(key, "only has a meaning beside broker.embedded = true");
-        }
-    }
-    let Some(url) = w.url else {
-        return wrong(
-            "broker.url",
-            "is missing: say which broker (mqtt://host:1883 or mqtts://host:8883), or broker.embedded = true",
-        );
-    };
-    let (tls, rest) = match url.split_once("://") {
-        Some(("mqtt", rest)) => (false, rest),
-        Some(("mqtts", rest)) => (true, rest),
-        _ => return wrong("broker.url", &format!("\"{url}\" does not begin with mqtt:// or mqtts://")),
-    };
-    let Some((host, port)) = host_and_port(rest.trim_end_matches('/'), if tls { 8883 } else { 1883 }) else {
-        return wrong("broker.url", &format!("\"{url}\" is not mqtt://host:port or mqtts://host:port"));
-    };
-    if !tls && (w.ca_file.is_some() || identity.is_some()) {
-        return wrong("broker.url", "certificates need mqtts://");
-    }
-    if w.password_file.is_some() && w.user.is_none() {
-        return wrong("broker.user", "is needed beside broker.password_file");
-    }
-    Ok(Broker::Remote(Remote {
-        host,
-        port,
-        tls,
-        url,
-        ca_file: w.ca_file,
-        identity,
-        user: w.user,
-        password_file: w.password_file,
-    }))
-}
-
-fn host_and_port(text: &str, default: u16) -> Option<(String, u16)> {
-    let (host, port) = match text.strip_prefix('[') {
-        Some(rest) => {
-            let (host, rest) = rest.split_once(']')?;
-            (host, if rest.is_empty() { None } else { Some(rest.strip_prefix(':')?) })
-        }
-        None => text.split_once(':').map_or((text, None), |(host, port)| (host, Some(port))),
-    };
-    let bad = |c: char| c.is_whitespace() || matches!(c, '/' | '@' | '?' | '#');
-    if host.is_empty() || host.contains(bad) {
-        return None;
-    }
-    Some((host.to_owned(), port.map_or(Some(default), |p| p.parse().ok())?))
 }
 
 fn address(key: &str, text: Option<&str>, default: &str) -> Result<SocketAddr, ConfigError> {
@@ -454,6 +359,9 @@ mod tests {
         check("[broker]\nembedded = true\ncert_file = \"c\"", &["broker.key_file"]);
         check("[broker]\nembedded = true\n[http]\nlisten = \"8080\"", &["http.listen", "127.0.0.1:8080"]);
         check("[broker]\nembedded = true\n[store]\nretention = \"soon\"", &["store.retention", "90d"]);
+        let keep = |key: &str| format!("[broker]\nembedded = true\n[store.keep]\n{key}");
+        check(&keep("facts = \"5s\""), &["store.keep.facts", "an hour or more"]);
+        check(&keep("fact = \"5d\""), &["store.keep.fact", "`facts`"]);
         check("[broker]\nembedded = true\n[intake]\ndevice_rate = 0", &["intake.device_rate", "1 or more"]);
         check("[broker]\nembedded = true\n[cluster]\ninstance = \"a\"", &["cluster", "broker.url"]);
         let member = "[broker]\nurl = \"mqtt://b\"\n[cluster]\ninstance = \"a\"";
@@ -480,7 +388,7 @@ mod tests {
             "[broker]\nembedded = true",
             "[broker]\nembedded = true\nlisten = \"0.0.0.0:1883\"\nallow_plain = true",
             "root = \"r\"\nid = \"two\"\n[broker]\nurl = \"mqtts://[::1]:8884\"\nca_file = \"ca\"\ncert_file = \"c\"\n\
-             key_file = \"k\"\nuser = \"u\"\npassword_file = \"p\"\n[store]\nretention = \"36h\"\npath = \"x.db\"",
+             key_file = \"k\"\nuser = \"u\"\npassword_file = \"p\"\n[store]\nretention = \"36h\"\npath = \"x.db\"\n[store.keep]\naudit = \"52w\"",
             "[broker]\nembedded = true\n[store]\nurl = \"postgres://fieldmouse@db:5433/fleet\"\npassword_file = \"p\"",
         ] {
             let printed = says(text);
