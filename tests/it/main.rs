@@ -29,6 +29,8 @@ mod fuzz;
 mod hostile;
 /// What must stay true of the source tree.
 mod invariants;
+/// A real journal daemon.
+mod journal;
 /// What outlives a restart.
 mod learnt;
 /// Capsules for collectors that ask.

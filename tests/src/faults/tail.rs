@@ -125,8 +125,11 @@ fn counted(status: &Value) -> Option<(u64, u64)> {
 /// Kills so often while the log is rotated every so often; returns how many lines were skipped or counted twice.
 #[must_use]
 pub fn run(scheme: Scheme, kills: u64, every: Duration, seed: u64) -> u64 {
-    let mut row =
-        Row::new("L1", "kill -9 and reload of the agent while it reads a log that is rotated", Some(seed));
+    let what = match scheme {
+        Scheme::Rename => "kill -9 and reload of the agent while its log is renamed and compressed",
+        Scheme::CopyTruncate => "kill -9 and reload of the agent while its log is copied and truncated",
+    };
+    let mut row = Row::new("L1", what, Some(seed));
     let (dir, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let log = elsewhere.path().join("app.log");
     let mut rng = Rng::new(seed);
@@ -159,7 +162,7 @@ pub fn run(scheme: Scheme, kills: u64, every: Duration, seed: u64) -> u64 {
     let (lines, lost) = counted(&running.status()).unwrap_or_default();
     row.count("tail.kills", kills, "kills");
     row.figure("tail.reloads", reloads, "reloads");
-    row.figure("tail.rotations", written.rotations, &format!("rotations, {scheme:?}"));
+    row.figure("tail.rotations", written.rotations, "rotations");
     row.figure("tail.lines", written.lines, "lines");
     row.failures("tail.skipped", written.lines.saturating_sub(lines), "lines");
     row.failures("tail.twice", lines.saturating_sub(written.lines), "lines");
