@@ -134,7 +134,7 @@ pub fn run(scheme: Scheme, kills: u64, every: Duration, seed: u64) -> u64 {
     let log = elsewhere.path().join("app.log");
     let mut rng = Rng::new(seed);
     let is_over = AtomicBool::new(false);
-    let mut reloads = 0;
+    let (mut reloads, mut told) = (0, Vec::new());
     let mut running = agent(dir.path(), &log);
     let written = std::thread::scope(|scope| {
         let (for_writer, is_over, log) = (rng.fork(), &is_over, &log);
@@ -148,6 +148,7 @@ pub fn run(scheme: Scheme, kills: u64, every: Duration, seed: u64) -> u64 {
             }
             running.run.signal(Signal::KILL);
             let _killed = running.run.ended();
+            told.extend(running.run.said().lines().filter(|line| line.contains("lines-lost")).map(ToOwned::to_owned));
             pause(Duration::from_millis(rng.below(700)));
             running = agent(dir.path(), log);
         }
@@ -169,7 +170,7 @@ pub fn run(scheme: Scheme, kills: u64, every: Duration, seed: u64) -> u64 {
     row.failures("tail.called_lost", lost, "bytes");
     row.bound("tail.bound", kills);
     if !found || row.failed() > 0 {
-        crate::results::say(&format!("{}", running.status()["sources"]));
+        crate::results::say(&format!("{}\n{}", running.status()["sources"], told.join("\n")));
     }
     row.failed()
 }
