@@ -66,7 +66,7 @@ pub struct Size {
     pub devices: usize,
     /// Between two events of a device.
     pub apart: Duration,
-    /// Every so many of a device's events is a crash, which founds an incident; the others are notes.
+    /// One of so many events is a crash, which founds an incident; the others are notes.
     pub crash_every: usize,
 }
 
@@ -87,7 +87,7 @@ impl Crowd {
         let mut devices = JoinSet::new();
         for n in 0..size.devices {
             let (site, node) = (format!("s-{}", n % size.sites), format!("{}-{n}", size.named));
-            let device = Device::new(port, &site, &node, size.crash_every);
+            let device = Device::new(port, &site, &node, (size.crash_every, n));
             // They do not speak all at once.
             let offset = size.apart.mul_f64(n as f64 / size.devices as f64);
             devices.spawn(device.live(size.apart, offset, now.clone(), Arc::clone(&waiting)));
@@ -118,7 +118,8 @@ impl Crowd {
 struct Device {
     site: String,
     node: String,
-    crash_every: usize,
+    /// One of so many, and by how many the count is ahead, so that not all have theirs at once.
+    crash_every: (usize, usize),
     outbox: Outbox,
     delivery: Delivery,
     link: Link,
@@ -128,7 +129,7 @@ struct Device {
 }
 
 impl Device {
-    fn new(port: u16, site: &str, node: &str, crash_every: usize) -> Self {
+    fn new(port: u16, site: &str, node: &str, crash_every: (usize, usize)) -> Self {
         let (outbox, _) = Outbox::open(
             Box::new(Memory::default()),
             outbox::Options::new(4 << 20),
@@ -203,7 +204,8 @@ impl Device {
     fn tell(&mut self, now: Millis) {
         let mut body = [0; 128];
         let text = format!("{} {}", self.node, self.events.len() + 1);
-        let is_crash = (self.events.len() + 1).is_multiple_of(self.crash_every);
+        let (every, ahead) = self.crash_every;
+        let is_crash = (self.events.len() + 1 + 7 * ahead).is_multiple_of(every);
         let len = wire::write_body(&Fact::new("load", &text), &mut body).unwrap();
         let severity = if is_crash { 17 } else { 9 };
         self.outbox.push(clock::stamp(), Kind::Fact, 1, severity, &body[..len]);

@@ -48,6 +48,10 @@ struct Conduct {
     level: f64,
     /// When `level` was right.
     at: Millis,
+    /// When the device began, by our clock and its own; never later than it was.
+    boot: Millis,
+    /// What happened before this, by the device's clock, was judged already: it may come as a backlog does.
+    judged: Millis,
     case: Option<Case>,
     is_held: bool,
     status_at: Option<Millis>,
@@ -87,18 +91,22 @@ impl Quarantine {
 
     /// Counts a message that was let in and read. Tells if it was one too many.
     pub fn count(&mut self, now: Millis, m: &Message) -> Option<Case> {
-        let cost = cost(m, self.rate);
+        let rate = self.rate;
         let place = format!("{}/{}", m.site, m.node);
         let conduct = self.devices.entry(place).or_insert_with(|| Conduct {
             level: 0.0,
             at: now,
+            boot: now,
+            judged: 0,
             case: None,
             is_held: false,
             status_at: None,
         });
-        conduct.drain(now, self.rate);
-        conduct.level += cost;
-        if conduct.is_held || conduct.level <= self.rate * BURST_S {
+        conduct.drain(now, rate);
+        let last = m.items.iter().map(|e| e.mono_ms).max().unwrap_or(0);
+        conduct.boot = conduct.boot.min(now.saturating_sub(last));
+        conduct.level += if last < conduct.judged { events(m) * BACKLOG } else { cost(m, rate) };
+        if conduct.is_held || conduct.level <= rate * BURST_S {
             return None;
         }
         let times = conduct.case.as_ref().map_or(0, |c| c.times) + 1;
@@ -128,6 +136,7 @@ impl Quarantine {
                 out.push(case.clone());
                 conduct.is_held = false;
                 conduct.level = 0.0;
+                conduct.judged = now.saturating_sub(conduct.boot);
             }
             let is_forgiven = conduct.case.as_ref().is_none_or(|c| c.until + FORGIVEN_MS <= now);
             conduct.is_held || !is_forgiven || conduct.level > 0.0
@@ -155,9 +164,13 @@ impl Conduct {
     }
 }
 
+fn events(m: &Message) -> f64 {
+    m.items.len().max(1) as f64
+}
+
 /// What a message counts: its events, or little if the device's clock says that they happened slowly.
 fn cost(m: &Message, rate: f64) -> f64 {
-    let events = m.items.len().max(1) as f64;
+    let events = events(m);
     let times = || m.items.iter().map(|e| e.mono_ms);
     let span_s = times().max().zip(times().min()).map_or(0.0, |(last, first)| (last - first) as f64 / 1e3);
     if events > rate * span_s { events } else { events * BACKLOG }
@@ -207,7 +220,12 @@ mod tests {
     fn who_is_held_is_let_out_and_held_longer_the_next_time() {
         let mut q = Quarantine::new(RATE);
         let (bad, good) = (message("press-1", 1000, 0), message("press-2", 1, 0));
-        let floods = |q: &mut Quarantine, now| (0..7).find_map(|_| q.count(now, &bad)).expect("held");
+        let floods = |q: &mut Quarantine, now| {
+            let mut bad = bad.clone();
+            // The device was started a second before the first message.
+            bad.items.iter_mut().for_each(|e| e.mono_ms = 1000 + now);
+            (0..7).find_map(|_| q.count(now, &bad)).expect("held")
+        };
         assert_eq!(q.count(0, &good), None);
         let case = floods(&mut q, 0);
         assert_eq!((case.until, case.times, case.node.as_str()), (FIRST_MS, 1, "press-1"));
@@ -221,7 +239,10 @@ mod tests {
         assert_eq!(q.turn(FIRST_MS - 1), []);
         assert_eq!(q.turn(FIRST_MS)[0].dropped, 3);
         assert!(q.cases().is_empty() && q.lets_in(FIRST_MS, "hall/press-1", Leaf::Event));
-        let mut now = FIRST_MS;
+        // What it could not tell meanwhile is no flood again; what happens from now on may be.
+        assert!((0..40).all(|_| q.count(FIRST_MS, &bad).is_none()));
+        let mut now = FIRST_MS + 60_000;
+        q.turn(now);
         for (times, span) in [(2, 120_000), (3, 240_000), (4, 480_000), (5, LONGEST_MS), (6, LONGEST_MS)] {
             let case = floods(&mut q, now);
             assert_eq!((case.times, case.until - now), (times, span));

@@ -1,6 +1,9 @@
 //! C3: the database goes and comes back, and a file system is full for a while. Nothing is acknowledged that is not
 //! stored, and whoever looks is told.
 
+use std::fs::File;
+use std::io::Write;
+use std::path::Path;
 use std::time::Duration;
 
 use fieldmouse::clock;
@@ -58,11 +61,17 @@ pub fn full(seed: u64) -> u64 {
         &mut row,
         &broker,
         collector,
-        || disk::fill(&filler, dir.path(), 0),
+        || fill_up(&filler),
         || std::fs::remove_file(&filler).unwrap(),
         stored,
     );
     row.failed()
+}
+
+/// Takes all room there is, whoever else takes of it meanwhile.
+fn fill_up(filler: &Path) {
+    let mut to = File::create(filler).unwrap();
+    while to.write_all(&[7; 4096]).is_ok() {}
 }
 
 /// [`full`] in a mount namespace of its own, so that nothing stays mounted.

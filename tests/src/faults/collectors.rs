@@ -16,6 +16,8 @@ use crate::results::{Row, say};
 use crate::sim::rng::Rng;
 use crate::wait::{LIMIT, pause, wait_for};
 
+/// Shared out among them.
+const SITES: usize = 12;
 const INSTANCES: [&str; 3] = ["a", "b", "c"];
 /// What is left alone must be acknowledged by then.
 const DRAIN: Duration = Duration::from_secs(300);
@@ -44,7 +46,8 @@ pub fn run(span: Duration, rate: u64, seed: u64) -> u64 {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let devices: usize = 100;
     let apart = Duration::from_secs_f64(devices as f64 / rate as f64);
-    let size = Size { named: "d", sites: 12, devices, apart, crash_every: usize::try_from(rate).unwrap() };
+    let size =
+        Size { named: "d", sites: SITES, devices, apart, crash_every: usize::try_from(2 * rate).unwrap() };
     let crowd = {
         let _inside = runtime.enter();
         Crowd::start(broker.port, size)
@@ -85,10 +88,12 @@ pub fn run(span: Duration, rate: u64, seed: u64) -> u64 {
     let accounts = runtime.block_on(crowd.accounts(DRAIN));
     members.iter_mut().flatten().for_each(|member| member.run.check_alive());
     let mut client = Client::connect(&server.url(), NoTls).unwrap();
+    let one = |client: &mut Client, sql: &str| client.query_one(sql, &[]).unwrap().get::<_, i64>(0);
+    let held = "SELECT count(*) FROM domains WHERE holder IN (SELECT id FROM lives)";
+    wait_for(LIMIT, "every site to have a holder", || (one(&mut client, held) == SITES as i64).then_some(()));
     wait_for(LIMIT, "the desks to have looked", || settled(&mut client));
     let found = compare(&accounts, &stored(&mut client));
     let (incidents, doubled) = incidents(&mut client);
-    let one = |client: &mut Client, sql: &str| client.query_one(sql, &[]).unwrap().get::<_, i64>(0);
     row.count("collectors.faults", done.values().sum(), "faults");
     for (fault, n) in &done {
         row.figure(&format!("collectors.{}", format!("{fault:?}").to_lowercase()), n, "times");
@@ -102,8 +107,6 @@ pub fn run(span: Duration, rate: u64, seed: u64) -> u64 {
     row.failures("collectors.missing", missing.unsigned_abs(), "numbers missing");
     row.figure("collectors.incidents", incidents, "incidents");
     row.failures("collectors.doubled", doubled, "symptoms that stand in two incidents");
-    let sites = one(&mut client, "SELECT count(*) FROM domains WHERE holder IN (SELECT id FROM lives)");
-    row.figure("collectors.sites", sites, "sites held at the end, of 12");
     row.figure(
         "collectors.foreign",
         sum(&members, "messages_foreign_total"),

@@ -209,7 +209,7 @@ fn full_and_back(kib: u64, left: u64, read_only: bool, failed: &mut Failed) {
 }
 
 /// Takes all room but `left` bytes; a file system gives room by pages, so it may be somewhat less.
-pub(super) fn fill(filler: &Path, place: &Path, left: u64) {
+fn fill(filler: &Path, place: &Path, left: u64) {
     let stat = rustix::fs::statvfs(place).unwrap();
     let free = stat.f_bavail * stat.f_frsize;
     let bytes = usize::try_from(free.saturating_sub(left)).unwrap();
