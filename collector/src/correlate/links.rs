@@ -1,6 +1,6 @@
 //! The rules: each finds sets of symptoms that belong together, and says why.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use petgraph::unionfind::UnionFind;
 
@@ -169,35 +169,66 @@ impl<'a> Above<'a> {
         for (on, mut members) in below {
             let of = depends.dependents(on);
             members.sort_by_key(|&i| self.signals[i].onset_ms);
-            for run in self.runs(&members, rules.together_ms) {
-                let count = self.count(on, run);
-                if is_many(count, of, SHARED) {
-                    let link = Link::Shared { on: on.to_owned(), count, of: of.max(count) };
-                    to.push(Linked { members: run.to_vec(), link });
-                }
-            }
+            // What is on the thing itself is told apart by its parts.
+            let who = |i: usize| {
+                let signal = &self.signals[i];
+                if signal.device() == device_of(on) { signal.entity.as_str() } else { signal.device() }
+            };
+            let crowds = crowds(self.signals, &members, who, rules.together_ms, many(of, SHARED));
+            to.extend(crowds.into_iter().map(|(members, count)| Linked {
+                members,
+                link: Link::Shared { on: on.to_owned(), count, of: of.max(count) },
+            }));
         }
         to
     }
-
-    /// Devices, or, if all of it is on one, its parts.
-    fn count(&self, on: &str, run: &[usize]) -> usize {
-        let own = device_of(on);
-        let devices: BTreeSet<&str> =
-            run.iter().map(|&i| self.signals[i].device()).filter(|d| *d != own).collect();
-        match devices.len() {
-            0 => run.iter().map(|&i| &self.signals[i].entity).collect::<BTreeSet<_>>().len(),
-            devices => devices,
-        }
-    }
-
-    fn runs<'m>(&self, members: &'m [usize], gap: u64) -> impl Iterator<Item = &'m [usize]> + use<'m, '_> {
-        members.chunk_by(move |&a, &b| self.signals[b].onset_ms - self.signals[a].onset_ms <= gap)
-    }
 }
 
-fn is_many(count: usize, of: usize, (least, share): (usize, f64)) -> bool {
-    count >= least && count as f64 >= share * of as f64
+/// How many of so many are too many for chance: a share of a few, and of a crowd some more than what goes on in any
+/// crowd, which grows as its square root.
+fn many(of: usize, (least, share): (usize, f64)) -> usize {
+    let of = of as f64;
+    ((share * of).ceil().min(3.0 + 2.0 * of.sqrt()) as usize).max(least)
+}
+
+/// Stretches of `members`, in the order of onset, in which at least `many` told something within the window of each
+/// other; and how many did in all.
+fn crowds<'s>(
+    signals: &'s [Signal],
+    members: &[usize],
+    who: impl Fn(usize) -> &'s str,
+    window: u64,
+    many: usize,
+) -> Vec<(Vec<usize>, usize)> {
+    let onset = |at: usize| signals[members[at]].onset_ms;
+    let mut here: HashMap<&str, usize> = HashMap::new();
+    let mut stretches: Vec<(usize, usize)> = Vec::new();
+    let mut first = 0;
+    for last in 0..members.len() {
+        *here.entry(who(members[last])).or_default() += 1;
+        while onset(last) - onset(first) > window {
+            let gone = who(members[first]);
+            if let Some(n) = here.get_mut(gone) {
+                *n -= 1;
+                if *n == 0 {
+                    here.remove(gone);
+                }
+            }
+            first += 1;
+        }
+        if here.len() >= many {
+            match stretches.last_mut() {
+                Some(before) if before.1 >= first => before.1 = last,
+                _ => stretches.push((first, last)),
+            }
+        }
+    }
+    let whole = |(from, to): (usize, usize)| {
+        let members = members[from..=to].to_vec();
+        let count = members.iter().map(|&i| who(i)).collect::<BTreeSet<_>>().len();
+        (members, count)
+    };
+    stretches.into_iter().map(whole).collect()
 }
 
 /// Most devices of a site did the same at once: something that they share, even if nobody declared it.
@@ -213,14 +244,11 @@ fn sites(signals: &[Signal], order: &[usize], depends: &dyn Depends, rules: &Rul
     }
     for ((site, _), members) in same {
         let of = depends.devices(site);
-        let gap = |a: usize, b: usize| signals[b].onset_ms - signals[a].onset_ms;
-        for run in members.chunk_by(|&a, &b| gap(a, b) <= rules.together_ms) {
-            let count = run.iter().map(|&i| signals[i].device()).collect::<BTreeSet<_>>().len();
-            if is_many(count, of, SITE) {
-                let link = Link::Shared { on: site.to_owned(), count, of: of.max(count) };
-                to.push(Linked { members: run.to_vec(), link });
-            }
-        }
+        let crowds = crowds(signals, &members, |i| signals[i].device(), rules.together_ms, many(of, SITE));
+        to.extend(crowds.into_iter().map(|(members, count)| Linked {
+            members,
+            link: Link::Shared { on: site.to_owned(), count, of: of.max(count) },
+        }));
     }
     to
 }

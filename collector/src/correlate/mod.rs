@@ -13,7 +13,7 @@ mod links;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use petgraph::unionfind::UnionFind;
 use serde::{Deserialize, Serialize};
@@ -64,27 +64,10 @@ impl Default for Rules {
     }
 }
 
-/// Why signals belong together.
+/// Why signals belong together, what says most first.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "by")]
 pub enum Link {
-    /// Of one device.
-    Device {
-        /// Which.
-        device: String,
-    },
-    /// Of one scope.
-    Scope {
-        /// `label=value`
-        scope: String,
-    },
-    /// One depends on the other.
-    Depends {
-        /// What depends.
-        who: String,
-        /// On what.
-        on: String,
-    },
     /// They depend on the same, and went together.
     Shared {
         /// On what.
@@ -98,6 +81,23 @@ pub enum Link {
     Learnt {
         /// What is seen with what.
         pair: (String, String),
+    },
+    /// Of one scope.
+    Scope {
+        /// `label=value`
+        scope: String,
+    },
+    /// One depends on the other.
+    Depends {
+        /// What depends.
+        who: String,
+        /// On what.
+        on: String,
+    },
+    /// Of one device.
+    Device {
+        /// Which.
+        device: String,
     },
 }
 
@@ -144,6 +144,7 @@ pub fn correlate(
         });
         all[at].symptoms.push(i);
     }
+    let mut why: BTreeMap<usize, BTreeSet<Link>> = BTreeMap::new();
     for found in linked {
         let Some(&at) = found.members.first().and_then(|&i| groups.get(&sets.find(i))) else { continue };
         if let Link::Shared { on, .. } = &found.link
@@ -152,13 +153,16 @@ pub fn correlate(
         {
             all[at].silent.push(on.clone());
         }
-        if !all[at].links.contains(&found.link) {
-            all[at].links.push(found.link);
+        let links = why.entry(at).or_default();
+        links.insert(found.link);
+        if links.len() > LINKS {
+            links.pop_last();
         }
     }
+    for (at, links) in why {
+        all[at].links = links.into_iter().collect();
+    }
     for group in &mut all {
-        group.links.sort();
-        group.links.truncate(LINKS);
         group.silent.sort();
     }
     beside(signals, depends, rules, &mut all);

@@ -10,6 +10,8 @@ use crate::priority::{Stakes, priority};
 use crate::signal::{Key, Role, Signal, fnv};
 use crate::topology::{Topology, USUAL_IMPORTANCE};
 
+/// Beyond so many that do the same it is a crowd.
+const ALIKE: usize = 1000;
 /// What siblings do within this of each other is the same.
 const LIKEWISE_MS: u64 = 10 * 60_000;
 /// Patterns, sites and entities that are named.
@@ -104,15 +106,15 @@ fn siblings(
 ) -> Option<Siblings> {
     let at_fault = at_fault?;
     let first = group.symptoms.iter().map(|&i| &signals[i]).find(|s| s.entity == at_fault)?;
-    let all: BTreeSet<&str> = topology.siblings(first.device()).collect();
+    let of = topology.siblings(first.device()).count();
     let is_same = |s: &&Signal| {
         s.role == Role::Symptom
             && s.pattern == first.pattern
             && s.onset_ms.abs_diff(first.onset_ms) <= LIKEWISE_MS
     };
-    let same: BTreeSet<&str> =
-        signals.iter().filter(is_same).map(Signal::device).filter(|d| all.contains(d)).collect();
-    (!all.is_empty()).then_some(Siblings { of: all.len(), same: same.len() })
+    let alike: BTreeSet<&str> = signals.iter().filter(is_same).map(Signal::device).take(ALIKE).collect();
+    let same = alike.iter().filter(|device| topology.are_siblings(first.device(), device)).count();
+    (of > 0).then_some(Siblings { of, same })
 }
 
 /// What its symptoms look like, that of the first one first: by it an incident is known again. `before` began before all is

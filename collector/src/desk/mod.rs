@@ -30,6 +30,8 @@ use patterns::Learn;
 const BACK_MS: u64 = 2 * 3_600_000;
 /// And at most, for an incident that goes on.
 const FAR_BACK_MS: u64 = 24 * 3_600_000;
+/// So old what began must be before it is an incident.
+const HOLD_MS: u64 = 10_000;
 
 /// Who makes incidents of signals.
 #[derive(Clone)]
@@ -190,7 +192,7 @@ impl Desk {
         let stuck = stuck(&known, &signals, since);
         let rules = Rules { pairs: self.pairs(sites, now)?, ..self.rules.clone() };
         let groups = correlate::correlate(&signals, topology, &rules, &stuck);
-        let now_known = outcome(&known, &signals, &groups, topology, since, now);
+        let (now_known, held) = outcome(&known, &signals, &groups, topology, since, now);
         let (mut changes, mut done) = (Vec::new(), Looked::default());
         for Outcome { before, after, .. } in &now_known {
             write(*before, after, &mut changes, &mut done);
@@ -198,7 +200,7 @@ impl Desk {
         if !changes.is_empty() {
             self.store.keep(&changes)?;
         }
-        let due = now_known.iter().filter_map(|outcome| outcome.due).min();
+        let due = now_known.iter().filter_map(|outcome| outcome.due).chain(held).min();
         for site in sites {
             self.due.remove(site);
         }
@@ -301,7 +303,14 @@ struct Outcome<'k> {
     due: Option<u64>,
 }
 
-/// Every incident that is or was.
+/// Until when a group waits before it is an incident: what it is part of may be told a moment later.
+fn hold(signals: &[Signal], group: &Group, now: u64) -> Option<u64> {
+    let onset = signals[*group.symptoms.first()?].onset_ms;
+    let until = onset.saturating_add(HOLD_MS);
+    (onset <= now && now < until).then_some(until)
+}
+
+/// Every incident that is or was; and when the first of those that wait is to be looked at again.
 fn outcome<'k>(
     known: &'k [Incident],
     signals: &[Signal],
@@ -309,13 +318,18 @@ fn outcome<'k>(
     topology: &Topology,
     since: u64,
     now: u64,
-) -> Vec<Outcome<'k>> {
+) -> (Vec<Outcome<'k>>, Option<u64>) {
+    let mut held = None;
     let matched = life::matched(known, signals, groups);
     let mut all: Vec<Outcome<'_>> = Vec::new();
     let mut gone: BTreeSet<usize> =
         known.iter().enumerate().filter(|(_, k)| k.state == State::Open).map(|(k, _)| k).collect();
     for (at, group) in groups.iter().enumerate() {
         let before = matched.of[at].map(|k| &known[k]);
+        if let (None, Some(until)) = (before, hold(signals, group, now)) {
+            held = held.into_iter().chain([until]).min();
+            continue;
+        }
         let (mut after, due) = draft::incident(signals, group, before, since, topology, now);
         if before.is_none() {
             after.split_from = matched.from[at].map(|k| known[k].id.clone());
@@ -338,5 +352,5 @@ fn outcome<'k>(
             Incident { state: State::Closed, closed_ms: Some(end), updated_ms: now, ..known[k].clone() };
         all.push(Outcome { before: Some(&known[k]), after, due: None });
     }
-    all
+    (all, held)
 }

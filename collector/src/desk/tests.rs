@@ -44,7 +44,7 @@ impl Bench {
         let done = self.store.commit(&[arrival]).unwrap();
         assert_eq!(done.malformed, Vec::<&str>::new());
         self.desk.hear(&done.born, NOON + minute * MINUTE).unwrap();
-        self.desk.look(done.touched, NOON + minute * MINUTE).unwrap();
+        self.desk.look(done.touched, NOON + minute * MINUTE + HOLD_MS).unwrap();
     }
 
     fn episode(&mut self, node: &str, seq: u64, id: u64, phase: u8, minute: u64) {

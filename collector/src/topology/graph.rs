@@ -218,6 +218,13 @@ impl Topology {
         peers.into_iter().flatten().filter(move |at| Some(**at) != own).map(|at| &*self.graph[*at].name)
     }
 
+    /// Whether the two are there for the same.
+    #[must_use]
+    pub fn are_siblings(&self, one: &str, other: &str) -> bool {
+        let class = |name: &str| self.index.get(name).and_then(|at| self.class(*at));
+        one != other && class(one).is_some_and(|of| class(other) == Some(of))
+    }
+
     /// What two siblings agree in.
     fn class(&self, at: NodeIndex) -> Option<String> {
         let vertex = &self.graph[at];
