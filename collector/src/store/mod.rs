@@ -65,7 +65,7 @@ pub enum StoreError {
     #[error("database: `{0}` has rows already: restore into a new, empty database")]
     NotEmpty(&'static str),
     /// A file or folder of a backup or an export.
-    #[error("{0}")]
+    #[error(transparent)]
     File(#[from] std::io::Error),
     /// A file of an export.
     #[error("parquet: {0}")]
