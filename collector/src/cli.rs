@@ -2,12 +2,20 @@
 
 use std::ffi::OsString;
 use std::fmt;
-use std::io::Write;
+use std::fs::File;
+use std::io::{BufReader, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
 
-use crate::config::{Config, ConfigError, DEFAULT_FILE};
+use anyhow::Context;
+
+use crate::clock;
+use crate::config::{Config, ConfigError, DEFAULT_FILE, duration};
+use crate::notify::{self, Rules};
 use crate::run::run;
+use crate::store::Store;
 
 const HELP: &str = "\
 fieldmouse-collector: takes in the events of Fieldmouse agents, keeps them, and shows them.
@@ -16,6 +24,11 @@ usage: fieldmouse-collector COMMAND [--config FILE]
 
   run                the collector, in the foreground, until SIGTERM or SIGINT
   check              checks the configuration and prints what is in force
+  replay EVENTS.jsonl --incidents OUT.jsonl [--go-on]
+                     recorded events through the very pipeline, in simulated time: an incident with its life per line;
+                     a line that is no event ends it, or with --go-on is left out
+  policies [--since 7d]
+                     what the present policies would have done with the incidents since then; nothing is sent
   diagnose FOLDER    ranks the causes of one failure: case.json and <service>.csv in, a JSON object per line out
 
   --config FILE    instead of /etc/fieldmouse/collector.toml
@@ -23,6 +36,9 @@ usage: fieldmouse-collector COMMAND [--config FILE]
 
 exit codes: 0 fine, 1 run-time failure, 2 usage, 78 configuration, 70 internal
 ";
+
+/// So far back a dry run goes, unless told.
+const WEEK: Duration = Duration::from_secs(7 * 86_400);
 
 /// Why the program ends, for people and for supervisors.
 #[derive(Debug)]
@@ -68,40 +84,101 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
 }
 
+/// What was asked for.
+#[derive(Debug, Default)]
+struct Asked {
+    command: Option<String>,
+    /// What the command is about: a file or a folder.
+    operand: Option<PathBuf>,
+    config: Option<PathBuf>,
+    incidents: Option<PathBuf>,
+    go_on: bool,
+    since: Option<Duration>,
+}
+
+impl Asked {
+    /// The operand, or what is missing.
+    fn operand(&self, what: &str) -> Result<&Path, Failure> {
+        let command = self.command.as_deref().unwrap_or_default();
+        self.operand.as_deref().ok_or_else(|| Failure::Usage(format!("{command} which {what}?")))
+    }
+
+    fn config(&self) -> Result<Config, Failure> {
+        let text = |(k, v): (OsString, OsString)| Some((k.into_string().ok()?, v.into_string().ok()?));
+        Config::load(self.config.as_deref(), std::env::vars_os().filter_map(text)).map_err(Failure::Config)
+    }
+
+    /// That of the file that was named; without one, the defaults: what needs no broker needs no file.
+    fn config_or_default(&self) -> Result<Config, Failure> {
+        if self.config.is_some() {
+            self.config()
+        } else {
+            Config::from_toml("broker.embedded = true").map_err(Failure::Config)
+        }
+    }
+}
+
 fn command(args: impl IntoIterator<Item = OsString>) -> Result<(), Failure> {
     use lexopt::prelude::{Long, Short, Value, ValueExt};
     let usage = |e: lexopt::Error| Failure::Usage(e.to_string());
     let mut parser = lexopt::Parser::from_iter(args);
-    let (mut command, mut file, mut folder) = (None, None::<PathBuf>, None::<PathBuf>);
+    let mut asked = Asked::default();
     while let Some(arg) = parser.next().map_err(usage)? {
+        let command = asked.command.as_deref();
         match arg {
-            Long("config") => file = Some(parser.value().map_err(usage)?.into()),
+            Long("config") => asked.config = Some(parser.value().map_err(usage)?.into()),
+            Long("since") if command == Some("policies") => {
+                let text = parser.value().and_then(ValueExt::string).map_err(usage)?;
+                let what = || Failure::Usage(format!("--since {text}: write 7d, 36h or 90m"));
+                asked.since = Some(duration(&text).ok_or_else(what)?);
+            }
             Long("help") | Short('h') => return print(HELP),
             Long("version") | Short('V') => {
                 return print(&format!("fieldmouse-collector {}\n", env!("CARGO_PKG_VERSION")));
             }
-            Value(word) if command.is_none() => command = Some(word.string().map_err(usage)?),
-            Value(word) if command.as_deref() == Some("diagnose") && folder.is_none() => {
-                folder = Some(PathBuf::from(word));
+            Long("incidents") if command == Some("replay") => {
+                asked.incidents = Some(parser.value().map_err(usage)?.into());
+            }
+            Long("go-on") if command == Some("replay") => asked.go_on = true,
+            Value(word) if command.is_none() => asked.command = Some(word.string().map_err(usage)?),
+            Value(word) if asked.operand.is_none() && !matches!(command, Some("run" | "check")) => {
+                asked.operand = Some(word.into());
             }
             other => return Err(usage(other.unexpected())),
         }
     }
-    let command =
-        command.ok_or_else(|| Failure::Usage("which command? run, check or diagnose".to_owned()))?;
-    if command == "diagnose" {
-        return diagnose(folder.as_deref());
+    match asked.command.as_deref() {
+        Some("run") => start(asked.config()?),
+        Some("check") => check(&asked),
+        Some("replay") => replay(&asked),
+        Some("policies") => policies(&asked),
+        Some("diagnose") => diagnose(asked.operand("FOLDER")?),
+        Some(other) => Err(Failure::Usage(format!("\"{other}\" is no command"))),
+        None => Err(Failure::Usage("which command?".to_owned())),
     }
-    if !["run", "check"].contains(&command.as_str()) {
-        return Err(Failure::Usage(format!("\"{command}\" is no command: run, check or diagnose")));
-    }
-    let env = std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)));
-    let config = Config::load(file.as_deref(), env).map_err(Failure::Config)?;
-    if command == "check" {
-        let text = toml::to_string(&config).map_err(|e| Failure::Internal(e.to_string()))?;
-        let from = file.unwrap_or_else(|| DEFAULT_FILE.into());
-        return print(&format!("# in force, from {} and the environment\n{text}", from.display()));
-    }
+}
+
+fn check(asked: &Asked) -> Result<(), Failure> {
+    let text = toml::to_string(&asked.config()?).map_err(|e| Failure::Internal(e.to_string()))?;
+    let from = asked.config.clone().unwrap_or_else(|| DEFAULT_FILE.into());
+    let built_in: String = Rules::built_in().lines().map(|line| format!("# {line}\n")).collect();
+    print(&format!(
+        "# in force, from {} and the environment\n{text}\n# and behind these tables, built in:\n{built_in}",
+        from.display()
+    ))
+}
+
+/// A dry run over the incidents in the store.
+fn policies(asked: &Asked) -> Result<(), Failure> {
+    let config = asked.config()?;
+    let store: Arc<dyn Store> = Arc::new(crate::run::open(&config.store.place).map_err(Failure::Running)?);
+    let (now, since) = (clock::wall_ms(), asked.since.unwrap_or(WEEK));
+    let since_ms = now.saturating_sub(u64::try_from(since.as_millis()).unwrap_or(u64::MAX));
+    let report = notify::last(store, config.rules, since_ms, now).map_err(|e| Failure::Running(e.into()))?;
+    print(&report.to_string())
+}
+
+fn start(config: Config) -> Result<(), Failure> {
     crate::stderr::install();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -113,8 +190,26 @@ fn command(args: impl IntoIterator<Item = OsString>) -> Result<(), Failure> {
     })
 }
 
-fn diagnose(folder: Option<&Path>) -> Result<(), Failure> {
-    let folder = folder.ok_or_else(|| Failure::Usage("diagnose which FOLDER?".to_owned()))?;
+fn replay(asked: &Asked) -> Result<(), Failure> {
+    let events = asked.operand("EVENTS.jsonl")?;
+    let Some(incidents) = &asked.incidents else {
+        return Err(Failure::Usage("replay needs --incidents OUT.jsonl".to_owned()));
+    };
+    let config = asked.config_or_default()?;
+    crate::stderr::install();
+    let open = || -> anyhow::Result<_> {
+        let from = File::open(events).with_context(|| events.display().to_string())?;
+        let to = File::create(incidents).with_context(|| incidents.display().to_string())?;
+        crate::replay::replay(&config, BufReader::new(from), BufWriter::new(to), asked.go_on)
+    };
+    let done = open().map_err(Failure::Running)?;
+    print(&format!(
+        "{} events of {} lines ({} bad) made {} incidents\n",
+        done.stored, done.lines, done.bad, done.incidents
+    ))
+}
+
+fn diagnose(folder: &Path) -> Result<(), Failure> {
     let causes = crate::diagnose::diagnose(folder).map_err(|e| Failure::Running(e.into()))?;
     print(&crate::diagnose::print(&causes).map_err(|e| Failure::Internal(e.to_string()))?)
 }
@@ -151,6 +246,14 @@ mod tests {
         assert_eq!(code(&["c"]), 2);
         assert_eq!(code(&["c", "fly"]), 2);
         assert_eq!(code(&["c", "run", "--fast"]), 2);
+        assert_eq!(code(&["c", "run", "there"]), 2);
+        assert_eq!(code(&["c", "diagnose"]), 2);
+        assert_eq!(code(&["c", "diagnose", "one", "two"]), 2);
+        assert_eq!(code(&["c", "diagnose", "/nowhere"]), 1);
+        assert_eq!(code(&["c", "replay", "/nowhere"]), 2);
+        assert_eq!(code(&["c", "replay", "/nowhere", "--incidents", "/dev/null"]), 1);
+        assert_eq!(code(&["c", "policies", "--since", "soon"]), 2);
+        assert_eq!(code(&["c", "run", "--since", "7d"]), 2);
         assert_eq!(code(&["c", "check", "--config", "/nowhere/c.toml"]), 78);
         assert_eq!(code(&["c", "check", "--config", "../packaging/collector.toml"]), 0);
     }

@@ -1,10 +1,11 @@
 //! What this process did since it started.
 
 use std::collections::BTreeMap;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
+use crate::notify::outlets::Counts;
 use crate::store::Committed;
 
 /// Upper ends of the histogram of commits, in seconds.
@@ -39,6 +40,8 @@ pub struct Counters {
     /// When the broker was last gained or lost, in milliseconds since 1970.
     pub connection_changed_ms: AtomicU64,
     store_error: Mutex<Option<String>>,
+    outlets: OnceLock<BTreeMap<String, Arc<Counts>>>,
+    pages: Mutex<Pages>,
     commits: Mutex<Commits>,
     malformed: Mutex<BTreeMap<&'static str, u64>>,
 }
@@ -52,6 +55,17 @@ pub struct Commits {
     pub count: u64,
     /// Seconds in all.
     pub seconds: f64,
+}
+
+/// How the budget for people stands.
+#[derive(Debug, Default, Clone, Copy, PartialEq)]
+pub struct Pages {
+    /// Incidents that may be told now; negative while in debt.
+    pub left: f64,
+    /// Incidents told in a period of the budget.
+    pub realised: f64,
+    /// Open incidents that the budget holds back.
+    pub held_back: u64,
 }
 
 /// Adds to a counter.
@@ -111,6 +125,30 @@ impl Counters {
     #[must_use]
     pub fn store_error(&self) -> Option<String> {
         self.store_error.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+    }
+
+    /// Says which outlets there are.
+    pub fn outlets(&self, counts: BTreeMap<String, Arc<Counts>>) {
+        // There is one set of outlets in a process.
+        let _known = self.outlets.set(counts);
+    }
+
+    /// What each outlet did, by its name.
+    #[must_use]
+    pub fn of_outlets(&self) -> Vec<(&str, &Counts)> {
+        let all = self.outlets.get().into_iter().flatten();
+        all.map(|(name, counts)| (name.as_str(), &**counts)).collect()
+    }
+
+    /// Notes how the budget stands.
+    pub fn spending(&self, pages: Pages) {
+        *self.pages.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = pages;
+    }
+
+    /// How the budget stands.
+    #[must_use]
+    pub fn pages(&self) -> Pages {
+        *self.pages.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
     /// Notes that the broker was gained or lost.

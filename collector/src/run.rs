@@ -11,14 +11,14 @@ use tokio::sync::oneshot;
 use crate::api::{self, State};
 use crate::broker::Broker;
 use crate::clock;
-use crate::config::{self, Config, Place, Remote};
+use crate::config::{self, Config, Place, Remote, Retention};
 use crate::counters::Counters;
 use crate::desk::{self, Bell, Desk};
 use crate::health;
 use crate::intake::{Intake, Names};
 use crate::notify::outlets::Outlets;
 use crate::notify::{self, Teller};
-use crate::store::{Database, Store};
+use crate::store::{Database, Kept, Store};
 use crate::supervisor;
 use crate::topology::Declared;
 
@@ -84,11 +84,12 @@ pub async fn run_and_tell(
     let sites = intake.sites();
     let mine: notify::outlets::Mine = Arc::new(move |site: &str| sites.borrow().holds(site));
     let outlets = Arc::new(Outlets::start(&config.rules, &store, &mine)?);
+    counters.outlets(outlets.counts().clone());
     let teller = Teller::new(Arc::clone(&store), config.rules.clone(), desk.atlas(), mine);
-    let teller = tokio::spawn(notify::run(teller, Arc::clone(&outlets)));
+    let teller = tokio::spawn(notify::run(teller, Arc::clone(&outlets), Arc::clone(&counters)));
     let desk = tokio::spawn(desk::run(desk, bell.clone(), intake.sites()));
     let health = tokio::spawn(health::run(Arc::clone(&store), Arc::clone(&atlas)));
-    let retention = tokio::spawn(forget(Arc::clone(&store), config.store.retention));
+    let retention = tokio::spawn(forget(Arc::clone(&store), config.store.retention.clone()));
     let state = State {
         atlas,
         bell,
@@ -156,32 +157,30 @@ fn open_as(place: &Place, is_shared: bool) -> anyhow::Result<Database> {
 }
 
 /// Forgets what is too old, in pieces, every hour.
-async fn forget(store: Arc<dyn Store>, keep: Duration) {
+async fn forget(store: Arc<dyn Store>, retention: Retention) {
     let mut hours = tokio::time::interval(Duration::from_secs(3600));
-    let keep_ms = u64::try_from(keep.as_millis()).unwrap_or(u64::MAX);
     loop {
         hours.tick().await;
-        let mut gone = 0;
-        loop {
-            let store = Arc::clone(&store);
-            let before = clock::wall_ms().saturating_sub(keep_ms);
-            match tokio::task::spawn_blocking(move || store.expire(before)).await {
-                Ok(Ok(0)) => break,
-                Ok(Ok(n)) => gone += n,
-                Ok(Err(e)) => {
-                    log::error!("retention: {e}");
-                    break;
-                }
-                Err(e) => {
-                    log::error!("retention: {e}");
-                    break;
-                }
+        for what in Kept::ALL {
+            let keep_ms = u64::try_from(retention.of(what).as_millis()).unwrap_or(u64::MAX);
+            match forget_one(&store, what, clock::wall_ms().saturating_sub(keep_ms)).await {
+                Ok(0) => {}
+                Ok(gone) => log::info!("retention of {}: {gone} rows forgotten", what.word()),
+                Err(e) => log::error!("retention of {}: {e:#}", what.word()),
             }
-            // Between two pieces the intake has its turn.
-            tokio::task::yield_now().await;
         }
-        if gone > 0 {
-            log::info!("retention: {gone} rows forgotten");
+    }
+}
+
+async fn forget_one(store: &Arc<dyn Store>, what: Kept, before: u64) -> anyhow::Result<usize> {
+    let mut gone = 0;
+    loop {
+        let store = Arc::clone(store);
+        match tokio::task::spawn_blocking(move || store.expire(what, before)).await?? {
+            0 => return Ok(gone),
+            piece => gone += piece,
         }
+        // Between two pieces the intake has its turn.
+        tokio::task::yield_now().await;
     }
 }

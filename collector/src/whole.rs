@@ -332,3 +332,52 @@ async fn it_announces_itself_says_goodbye_and_survives_its_brokers_absence() {
     assert_eq!(alone.get("/api/v1/devices").await.0, 200);
     alone.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_episode_becomes_an_incident_that_people_are_told_of() {
+    let dir = tempfile::tempdir().unwrap();
+    let hook = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (secret, at) = (dir.path().join("secret"), hook.local_addr().unwrap());
+    std::fs::write(&secret, "sixteen bytes and more").unwrap();
+    let outlet = format!(
+        "{EMBEDDED}\n[[outlet]]\nname = \"hook\"\nkind = \"webhook\"\nurl = \"http://{at}/\"\nsecret_file = \"{}\"\n\
+         [[policy]]\nname = \"all\"\nthen = \"page\"\nrunbook = \"RB-7\"\n",
+        secret.display()
+    );
+    let collector = Collector::start(dir.path(), "collector", &outlet).await;
+    let agent = Agent::connect(collector.bound.broker.unwrap(), "press-1", ACKS).await;
+    let now = crate::clock::wall_ms();
+    agent.say("status", 1, &[sample::status(state::ONLINE)]).await;
+    agent.say("birth", 1, &[sample::birth(&[])]).await;
+    agent.say("event", 1, &[sample::episode(1, 1, phase::OPENED, 65_000).at(now)]).await;
+    let (mut socket, _) = timeout(SOON, hook.accept()).await.expect("somebody calls").unwrap();
+    let mut request = Vec::new();
+    let body: Value = loop {
+        assert!(timeout(SOON, socket.read_buf(&mut request)).await.unwrap().unwrap() > 0);
+        let text = String::from_utf8_lossy(&request);
+        let body = text.split_once("\r\n\r\n").and_then(|(_, body)| serde_json::from_str(body).ok());
+        if let Some(body) = body {
+            break body;
+        }
+    };
+    socket.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await.unwrap();
+    assert_eq!((body["status"].as_str(), body["receiver"].as_str()), (Some("firing"), Some("hook")));
+    let alert = &body["alerts"][0];
+    assert_eq!(
+        (alert["labels"]["site"].as_str(), alert["labels"]["hall"].as_str()),
+        (Some("hall"), Some("b"))
+    );
+    assert_eq!(alert["annotations"]["runbook_url"], "RB-7");
+    let why = body["why"].as_array().and_then(|all| all.last()).and_then(Value::as_str).unwrap_or_default();
+    assert!(why.starts_with("policy \"all\" (configuration:"), "{why}");
+    assert_eq!(body["incident"]["members"][0]["entity"], "hall/press-1");
+    timeout(SOON, async {
+        let sent = "fieldmouse_collector_notices_sent_total{outlet=\"hook\"} 1\n";
+        while !http(collector.bound.http, "GET", "/metrics").await.2.contains(sent) {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await
+    .expect("it is counted");
+    collector.stop().await;
+}

@@ -97,7 +97,8 @@ export function section(title, count, ...content) {
   return el("section", {}, el("header", {}, el("h2", {}, title), count ? el("span", { class: "count" }, count) : null), ...content);
 }
 
-export const start = (text) => text.charAt(0).toUpperCase() + text.slice(1);
+// Names of things stay as they are.
+export const start = (text) => (/^\S*[/#]/.test(text) ? text : text.charAt(0).toUpperCase() + text.slice(1));
 export const panel = (title, ...content) => el("div", { class: "card panel" }, el("h2", {}, title), ...content);
 export const pairs = (cls, ...rows) => el("dl", { class: cls }, ...rows.filter(Boolean).flatMap(([word, value]) => [el("dt", {}, word), el("dd", {}, value)]));
 export const back = (href = "#/", word = "Overview") => el("a", { class: "back", href }, `← ${word}`);

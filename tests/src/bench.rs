@@ -3,6 +3,7 @@
 
 pub mod append;
 pub mod capsule;
+pub mod diagnose;
 pub mod drain;
 pub mod endtoend;
 pub mod flash;

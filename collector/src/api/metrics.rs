@@ -9,6 +9,7 @@ use axum::response::IntoResponse;
 
 use super::{Answer, State, totals};
 use crate::counters::{COMMIT_BOUNDS, Counters};
+use crate::notify::outlets::Counts;
 use crate::store::Totals;
 
 pub(super) async fn text(Get(state): Get<State>) -> Answer {
@@ -52,6 +53,7 @@ fn exposition(c: &Counters, own: &Own, t: Option<&Totals>) -> String {
         read(&c.held_back),
     );
     out.counter("messages_foreign", "Messages left to another member of the cluster", read(&c.foreign));
+    out.told(c);
     let reasons: Vec<(&str, u64)> = c.reasons().into_iter().collect();
     out.family(
         "malformed_total",
@@ -115,6 +117,35 @@ impl Exposition {
         for (word, value) in values {
             self.line(format_args!("{name}{{{label}=\"{word}\"}} {value}"));
         }
+    }
+
+    fn told(&mut self, c: &Counters) {
+        let outlets = c.of_outlets();
+        let mut of = |name: &str, kind: &str, help: &str, read: &dyn Fn(&Counts) -> &AtomicU64| {
+            let value = |(name, counts): &(_, _)| (*name, read(counts).load(Ordering::Relaxed));
+            let values: Vec<(&str, u64)> = outlets.iter().map(value).collect();
+            if !values.is_empty() {
+                self.family(name, kind, help, "outlet", &values);
+            }
+        };
+        of("notices_sent_total", "counter", "Notices that an outlet took", &|n| &n.sent);
+        of("notices_repeated_total", "counter", "Notices told again while they stand", &|n| &n.repeated);
+        of("notices_failed_total", "counter", "Tries in vain", &|n| &n.failed);
+        of("notices_dead_total", "counter", "Notices given up", &|n| &n.dead);
+        of("notices_waiting", "gauge", "Notices that wait for an outlet", &|n| &n.waiting);
+        let pages = c.pages();
+        for (name, help, value) in [
+            ("pages_left", "Incidents that people may be told of now, negative while in debt", pages.left),
+            (
+                "pages_per_period",
+                "Incidents that people were told of in a period of the budget",
+                pages.realised,
+            ),
+        ] {
+            self.head(name, "gauge", help);
+            self.line(format_args!("{name} {value:.2}"));
+        }
+        self.gauge("pages_held_back", "Open incidents that the budget holds back", pages.held_back);
     }
 
     fn totals(&mut self, t: &Totals) {

@@ -2,6 +2,7 @@
 
 mod correlation;
 mod place;
+mod retention;
 mod written;
 
 use std::fmt;
@@ -12,6 +13,7 @@ use std::time::Duration;
 pub use correlation::Correlation;
 use fieldmouse_core::wire;
 pub use place::Place;
+pub use retention::Retention;
 use serde::{Serialize, Serializer};
 pub use written::Written;
 
@@ -156,9 +158,9 @@ pub struct Store {
     /// Which.
     #[serde(flatten)]
     pub place: Place,
-    /// How long what arrived is kept.
-    #[serde(serialize_with = "as_written")]
-    pub retention: Duration,
+    /// How long what is kept.
+    #[serde(flatten)]
+    pub retention: Retention,
 }
 
 /// What is declared of the fleet's shape.
@@ -256,13 +258,6 @@ impl Config {
         }
         let http = w.http.unwrap_or_default();
         let store = w.store.unwrap_or_default();
-        let retention = store.retention.as_deref().unwrap_or("90d");
-        let Some(retention) = duration(retention).filter(|d| d.as_secs() >= 3600) else {
-            return wrong(
-                "store.retention",
-                &format!("\"{retention}\" is not a duration of an hour or more: 90d, 12h"),
-            );
-        };
         let broker = broker(w.broker.unwrap_or_default())?;
         let place = Place::mean(&store)?;
         let cluster = w.cluster.map(|c| cluster(c, &broker, &place)).transpose()?;
@@ -282,7 +277,7 @@ impl Config {
             intake: Intake { device_rate },
             cluster,
             http: Http { listen: address("http.listen", http.listen.as_deref(), "127.0.0.1:8080")? },
-            store: Store { place, retention },
+            store: Store { place, retention: Retention::mean(&store)? },
             correlation: Correlation::mean(w.correlation.unwrap_or_default())?,
             topology: Topology { file: w.topology.and_then(|t| t.file) },
         })
@@ -454,6 +449,9 @@ mod tests {
         check("[broker]\nembedded = true\ncert_file = \"c\"", &["broker.key_file"]);
         check("[broker]\nembedded = true\n[http]\nlisten = \"8080\"", &["http.listen", "127.0.0.1:8080"]);
         check("[broker]\nembedded = true\n[store]\nretention = \"soon\"", &["store.retention", "90d"]);
+        let keep = |key: &str| format!("[broker]\nembedded = true\n[store.keep]\n{key}");
+        check(&keep("facts = \"5s\""), &["store.keep.facts", "an hour or more"]);
+        check(&keep("fact = \"5d\""), &["store.keep.fact", "`facts`"]);
         check("[broker]\nembedded = true\n[intake]\ndevice_rate = 0", &["intake.device_rate", "1 or more"]);
         check("[broker]\nembedded = true\n[cluster]\ninstance = \"a\"", &["cluster", "broker.url"]);
         let member = "[broker]\nurl = \"mqtt://b\"\n[cluster]\ninstance = \"a\"";
@@ -480,7 +478,7 @@ mod tests {
             "[broker]\nembedded = true",
             "[broker]\nembedded = true\nlisten = \"0.0.0.0:1883\"\nallow_plain = true",
             "root = \"r\"\nid = \"two\"\n[broker]\nurl = \"mqtts://[::1]:8884\"\nca_file = \"ca\"\ncert_file = \"c\"\n\
-             key_file = \"k\"\nuser = \"u\"\npassword_file = \"p\"\n[store]\nretention = \"36h\"\npath = \"x.db\"",
+             key_file = \"k\"\nuser = \"u\"\npassword_file = \"p\"\n[store]\nretention = \"36h\"\npath = \"x.db\"\n[store.keep]\naudit = \"52w\"",
             "[broker]\nembedded = true\n[store]\nurl = \"postgres://fieldmouse@db:5433/fleet\"\npassword_file = \"p\"",
         ] {
             let printed = says(text);

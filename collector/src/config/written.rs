@@ -1,5 +1,6 @@
 //! The configuration as written: closed, every key optional.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::Deserialize;
@@ -66,6 +67,7 @@ pub struct Store {
     pub url: Option<String>,
     pub password_file: Option<PathBuf>,
     pub retention: Option<String>,
+    pub keep: Option<BTreeMap<String, String>>,
 }
 
 /// `[correlation]`
@@ -226,6 +228,7 @@ impl Written {
             over(&mut to.url, s.url);
             over(&mut to.password_file, s.password_file);
             over(&mut to.retention, s.retention);
+            to.keep.get_or_insert_default().extend(s.keep.unwrap_or_default());
         }
         if let Some(c) = correlation {
             let to = self.correlation.get_or_insert_default();

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::incident::Cause;
-use crate::correlate::{Depends, Group};
+use crate::correlate::{Depends, Group, Link};
 use crate::diagnose::{Case, Evidence, Kind, Suspect, rank};
 use crate::signal::{Signal, What};
 use crate::topology::Topology;
@@ -16,6 +16,8 @@ const REASONS: usize = 6;
 const NATS: (f64, f64) = (3.0, 15.0);
 /// Of what is told only when it is so: a limit foretold, a sensor that stands still, a crash.
 const PLAIN: f64 = 8.0;
+/// Of all that share something going together: what nobody tells of counts less than what somebody does.
+const TOGETHER: f64 = 40.0;
 /// Of what is not heard of.
 const LOST: f64 = 12.0;
 
@@ -50,9 +52,22 @@ fn rounded(x: f64) -> f64 {
 }
 
 fn case(signals: &[Signal], group: &Group, topology: &Topology) -> Case {
+    let mut alike: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    for &i in &group.symptoms {
+        alike.entry(&signals[i].pattern).or_default().insert(&signals[i].entity);
+    }
     let mut of: BTreeMap<&str, Vec<Evidence>> = BTreeMap::new();
     for &i in group.symptoms.iter().chain(&group.hints).chain(&group.changes) {
-        of.entry(&signals[i].entity).or_default().extend(evidence(&signals[i]));
+        let signal = &signals[i];
+        // What all that share something do says little of each.
+        let alike = if group.silent.is_empty() {
+            1
+        } else {
+            alike.get(signal.pattern.as_str()).map_or(1, BTreeSet::len)
+        };
+        let each =
+            evidence(signal).into_iter().map(|e| Evidence { strength: e.strength / alike as f64, ..e });
+        of.entry(&signal.entity).or_default().extend(each);
     }
     let affected: BTreeSet<&str> = group.symptoms.iter().map(|&i| signals[i].entity.as_str()).collect();
     let mut edges: BTreeSet<(String, String)> = BTreeSet::new();
@@ -78,6 +93,22 @@ fn case(signals: &[Signal], group: &Group, topology: &Topology) -> Case {
         quiet.filter(|name| topology.known(name).is_some_and(|known| known.reported)).cloned().collect();
     let mut suspects: Vec<Suspect> =
         of.into_iter().map(|(entity, evidence)| Suspect { entity: entity.to_owned(), evidence }).collect();
+    for link in &group.links {
+        if let Link::Shared { on, count, of } = link
+            && group.silent.contains(on)
+        {
+            let share = *count as f64 / (*of).max(1) as f64;
+            let text = format!("{count} of {of} that share it went together");
+            let evidence = Evidence {
+                kind: Kind::Other,
+                metric: String::new(),
+                strength: TOGETHER * share * share,
+                onset_ms: None,
+                text,
+            };
+            suspects.push(Suspect { entity: on.clone(), evidence: vec![evidence] });
+        }
+    }
     suspects.extend(quiet.into_iter().map(|entity| Suspect { entity, evidence: Vec::new() }));
     Case {
         suspects,

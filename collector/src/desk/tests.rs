@@ -131,6 +131,31 @@ fn a_lost_device_is_a_symptom_until_it_is_heard_of() {
     bench.check(&[(State::Closed, "press-1")]);
 }
 
+/// Who is blamed first when these devices of five tell the same within a minute.
+fn check_blamed(topology: &str, nodes: &[&str], want: &str) {
+    let mut bench = Bench::new(topology);
+    for node in ["press-1", "press-2", "press-3", "press-4", "other"] {
+        bench.tell(node, "status", &sample::status(state::ONLINE), 0);
+    }
+    for node in nodes {
+        bench.episode(node, 1, 9, phase::OPENED, 1);
+    }
+    let all = bench.incidents();
+    let open: Vec<&Incident> = all.iter().filter(|i| i.state == State::Open).collect();
+    assert_eq!(open.len(), 1, "{nodes:?}");
+    let causes: Vec<(&str, f64)> = open[0].causes.iter().map(|c| (c.entity.as_str(), c.score)).collect();
+    assert_eq!(causes.first().map(|c| c.0), Some(want), "{nodes:?}: {causes:?}");
+}
+
+#[test]
+fn what_all_share_is_blamed_though_it_says_nothing() {
+    let all = ["press-1", "press-2", "press-3", "press-4", "other"];
+    check_blamed("", &all, "hall");
+    check_blamed("", &all[..1], "hall/press-1");
+    check_blamed(GATEWAY, &all[..4], "hall/gw");
+    check_blamed(GATEWAY, &["press-1", "press-2", "press-3", "gw"], "hall/gw");
+}
+
 #[test]
 fn a_restart_and_a_take_over_change_nothing() {
     let mut bench = Bench::new(GATEWAY);

@@ -47,7 +47,8 @@ impl Kind {
     /// What a metric of that name tells of. The first row of the table with a word of the name decides.
     #[must_use]
     pub fn of(metric: &str) -> Self {
-        let words = words(metric);
+        // Labels name who and where, not what.
+        let words = words(metric.split('{').next().unwrap_or(metric));
         let any = |starts: &[&str]| words.iter().any(|w| starts.iter().any(|s| matches(w, s)));
         if words.first().is_some_and(|w| ["node", "host", "machine"].contains(&w.as_str())) {
             return Self::Host;
@@ -74,7 +75,8 @@ pub(crate) fn whole(metric: &str, most: f64) -> Option<f64> {
         _ if !is_share => None,
         ..=1.0 => Some(1.0),
         ..=100.0 => Some(100.0),
-        _ => None,
+        // More than all went well now and then, by rounding.
+        _ => is_success(metric).then_some(100.0),
     }
 }
 
@@ -237,6 +239,7 @@ mod tests {
         check("NetworkReceiveBytes", Kind::Load);
         check("workload", Kind::Load);
         check("NodeCpuUsageRate(%)", Kind::Host);
+        check("system.cpu.utilization{cpu.mode=wait}", Kind::Usage);
         check("temperature", Kind::Other);
         check("", Kind::Other);
         check(&"x".repeat(1 << 20), Kind::Other);

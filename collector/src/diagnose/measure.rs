@@ -29,9 +29,14 @@ pub fn measure(recording: &Recording, tuning: &Tuning) -> Case {
         .map(|name| (name.as_str(), Suspect { entity: name.clone(), evidence: Vec::new() }))
         .collect();
     for m in &moved {
-        if let Some(suspect) = suspects.get_mut(m.course.service) {
-            suspect.evidence.extend(m.evidence(alert.as_ref(), tuning));
+        let (service, mut evidence) = (m.course.service, m.evidence(alert.as_ref(), tuning));
+        if let Some(e) = evidence.as_mut().filter(|e| e.kind == Kind::Host) {
+            e.strength /= sharing(recording, service);
         }
+        suspects.entry(service).or_default().evidence.extend(evidence);
+    }
+    for (name, suspect) in &mut suspects {
+        suspect.evidence.extend(recording.logs.evidence(name, recording.injected_at, tuning));
     }
     Case {
         suspects: suspects.into_values().collect(),
@@ -42,6 +47,12 @@ pub fn measure(recording: &Recording, tuning: &Tuning) -> Case {
             .map(|a| Alert { entity: a.service.clone(), kind: Some(Kind::of(&a.metric)) }),
         onset_ms: Some(ms(recording.injected_at)),
     }
+}
+
+/// How many services share the host of one, itself among them: what the host shows may be any one's.
+fn sharing(recording: &Recording, service: &str) -> f64 {
+    let host = recording.hosts.get(service);
+    recording.hosts.values().filter(|h| host == Some(h)).count().max(1) as f64
 }
 
 /// One metric of one service.

@@ -10,6 +10,7 @@ mod deviation;
 mod folder;
 mod graph;
 mod kind;
+mod logs;
 mod measure;
 mod rank;
 #[cfg(test)]
@@ -20,8 +21,9 @@ use serde::Serialize;
 
 pub use command::{diagnose, print};
 pub use deviation::strength;
-pub use folder::{BadFolder, Recording, Table, read};
+pub use folder::{Alarm, BadFolder, Recording, Table, read};
 pub use kind::Kind;
+pub use logs::{Count, Logs};
 pub use measure::measure;
 pub use rank::{rank, rank_with};
 pub use tuning::Tuning;

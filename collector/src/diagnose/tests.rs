@@ -262,3 +262,104 @@ proptest! {
         prop_assert_eq!(rank(&case), rank(&shuffled));
     }
 }
+
+#[test]
+fn a_recording_tells_who_moved() {
+    /// Twenty rows before 1000 s and four since, that swing by a tenth.
+    fn recording(services: &[(&str, &str, f64, f64)]) -> Recording {
+        let swing = |i: usize| 1.0 + 0.1 * ((i * 7 % 5) as f64 - 2.0) / 2.0;
+        let mut recording = Recording { injected_at: 1000.0, interval_s: 10.0, ..Recording::default() };
+        for (name, metric, usual, since) in services {
+            let table = recording.services.entry((*name).to_owned()).or_default();
+            table.times = (0..24).map(|i| 800.0 + 10.0 * i as f64).collect();
+            let value = |i: usize| if i < 20 { usual * swing(i) } else { since * swing(i) };
+            table.columns.push(((*metric).to_owned(), (0..24).map(value).collect()));
+        }
+        recording
+    }
+    let check = |what: &str, services: &[(&str, &str, f64, f64)], first: &str, metric: &str| {
+        let causes = rank(&measure(&recording(services), &Tuning::DEFAULT));
+        assert_eq!(
+            (causes[0].entity.as_str(), causes[0].metric.as_str()),
+            (first, metric),
+            "{what}: {causes:#?}"
+        );
+    };
+    check("the largest of equals", &[("a", "latency", 1.0, 1.5), ("b", "latency", 1.0, 3.0)], "b", "latency");
+    check(
+        "less latency is no trouble",
+        &[("a", "latency", 1.0, 0.1), ("b", "latency", 1.0, 1.5)],
+        "b",
+        "latency",
+    );
+    check(
+        "success that falls",
+        &[("a", "availability", 99.9, 60.0), ("b", "requests", 1.0, 1.2)],
+        "a",
+        "availability",
+    );
+    check(
+        "memory hardly swings",
+        &[("a", "memory", 1e9, 1.6e9), ("b", "requests", 100.0, 160.0)],
+        "a",
+        "memory",
+    );
+    check("what never moved", &[("a", "cpu", 0.0, 1.0), ("b", "cpu", 1.0, 1.0)], "a", "cpu");
+    check(
+        "a third of a thousand requests says more than a third of three",
+        &[
+            ("a", "availability", 100.0, 67.0),
+            ("a", "requests", 3.0, 3.0),
+            ("b", "availability", 100.0, 67.0),
+            ("b", "requests", 1000.0, 1000.0),
+        ],
+        "b",
+        "availability",
+    );
+}
+
+fn any_recording() -> impl Strategy<Value = Recording> {
+    let value = || {
+        let odd =
+            vec![f64::NAN, f64::INFINITY, f64::NEG_INFINITY, f64::MAX, f64::MIN, f64::MIN_POSITIVE, 0.0];
+        prop_oneof![-10.0..200.0_f64, prop::sample::select(odd)]
+    };
+    let name = || {
+        prop::sample::select(vec![
+            "latency",
+            "availability",
+            "errors",
+            "requests",
+            "cpu",
+            "mem",
+            "Node",
+            "x",
+            "",
+        ])
+    };
+    let table = (0..12_usize, 0..4_usize).prop_flat_map(move |(rows, columns)| {
+        let values = prop::collection::vec(value(), rows);
+        let columns = prop::collection::vec((name().prop_map(str::to_owned), values), columns);
+        (prop::collection::vec(value(), rows), columns).prop_map(|(times, columns)| Table { times, columns })
+    });
+    let services = prop::collection::btree_map("[a-e]", table, 0..5);
+    let alert = prop::option::of(
+        ("[a-f]", name()).prop_map(|(service, metric)| Alarm { service, metric: metric.to_owned() }),
+    );
+    (services, alert, value(), value()).prop_map(|(services, alert, injected_at, interval_s)| Recording {
+        services,
+        alert,
+        injected_at,
+        interval_s,
+        ..Recording::default()
+    })
+}
+
+proptest! {
+    #[test]
+    fn every_recording_makes_a_case(recording in any_recording()) {
+        let case = measure(&recording, &Tuning::DEFAULT);
+        prop_assert!(case.suspects.iter().flat_map(|s| &s.evidence).all(|e| e.strength.is_finite() && e.strength > 0.0));
+        prop_assert_eq!(rank(&case).len(), recording.services.len());
+    }
+}

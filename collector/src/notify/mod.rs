@@ -6,6 +6,7 @@
 mod budget;
 mod calendar;
 mod decide;
+mod dry;
 mod history;
 mod matcher;
 pub mod outlets;
@@ -26,12 +27,13 @@ use serde::{Deserialize, Serialize};
 pub use budget::{Asked, Budget, Spending};
 pub use calendar::Window;
 pub use decide::{decide, spending};
+pub use dry::{Report, dry_run};
 pub use history::{History, LOOKS_BACK_MS, Occurrence};
 pub use matcher::{Matcher, Reach, Severity};
 pub use policy::{Marks, Policy, PolicyTable};
 pub use rules::{Notify, RuleError, Rules, Tables};
 pub use silence::{Inhibition, InhibitionTable, Maintenance, MaintenanceTable, Silence, Within};
-pub use teller::{Teller, run};
+pub use teller::{Teller, last, run};
 pub use verdict::{Verdict, Word};
 pub use view::{Spells, spells};
 

@@ -9,6 +9,7 @@ use super::calendar::minute;
 use super::matcher::{Matcher, Reach};
 use super::rules::RuleError;
 use super::{IncidentView, Window};
+use crate::store::{Class, Record};
 
 /// An incident explains others for so long after it is over: what depends on it needs a while to recover.
 const LINGERS_MS: u64 = 5 * 60_000;
@@ -55,6 +56,16 @@ impl Silence {
             return wrong("why", "is empty; say why, for those who wonder at the silence");
         }
         self.matches.check().map_err(|(key, what)| (format!("match.{key}"), what))
+    }
+}
+
+impl Silence {
+    /// As it is kept: open as long as it may matter.
+    #[must_use]
+    pub fn record(&self, now: u64) -> Record {
+        let doc = serde_json::to_string(self).unwrap_or_default();
+        let is_open = self.until_ms > now;
+        Record { class: Class::Silence, key: self.id.clone(), site: String::new(), at_ms: now, is_open, doc }
     }
 }
 

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Cause, IncidentView};
+use crate::store::{Class, Record};
 
 /// So many verdicts count, the latest ones: people change their minds.
 const COUNTED: usize = 5;
@@ -64,6 +65,14 @@ impl Verdict {
     #[must_use]
     pub fn key(&self) -> String {
         format!("{}/{}", self.incident, self.who)
+    }
+
+    /// As it is kept. It counts until it is removed or forgotten.
+    #[must_use]
+    pub fn record(&self) -> Record {
+        let doc = serde_json::to_string(self).unwrap_or_default();
+        let site = String::new();
+        Record { class: Class::Verdict, key: self.key(), site, at_ms: self.at_ms, is_open: false, doc }
     }
 }
 

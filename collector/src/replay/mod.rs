@@ -138,7 +138,7 @@ impl<'a> Replay<'a> {
         let desk = Desk::new(Arc::clone(&of), rules, learn, declared, 0)?;
         Ok(Self {
             config,
-            teller: Teller::new(of, config.rules.clone(), desk.atlas()),
+            teller: Teller::new(of, config.rules.clone(), desk.atlas(), Arc::new(|_: &str| true)),
             tell: (0, 0),
             desk,
             store,

@@ -171,6 +171,7 @@ pub(super) mod tests {
     use super::*;
     use crate::intake::decode::{self, Arrival};
     use crate::sample;
+    use crate::store::Kept;
     use crate::store::tests::Open;
     use crate::store::{Database, Store};
     use fieldmouse_core::wire::{self, Kind};
@@ -230,7 +231,7 @@ pub(super) mod tests {
         assert_eq!(ask(&store, 99_300), ("40 bytes".into(), None));
         assert_eq!(give(&store, 99_400, 7, 0, 10, here, FILE), None, "it is whole");
         assert_eq!(ask(&store, 999_000), ("40 bytes".into(), None));
-        assert_eq!(store.expire(2_000_000).unwrap(), 1);
+        assert_eq!(store.expire(Kept::Capsules, 2_000_000).unwrap(), 1);
         assert_eq!(ask(&store, 2_000_001), ("0 of 0".into(), Some(0)));
     }
 

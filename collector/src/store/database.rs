@@ -8,8 +8,8 @@ use super::engine::{Engine, MIGRATIONS, Result, transaction};
 use super::postgres::Postgres;
 use super::sqlite::Sqlite;
 use super::{
-    Capsule, Change, Committed, DeadLetter, Device, Episode, EpisodeEvent, Fact, Forecast, Gap, Loss,
-    OpenFilter, Record, RecordFilter, Store, StoreError, Told, Totals, Trouble, Wanted, capsules, expire,
+    Capsule, Change, Committed, DeadLetter, Device, Episode, EpisodeEvent, Fact, Forecast, Gap, Kept, Loss,
+    OpenFilter, Record, RecordFilter, Store, StoreError, Told, Totals, Trouble, Wanted, capsules, copy, expire, export,
     facts, forecasts, leases, read, records, told, troubles, write,
 };
 use crate::cluster::{Number, Tenure, Turn};
@@ -96,6 +96,37 @@ impl Database {
             reader: reader.map(|reader| Mutex::new(Box::new(reader) as Box<dyn Engine>)),
             shared: None,
         }
+    }
+
+    /// Writes everything into a new SQLite file, as it is at this moment; returns how many rows. Others may go on writing.
+    ///
+    /// # Errors
+    /// If there is such a file already, or one of the databases refuses.
+    pub fn backup(&self, file: &Path) -> Result<u64> {
+        // Never over another: it may be the only good one.
+        drop(std::fs::File::create_new(file)?);
+        let mut to = Sqlite::writer(Some(file))?;
+        to.migrate(MIGRATIONS)?;
+        self.read(|from| transaction(from, |from| transaction(&mut to, |to| copy::all(from, to))))
+    }
+
+    /// Takes over everything from a backup; returns how many rows. One of an older version is brought to this one first.
+    ///
+    /// # Errors
+    /// If this database is not empty, or the file is no backup.
+    pub fn restore(&self, file: &Path) -> Result<u64> {
+        drop(std::fs::File::open(file)?);
+        let mut from = Sqlite::writer(Some(file))?;
+        from.migrate(MIGRATIONS)?;
+        transaction(&mut **lock(&self.writer)?, |to| copy::all(&mut from, to))
+    }
+
+    /// Writes tables as Parquet files into a folder; returns how many rows each has.
+    ///
+    /// # Errors
+    /// If one of the files is there already, or cannot be written.
+    pub fn export(&self, folder: &Path) -> Result<Vec<(&'static str, u64)>> {
+        self.read(|db| transaction(db, |db| export::all(db, folder)))
     }
 
     fn write<T>(&self, work: impl Fn(&mut dyn Engine) -> Result<T>) -> Result<T> {
@@ -239,7 +270,7 @@ impl Store for Database {
         shared.clerk(|db| leases::leave(db, life))
     }
 
-    fn expire(&self, before_ms: u64) -> Result<usize> {
-        self.write(|db| expire::piece(db, before_ms))
+    fn expire(&self, what: Kept, before_ms: u64) -> Result<usize> {
+        self.write(|db| expire::piece(db, what, before_ms))
     }
 }

@@ -22,7 +22,7 @@ pub(super) const MIGRATIONS: &[&str] = &[
 
 /// A connection to a database.
 pub(super) trait Engine: Send {
-    /// Begins a transaction. What another writer changes meanwhile of the same rows makes it fail, never go wrong.
+    /// Begins a transaction; on a connection that only reads, one that sees the database as it is now. What another writer changes meanwhile of the same rows makes it fail, never go wrong.
     fn begin(&mut self) -> Result<()>;
     /// Ends it. When this returns, what was written survives a power cut.
     fn commit(&mut self) -> Result<()>;
@@ -36,6 +36,8 @@ pub(super) trait Engine: Send {
     /// statement has one `VALUES (?1, …)` with as many parameters as a row, and no other; no two rows touch the same row of
     /// the database.
     fn many(&mut self, sql: &str, rows: &[Vec<Value>]) -> Result<Vec<Row>>;
+    /// After rows came with numbers of their own: the next numbers are higher.
+    fn settle(&mut self) -> Result<()>;
     /// Makes the schema, or brings it to this program's version.
     fn migrate(&mut self, steps: &[&str]) -> Result<()>;
 }

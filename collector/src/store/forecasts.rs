@@ -75,6 +75,7 @@ pub(super) mod tests {
     use super::*;
     use crate::intake::decode;
     use crate::sample::{self, NOON, Sample};
+    use crate::store::Kept;
     use crate::store::tests::Open;
     use crate::store::{Database, Store};
 
@@ -125,7 +126,7 @@ pub(super) mod tests {
         let new = (8, forecast(1, "/var", phase::OPENED, 1));
         let store =
             check(open, &[old(), new, (EPOCH, forecast(10, "/var", phase::UPDATED, 2))], &[("/var", 1)]);
-        assert!(store.expire(NOON + 2000).unwrap() > 0);
+        assert!(store.expire(Kept::Events, NOON + 2000).unwrap() > 0);
         let filter = OpenFilter { open: None, node: None, limit: 10 };
         assert!(store.forecasts(&filter).unwrap().is_empty());
     }

@@ -3,10 +3,12 @@
 //! What is *not* here: what bytes mean (`intake::decode`) and how answers look (`api`).
 
 mod capsules;
+mod copy;
 mod database;
 mod dating;
 mod engine;
 mod expire;
+mod export;
 mod facts;
 mod forecasts;
 mod known;
@@ -33,6 +35,7 @@ use crate::intake::decode::Arrival;
 use crate::words;
 pub(crate) use capsules::word as put_off_word;
 pub use database::Database;
+pub use expire::Kept;
 pub use records::{Change, Class, Record, RecordFilter};
 pub use told::{Expected, Presence, Told};
 /// The name it had while there was one engine.
@@ -60,6 +63,15 @@ pub enum StoreError {
         /// Ours.
         known: i64,
     },
+    /// Rows cannot be restored beside others.
+    #[error("database: `{0}` has rows already: restore into a new, empty database")]
+    NotEmpty(&'static str),
+    /// A file or folder of a backup or an export.
+    #[error("{0}")]
+    File(#[from] std::io::Error),
+    /// A file of an export.
+    #[error("parquet: {0}")]
+    Parquet(#[from] parquet::errors::ParquetError),
     /// A read that panicked left the connection locked.
     #[error("database: a connection is unusable after a panic")]
     Poisoned,
@@ -131,8 +143,8 @@ pub trait Store: Send + Sync {
     fn dead_letters(&self, limit: u32) -> Result<Vec<DeadLetter>, StoreError>;
     /// Sums for the status and the metrics.
     fn totals(&self) -> Result<Totals, StoreError>;
-    /// Forgets what arrived before `before_ms`, a bounded piece at a time; returns how many rows went. Zero: done.
-    fn expire(&self, before_ms: u64) -> Result<usize, StoreError>;
+    /// Forgets what is older than `before_ms`, a bounded piece at a time; returns how many rows went. Zero: done.
+    fn expire(&self, what: Kept, before_ms: u64) -> Result<usize, StoreError>;
     /// What the devices of these sites told since then, and what is still open.
     fn told(&self, sites: &[&str], since_ms: u64) -> Result<Told, StoreError>;
     /// Changes documents: all of these, or none. When it returns, they survive a power cut.

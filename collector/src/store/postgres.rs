@@ -149,6 +149,15 @@ impl Engine for Postgres {
         read(&self.client()?.query(&statement, &params)?)
     }
 
+    fn settle(&mut self) -> Result<()> {
+        for table in ["devices", "events", "dead_letters", "capsules"] {
+            self.client()?.batch_execute(&format!(
+                "SELECT setval(pg_get_serial_sequence('{table}', 'id'), greatest(max(id), 1)) FROM {table}"
+            ))?;
+        }
+        Ok(())
+    }
+
     fn migrate(&mut self, steps: &[&str]) -> Result<()> {
         let place = self.place.clone();
         let client = self.client()?;

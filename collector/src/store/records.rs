@@ -33,6 +33,21 @@ pub enum Class {
 }
 
 impl Class {
+    /// All there are.
+    pub const ALL: [Self; 11] = [
+        Self::Incident,
+        Self::Life,
+        Self::Decision,
+        Self::Notice,
+        Self::Verdict,
+        Self::Silence,
+        Self::Edge,
+        Self::Pattern,
+        Self::Health,
+        Self::Audit,
+        Self::Alert,
+    ];
+
     /// As it stands in the database.
     #[must_use]
     pub fn word(self) -> &'static str {

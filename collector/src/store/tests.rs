@@ -45,6 +45,8 @@ promises! {
     what_no_column_holds_does_not_stop_the_queue,
     documents_are_kept_found_and_removed,
     what_a_site_told_is_found_since_then,
+    copy::tests::a_restored_backup_gives_the_same_answers,
+    export::tests::what_is_exported_is_read_back,
     capsules::tests::pieces_come_once_twice_late_or_never,
     capsules::tests::what_is_not_what_was_sent_is_not_kept,
     dating::tests::what_came_before_the_clock_was_set_is_dated_whatever_comes_first,
@@ -143,7 +145,7 @@ impl Bench {
     }
 }
 
-fn arrival(leaf: &str, epoch: u64, items: &[Sample], retained: bool) -> Arrival {
+pub(super) fn arrival(leaf: &str, epoch: u64, items: &[Sample], retained: bool) -> Arrival {
     let payload = Bytes::from(sample::message("press-1", epoch, items));
     decode::arrival("fm", &format!("fm/1/hall/press-1/{leaf}"), &payload, retained, NOON + 1000)
 }
@@ -415,11 +417,31 @@ fn retention_forgets_closed_things_and_keeps_the_numbers(open: Open<'_>) {
         sample::episode(2, 1, phase::CLOSED, 0),
         sample::episode(3, 2, phase::OPENED, 0),
     ]);
-    assert_eq!(bench.0.expire(NOON).unwrap(), 0, "nothing is that old");
-    while bench.0.expire(NOON + 2000).unwrap() > 0 {}
+    for what in Kept::ALL {
+        assert_eq!(bench.0.expire(what, NOON).unwrap(), 0, "nothing is that old");
+    }
+    while bench.0.expire(Kept::Episodes, NOON + 2000).unwrap() > 0 {}
+    assert_eq!(bench.0.facts(None, 10).unwrap().len(), 1, "each class has a time of its own");
+    for what in [Kept::Facts, Kept::Events] {
+        while bench.0.expire(what, NOON + 2000).unwrap() > 0 {}
+    }
     assert_eq!(bench.0.facts(None, 10).unwrap().len(), 0);
     assert_eq!(bench.episodes().iter().map(|e| e.id).collect::<Vec<_>>(), [2]);
     assert_eq!(bench.events(&[fact(1)]).duplicates, 1, "an old event is not new again");
+    // Documents go by class, and only what is over.
+    let record = |class: Class, key: &str, is_open: bool| {
+        let (site, doc) = (String::new(), "{}".to_owned());
+        Change::Put(Record { class, key: key.to_owned(), site, at_ms: NOON, is_open, doc })
+    };
+    let all = [
+        record(Class::Incident, "over", false),
+        record(Class::Incident, "open", true),
+        record(Class::Audit, "who", false),
+    ];
+    bench.0.keep(&all).unwrap();
+    assert_eq!(bench.0.expire(Kept::Incidents, NOON + 1).unwrap(), 1);
+    assert_eq!(bench.0.records(&RecordFilter::all(Class::Incident)).unwrap()[0].key, "open");
+    assert_eq!(bench.0.records(&RecordFilter::all(Class::Audit)).unwrap().len(), 1);
 }
 
 #[test]

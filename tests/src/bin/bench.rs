@@ -12,6 +12,7 @@ type Bench = (&'static str, &'static str, fn(&[String]));
 const BENCHES: &[Bench] = &[
     ("append", "[DIRECTORY]", bench::append::main),
     ("capsule", "[FILE.csv]", bench::capsule::main),
+    ("diagnose", "CASES TRUTH.json …", bench::diagnose::main),
     ("drain", "", |_| bench::drain::main()),
     ("endtoend", "[OPTIONS]", bench::endtoend::main),
     ("flash", "[DIRECTORY]", bench::flash::main),
