@@ -31,6 +31,8 @@ mod hostile;
 mod incidents;
 /// What must stay true of the source tree.
 mod invariants;
+/// A real journal daemon.
+mod journal;
 /// What outlives a restart.
 mod learnt;
 /// Capsules for collectors that ask.

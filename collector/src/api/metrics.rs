@@ -122,8 +122,8 @@ impl Exposition {
     fn told(&mut self, c: &Counters) {
         let outlets = c.of_outlets();
         let mut of = |name: &str, kind: &str, help: &str, read: &dyn Fn(&Counts) -> &AtomicU64| {
-            let value = |(name, counts): &(_, _)| (*name, read(counts).load(Ordering::Relaxed));
-            let values: Vec<(&str, u64)> = outlets.iter().map(value).collect();
+            let values: Vec<(&str, u64)> =
+                outlets.iter().map(|&(name, counts)| (name, read(counts).load(Ordering::Relaxed))).collect();
             if !values.is_empty() {
                 self.family(name, kind, help, "outlet", &values);
             }

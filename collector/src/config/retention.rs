@@ -42,10 +42,9 @@ impl Retention {
 }
 
 fn span(key: &str, text: &str) -> Result<Duration, ConfigError> {
-    duration(text).filter(|d| d.as_secs() >= 3600).map_or_else(
-        || wrong(key, &format!("\"{text}\" is not a duration of an hour or more: 90d, 12h")),
-        Ok,
-    )
+    duration(text)
+        .filter(|d| d.as_secs() >= 3600)
+        .map_or_else(|| wrong(key, &format!("\"{text}\" is not a duration of an hour or more: 90d, 12h")), Ok)
 }
 
 fn by_word<S: Serializer>(by: &BTreeMap<Kept, Duration>, s: S) -> Result<S::Ok, S::Error> {

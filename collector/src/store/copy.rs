@@ -72,7 +72,8 @@ impl Pages {
             format!("WHERE ({key}) > ({})", places.join(", "))
         };
         params.push(Value::Int(PAGE));
-        let rows = db.query(&format!("{} {after} ORDER BY {key} LIMIT ?{}", self.sql, params.len()), &params)?;
+        let rows =
+            db.query(&format!("{} {after} ORDER BY {key} LIMIT ?{}", self.sql, params.len()), &params)?;
         let Some(last) = rows.last() else { return Ok(None) };
         // A key that comes from a join is named by its table too.
         let at = |name: &str| {
@@ -91,12 +92,17 @@ fn insert(table: &str, rows: Vec<Row>) -> (String, Vec<Vec<Value>>) {
     let columns = rows.first().map(|row| row.columns.to_vec()).unwrap_or_default();
     let kinds: Vec<_> = (0..columns.len())
         .map(|i| {
-            let known = rows.iter().filter_map(|row| row.values.get(i)).find(|v| !matches!(v, Value::Null(_)));
+            let known =
+                rows.iter().filter_map(|row| row.values.get(i)).find(|v| !matches!(v, Value::Null(_)));
             known.map(Value::kind)
         })
         .collect();
-    let names: Vec<&str> =
-        columns.iter().zip(&kinds).filter(|(_, kind)| kind.is_some()).map(|(name, _)| name.as_str()).collect();
+    let names: Vec<&str> = columns
+        .iter()
+        .zip(&kinds)
+        .filter(|(_, kind)| kind.is_some())
+        .map(|(name, _)| name.as_str())
+        .collect();
     let places: Vec<String> = (1..=names.len()).map(|i| format!("?{i}")).collect();
     let sql = format!("INSERT INTO {table} ({}) VALUES ({})", names.join(", "), places.join(", "));
     let rows = rows.into_iter().map(|row| {
@@ -174,7 +180,12 @@ pub(super) mod tests {
         assert!(matches!(empty.restore(&file), Err(StoreError::NotEmpty("devices"))));
         // It goes on where it was: what was known is known, what is new gets numbers of its own.
         let done = empty
-            .commit(&[arrival("event", 7, &[sample::fact(1, "note", "again"), sample::fact(14, "note", "new")], false)])
+            .commit(&[arrival(
+                "event",
+                7,
+                &[sample::fact(1, "note", "again"), sample::fact(14, "note", "new")],
+                false,
+            )])
             .unwrap();
         assert_eq!((done.stored, done.duplicates), (1, 1));
         assert_eq!(empty.facts(None, 100).unwrap().len(), store.facts(None, 100).unwrap().len() + 1);

@@ -9,8 +9,8 @@ use super::postgres::Postgres;
 use super::sqlite::Sqlite;
 use super::{
     Capsule, Change, Committed, DeadLetter, Device, Episode, EpisodeEvent, Fact, Forecast, Gap, Kept, Loss,
-    OpenFilter, Record, RecordFilter, Store, StoreError, Told, Totals, Trouble, Wanted, capsules, copy, expire, export,
-    facts, forecasts, leases, read, records, told, troubles, write,
+    OpenFilter, Record, RecordFilter, Store, StoreError, Told, Totals, Trouble, Wanted, capsules, copy,
+    expire, export, facts, forecasts, leases, read, records, told, troubles, write,
 };
 use crate::cluster::{Number, Tenure, Turn};
 use crate::intake::decode::Arrival;

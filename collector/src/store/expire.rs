@@ -122,8 +122,11 @@ mod tests {
     fn every_class_of_documents_is_forgotten_once() {
         for class in Class::ALL {
             let quoted = format!("'{}'", class.word());
-            let times: usize =
-                Kept::ALL.iter().flat_map(|kept| kept.statements()).map(|sql| sql.matches(&quoted).count()).sum();
+            let times: usize = Kept::ALL
+                .iter()
+                .flat_map(|kept| kept.statements())
+                .map(|sql| sql.matches(&quoted).count())
+                .sum();
             assert_eq!(times, 1, "{class:?}");
         }
     }

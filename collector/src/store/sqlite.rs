@@ -35,7 +35,11 @@ impl Sqlite {
         db.pragma_update(None, "cache_size", -32 * 1024)?;
         db.pragma_update(None, "wal_autocheckpoint", 4096)?;
         db.set_prepared_statement_cache_capacity(128);
-        Ok(Self { db, place: path.map_or_else(|| ":memory:".to_owned(), |p| p.display().to_string()), writes: true })
+        Ok(Self {
+            db,
+            place: path.map_or_else(|| ":memory:".to_owned(), |p| p.display().to_string()),
+            writes: true,
+        })
     }
 
     /// To read, while another connection writes.

@@ -1,6 +1,6 @@
 //! `figures RESULTS [PAGE]`: writes the tables of `tests/FAULTS.md` and `tests/ACCURACY.md` anew from what the tests told
-//! (`FIELDMOUSE_RESULTS`). No figure in them is typed by hand. Of the second page only tables that were told are written.
-//! With PAGE the rows of faults stand there instead.
+//! (`FIELDMOUSE_RESULTS`). No figure in them is typed by hand. Only rows of the first page and tables of the second that
+//! were told are written; the others stay. With PAGE the rows of faults stand there instead.
 #![allow(clippy::unwrap_used, reason = "a tool of the tests fails by panicking")]
 
 use std::collections::BTreeMap;
@@ -26,7 +26,7 @@ fn main() {
         say(&format!("{page} is up to date with {results}"));
     };
     if !rows.is_empty() {
-        write(&page, &|page| filled(&page, FAULTS, &table(&rows)));
+        write(&page, &|page| filled(&page, FAULTS, &table(&page, &rows)));
     }
     if !cells.is_empty() {
         write("tests/ACCURACY.md", &|page| {
@@ -90,13 +90,29 @@ type Key = (String, u64, String);
 /// What was told of a row, in order, by name.
 type Told = BTreeMap<(usize, String), Value>;
 
-/// One line per row; what was told last holds.
-fn table(results: &[Value]) -> String {
+fn key(id: &str, what: &str) -> Key {
+    let (letters, number): (String, String) = id.chars().partition(|c| c.is_alphabetic());
+    (letters, number.parse().unwrap_or(0), what.to_owned())
+}
+
+/// The rows of a page, as they stand there.
+fn standing(page: &str) -> BTreeMap<Key, String> {
+    let (_, behind) = page.split_once(FAULTS).unwrap_or_default();
+    let (table, _) = behind.split_once(END).unwrap_or_default();
+    let row = |line: &str| {
+        let mut cells = line.strip_prefix("| ")?.split(" | ");
+        Some((key(cells.next()?, cells.next()?), format!("{line}\n")))
+    };
+    table.lines().filter_map(row).filter(|((letters, ..), _)| letters != "row").collect()
+}
+
+/// One line per row; what was told last holds, and a row of the page that nothing was told of stays.
+fn table(page: &str, results: &[Value]) -> String {
+    let mut lines = standing(page);
     let mut rows: BTreeMap<Key, Told> = BTreeMap::new();
     for (n, line) in results.iter().enumerate() {
         let word = |key: &str| line[key].as_str().unwrap_or_default().to_owned();
-        let (letters, number): (String, String) = word("id").chars().partition(|c| c.is_alphabetic());
-        let row = rows.entry((letters, number.parse().unwrap_or(0), word("what"))).or_default();
+        let row = rows.entry(key(&word("id"), &word("what"))).or_default();
         let known = row.keys().find(|(_, name)| *name == word("name")).cloned();
         row.insert(known.unwrap_or((n, word("name"))), line.clone());
     }
@@ -126,13 +142,16 @@ fn table(results: &[Value]) -> String {
             of("figure").iter().map(|(n, value, unit)| format!("{}: {value} {unit}", short(n))).collect(),
             "; ",
         );
-        let id = if number == 0 { letters } else { format!("{letters}{number}") };
+        let id = if number == 0 { letters.clone() } else { format!("{letters}{number}") };
         let failed = if kinds.is_empty() { String::new() } else { format!("{failed} ({kinds})") };
         let last = row.values().last().unwrap();
         let (seed, commit) = (&last["seed"], last["commit"].as_str().unwrap());
         let seed = if seed.is_null() { String::new() } else { seed.to_string() };
-        out += &format!("| {id} | {what} | {tries} | {failed} | {bound} | {beside} | {seed} | {commit} |\n");
+        let line =
+            format!("| {id} | {what} | {tries} | {failed} | {bound} | {beside} | {seed} | {commit} |\n");
+        lines.insert((letters, number, what), line);
     }
+    lines.into_values().for_each(|line| out += &line);
     out
 }
 
@@ -157,12 +176,16 @@ mod tests {
             line("A2", "failures", "a.lost", 2),
             line("A2", "figure", "a.start_max", 4),
         ];
-        let table = table(&told);
+        let page = format!(
+            "{FAULTS}\n| row | what was done |\n|---|---|\n| A3 | v | 1 u |\n| A11 | w | 9 u |\n\n{END}"
+        );
+        let table = table(&page, &told);
         let rows: Vec<&str> = table.lines().skip(2).collect();
         assert_eq!(
             rows,
             [
                 "| A2 | w | 5 u | 2 (lost) | all were tried | start max: 4 u | 7 | c |",
+                "| A3 | v | 1 u |",
                 "| A11 | w | 3 u |  |  |  | 7 | c |"
             ]
         );

@@ -125,13 +125,16 @@ fn counted(status: &Value) -> Option<(u64, u64)> {
 /// Kills so often while the log is rotated every so often; returns how many lines were skipped or counted twice.
 #[must_use]
 pub fn run(scheme: Scheme, kills: u64, every: Duration, seed: u64) -> u64 {
-    let mut row =
-        Row::new("L1", "kill -9 and reload of the agent while it reads a log that is rotated", Some(seed));
+    let what = match scheme {
+        Scheme::Rename => "kill -9 and reload of the agent while its log is renamed and compressed",
+        Scheme::CopyTruncate => "kill -9 and reload of the agent while its log is copied and truncated",
+    };
+    let mut row = Row::new("L1", what, Some(seed));
     let (dir, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let log = elsewhere.path().join("app.log");
     let mut rng = Rng::new(seed);
     let is_over = AtomicBool::new(false);
-    let mut reloads = 0;
+    let (mut reloads, mut told) = (0, Vec::new());
     let mut running = agent(dir.path(), &log);
     let written = std::thread::scope(|scope| {
         let (for_writer, is_over, log) = (rng.fork(), &is_over, &log);
@@ -145,6 +148,9 @@ pub fn run(scheme: Scheme, kills: u64, every: Duration, seed: u64) -> u64 {
             }
             running.run.signal(Signal::KILL);
             let _killed = running.run.ended();
+            told.extend(
+                running.run.said().lines().filter(|line| line.contains("lines-lost")).map(ToOwned::to_owned),
+            );
             pause(Duration::from_millis(rng.below(700)));
             running = agent(dir.path(), log);
         }
@@ -159,14 +165,14 @@ pub fn run(scheme: Scheme, kills: u64, every: Duration, seed: u64) -> u64 {
     let (lines, lost) = counted(&running.status()).unwrap_or_default();
     row.count("tail.kills", kills, "kills");
     row.figure("tail.reloads", reloads, "reloads");
-    row.figure("tail.rotations", written.rotations, &format!("rotations, {scheme:?}"));
+    row.figure("tail.rotations", written.rotations, "rotations");
     row.figure("tail.lines", written.lines, "lines");
     row.failures("tail.skipped", written.lines.saturating_sub(lines), "lines");
     row.failures("tail.twice", lines.saturating_sub(written.lines), "lines");
     row.failures("tail.called_lost", lost, "bytes");
     row.bound("tail.bound", kills);
     if !found || row.failed() > 0 {
-        crate::results::say(&format!("{}", running.status()["sources"]));
+        crate::results::say(&format!("{}\n{}", running.status()["sources"], told.join("\n")));
     }
     row.failed()
 }

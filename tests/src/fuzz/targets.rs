@@ -112,9 +112,12 @@ fn book() -> Run {
                 book.take(&Record { stream: "app", severity: None, text: b"ERROR it failed", wall_ms: None });
                 book.tick(now, &mut out);
             }
-            answers.push(book.bytes().ilog2());
+            answers.push(book.save().len() / 64);
         }
-        Ok(format!("{answers:?} {}", out.told().count()))
+        Ok(format!(
+            "{answers:?} {}",
+            out.told().map(|told| format!("{} ", told.fact.kind)).collect::<String>()
+        ))
     })
 }
 
@@ -341,7 +344,7 @@ fn packages() -> Run {
     const LISTS: [&str; 3] = ["var/lib/dpkg/status", "usr/lib/opkg/status", "lib/apk/db/installed"];
     let kind = KINDS.iter().find(|kind| kind.name == "package").unwrap();
     let dir = tempfile::tempdir().unwrap();
-    let place = Place { state: Some(dir.path().join("state")), ..Place::at(dir.path()) };
+    let place = Place::at(dir.path());
     LISTS.iter().for_each(|list| std::fs::create_dir_all(dir.path().join(list).parent().unwrap()).unwrap());
     Box::new(move |input| {
         let mut answer = String::new();
@@ -353,10 +356,14 @@ fn packages() -> Run {
                 [(0, PACKAGES[usize::from(list.contains("apk"))].as_bytes()), (3_600_000, input)]
             {
                 write(&path, text)?;
-                let sampled = source.sample(now, &mut out);
-                answer += &format!("{} ", sampled.is_ok());
+                // The second time it has come to rest, and is read.
+                for now in [now, now + 1000] {
+                    answer += &format!("{} ", source.sample(now, &mut out).is_ok());
+                }
             }
-            answer += &out.told().map(|told| format!("{} ", told.fact.kind)).collect::<String>();
+            let told =
+                |told: fieldmouse::sources::Told| format!("{} {} ", told.fact.kind, told.fact.text.len() / 8);
+            answer += &out.told().map(told).collect::<String>();
             std::fs::remove_file(&path).map_err(|e| e.to_string())?;
         }
         Ok(answer)

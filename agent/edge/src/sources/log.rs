@@ -122,7 +122,7 @@ impl Work {
     fn tell(&mut self, out: &mut Readings) {
         for (path, bytes, why) in self.tails.take_lost() {
             let name = path.display().to_string();
-            let mut fact = Fact::new("lines-lost", &format!("{name}: {bytes} bytes were gone before they were read"));
+            let mut fact = Fact::new("lines-lost", &format!("{name}: {bytes} bytes were gone before they were read: {why}"));
             let count = u32::try_from(bytes).unwrap_or(u32::MAX);
             fact.detail = Some(Detail { about: cut(&name), since_ms: 0, count, example: cut(&why) });
             out.tell(WARN, fact);
