@@ -14,8 +14,9 @@ use anyhow::Context;
 use crate::clock;
 use crate::config::{Config, ConfigError, DEFAULT_FILE, duration};
 use crate::notify::{self, Rules};
-use crate::run::run;
-use crate::store::Store;
+use crate::run::{open, run};
+use crate::store::{Database, Store, StoreError};
+use crate::topology::Declared;
 
 const HELP: &str = "\
 fieldmouse-collector: takes in the events of Fieldmouse agents, keeps them, and shows them.
@@ -30,6 +31,9 @@ usage: fieldmouse-collector COMMAND [--config FILE]
   policies [--since 7d]
                      what the present policies would have done with the incidents since then; nothing is sent
   diagnose FOLDER    ranks the causes of one failure: case.json and <service>.csv in, a JSON object per line out
+  backup FILE        the whole database, as it is now, into a new file; the collector may go on
+  restore FILE       takes everything over from a backup into an empty database
+  export FOLDER      events, episodes, facts and incidents as Parquet files
 
   --config FILE    instead of /etc/fieldmouse/collector.toml
   --help, --version
@@ -105,7 +109,12 @@ impl Asked {
 
     fn config(&self) -> Result<Config, Failure> {
         let text = |(k, v): (OsString, OsString)| Some((k.into_string().ok()?, v.into_string().ok()?));
-        Config::load(self.config.as_deref(), std::env::vars_os().filter_map(text)).map_err(Failure::Config)
+        let env = std::env::vars_os().filter_map(text);
+        let config = Config::load(self.config.as_deref(), env).map_err(Failure::Config)?;
+        if let Some(declared) = &config.topology.file {
+            Declared::load(declared).map_err(Failure::Config)?;
+        }
+        Ok(config)
     }
 
     /// That of the file that was named; without one, the defaults: what needs no broker needs no file.
@@ -152,6 +161,14 @@ fn command(args: impl IntoIterator<Item = OsString>) -> Result<(), Failure> {
         Some("check") => check(&asked),
         Some("replay") => replay(&asked),
         Some("policies") => policies(&asked),
+        Some("backup") => store(&asked, "FILE", |store, file| Ok(format!("{} rows\n", store.backup(file)?))),
+        Some("restore") => {
+            store(&asked, "FILE", |store, file| Ok(format!("{} rows\n", store.restore(file)?)))
+        }
+        Some("export") => store(&asked, "FOLDER", |store, folder| {
+            let written = store.export(folder)?;
+            Ok(written.iter().map(|(name, rows)| format!("{name}.parquet {rows} rows\n")).collect())
+        }),
         Some("diagnose") => diagnose(asked.operand("FOLDER")?),
         Some(other) => Err(Failure::Usage(format!("\"{other}\" is no command"))),
         None => Err(Failure::Usage("which command?".to_owned())),
@@ -207,6 +224,20 @@ fn replay(asked: &Asked) -> Result<(), Failure> {
         "{} events of {} lines ({} bad) made {} incidents\n",
         done.stored, done.lines, done.bad, done.incidents
     ))
+}
+
+/// Does something with the database and a file or folder, and says what came of it.
+fn store(
+    asked: &Asked,
+    what: &str,
+    work: impl FnOnce(&Database, &Path) -> Result<String, StoreError>,
+) -> Result<(), Failure> {
+    let place = asked.operand(what)?;
+    let config = asked.config()?;
+    crate::stderr::install();
+    let done = open(&config.store.place)
+        .and_then(|store| work(&store, place).with_context(|| place.display().to_string()));
+    print(&done.map_err(Failure::Running)?)
 }
 
 fn diagnose(folder: &Path) -> Result<(), Failure> {

@@ -23,7 +23,7 @@ export function incidentCard(i) {
   const suffer = [plural(i.impact.devices, "device")];
   if (i.impact.dependents) suffer.push(`${plural(i.impact.dependents, "entity", "entities")} ${i.impact.dependents === 1 ? "depends" : "depend"} on it`);
   const tail = el("div", { class: "line" }, when(i), el("span", {}, suffer.join(", ")), el("span", {}, plural(i.count, "signal")),
-    i.reopened ? el("span", {}, `came back ${plural(i.reopened, "time")}`) : null, i.told ? el("span", {}, i.told) : null);
+    i.reopened ? el("span", {}, `came back ${plural(i.reopened, "time")}`) : null, held(i) ? el("span", {}, held(i).toLowerCase()) : null);
   return el("li", {}, el("a", { class: open ? "episode card" : "episode", href: hashOfIncident(i) }, line, el("p", { class: "sentence" }, titleOf(i)), tail));
 }
 
@@ -75,10 +75,16 @@ function life(i) {
   return el("ol", { class: "timeline" }, ...rows);
 }
 
-function notice(n) {
-  const why = [n.why ?? n.reasons ?? []].flat();
-  return el("li", {}, start(String(n.outcome?.state ?? n.outcome ?? n.outlet ?? "told")), n.at_ms ? el("span", {}, " ", time(n.at_ms)) : null,
-    ...why.map((text) => el("span", { class: "sub" }, String(text))));
+const OUTCOMES = { page: "People were told", digest: "It stands in the next digest", hold: "Held back for now", suppress: "Not told" };
+const held = (i) => (i.decision && i.decision.outcome !== "page" ? OUTCOMES[i.decision.outcome] : null);
+
+function told(i) {
+  const d = i.decision;
+  const notices = i.notices.map((n) => el("li", {}, `${n.outlet}: ${[n.event, n.state].filter((w) => typeof w === "string").join(", ")}`, n.made_ms ? el("span", {}, " ", time(n.made_ms)) : null, n.said ? el("span", { class: "sub" }, n.said) : null));
+  const verdicts = i.verdicts.map((v) => el("li", {}, `${v.who}: ${v.word}`, v.note ? el("span", { class: "sub" }, v.note) : null));
+  if (!d && !notices.length && !verdicts.length) return null;
+  return panel(d ? OUTCOMES[d.outcome] ?? "Whom it was told to" : "Whom it was told to",
+    el("ul", { class: "list" }, ...(d?.why ?? []).map((w) => el("li", {}, start(w))), ...(d?.runbook ? [el("li", {}, `What to do: ${d.runbook}`)] : []), ...notices, ...verdicts));
 }
 
 export async function incident(id) {
@@ -100,7 +106,7 @@ export async function incident(id) {
           el("ul", { class: "list" }, ...i.impact.entities.map((e) => el("li", {}, entityLink(e))))),
         panel(`Why priority ${i.priority}`, el("ul", { class: "list" }, ...i.priority_why.map((w) => el("li", {}, start(w)))), i.priority_why.length ? null : el("p", { class: "count" }, "Nobody has weighed it yet.")),
         panel("Its life", life(i)),
-        i.told || i.notices.length ? panel("Whom it was told to", i.told ? el("p", {}, start(i.told)) : null, el("ul", { class: "list" }, ...i.notices.map(notice))) : null,
+        told(i),
         panel("In figures", pairs("facts", ["Began", clock(i.onset_ms)], ["Severity", i.severity], ["Confidence", `${i.confidence} %`], ["Signals", String(i.count)],
           i.reopened ? ["Came back", plural(i.reopened, "time")] : null, ["Name", el("span", { class: "mono" }, i.id)])))))];
   return { status: s, key: [steady, i], draw, title: `${titleOf(i)}: Fieldmouse` };

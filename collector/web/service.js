@@ -49,7 +49,8 @@ function plot(r, width) {
     root.append(svg("text", { x: left - 8, y: y(v) + 4, "text-anchor": "end" }, String(v)));
   }
   const word = (t) => new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", hour12: false }).format(t);
-  root.append(svg("text", { x: left, y: height - 6 }, word(from)), svg("text", { x: x(r.now_ms), y: height - 6, "text-anchor": "end" }, "now"));
+  root.append(svg("text", { x: left, y: height - 6 }, word(from)));
+  if (x(r.now_ms) > left + 90) root.append(svg("text", { x: x(r.now_ms), y: height - 6, "text-anchor": "end" }, "now"));
   let path = "";
   let last = null;
   for (const p of r.past) {

@@ -132,5 +132,5 @@ export async function entity(encoded, refresh) {
 
 function told(found, name, other) {
   const edge = found.edges.find((e) => (e.from === name && e.to === other) || (e.from === other && e.to === name));
-  return el("span", {}, ...(edge?.told ?? []).flatMap((t, i) => [i ? ", " : "", originWord(t), ...(t.first_seen_ms ? [" since ", time(t.first_seen_ms)] : [])]));
+  return el("span", {}, ...(edge?.told ?? []).flatMap((t, i) => [i ? ", " : "", originWord(t), ...(t.first_seen_ms ? [" since ", time(t.first_seen_ms, "clock")] : [])]));
 }

@@ -98,9 +98,9 @@ fn a_scope_holds_together_until_it_was_silent_for_fifteen_minutes() {
 
 #[test]
 fn what_is_behind_an_uplink_folds_into_its_incident() {
-    let mut history = String::from("00:00 hall/uplink online\n00:00 hall/gateway online\n");
+    let mut history = String::from("00:00 hall/uplink is role=uplink\n00:00 hall/gateway is role=gateway\n");
     for i in 1..=10 {
-        writeln!(history, "00:01 hall/sensor-{i} online\n30:{:02} hall/sensor-{i} lost", 4 * i).unwrap();
+        writeln!(history, "00:01 hall/sensor-{i} is role=sensor\n30:{:02} hall/sensor-{i} lost", 4 * i).unwrap();
     }
     history += "30:40 hall/gateway lost\n30:50 hall/uplink lost\n";
     let given = Given { topology: UPLINK, ..NOTHING };

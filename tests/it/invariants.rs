@@ -122,7 +122,7 @@ fn lines_of_code(text: &str) -> usize {
 }
 
 /// Files that outgrew the limit before it was set. They may only shrink.
-const LONG: [(&str, usize); 2] = [("collector/src/api/json.rs", 479), ("collector/src/store/write.rs", 562)];
+const LONG: [(&str, usize); 1] = [("collector/src/api/json.rs", 479)];
 
 #[test]
 fn no_file_is_longer_than_a_reader_can_hold() {

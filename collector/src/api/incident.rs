@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{Answer, ApiError, State, ask};
-use crate::store::{Class, Record, RecordFilter, StoreError};
+use crate::store::{Class, Record, RecordFilter, Store, StoreError};
 use crate::words;
 
 /// What a list leaves out of an incident.
@@ -41,7 +41,7 @@ pub(super) async fn list(Get(state): Get<State>, question: Question) -> Answer {
     if !(1..=1000).contains(&limit) {
         return Err(ApiError::Question("limit: 1 to 1000".to_owned()));
     }
-    let found = ask(&state, move |store| {
+    let mut found = ask(&state, move |store| {
         // Which priorities there are only the documents say.
         let most = if which.priority.is_some() { 1000 } else { limit };
         let of = RecordFilter {
@@ -50,11 +50,17 @@ pub(super) async fn list(Get(state): Get<State>, question: Question) -> Answer {
             limit: most,
             ..RecordFilter::all(Class::Incident)
         };
-        Ok(store.records(&of)?.iter().filter_map(document).collect::<Vec<Value>>())
+        let wanted = |doc: &Value| which.priority.is_none_or(|p| doc["priority"] == p);
+        let records = store.records(&of)?;
+        let mut found: Vec<Value> =
+            records.iter().filter_map(document).filter(wanted).take(limit as usize).collect();
+        for doc in &mut found {
+            let id = doc["id"].as_str().unwrap_or_default().to_owned();
+            doc["decision"] = decision(store, &id)?;
+        }
+        Ok(found)
     })
     .await?;
-    let wanted = |doc: &Value| which.priority.is_none_or(|p| doc["priority"] == p);
-    let mut found: Vec<Value> = found.into_iter().filter(wanted).take(limit as usize).collect();
     for doc in &mut found {
         if let Some(fields) = doc.as_object_mut() {
             fields.retain(|key, _| !LEFT_OUT.contains(&key.as_str()));
@@ -76,21 +82,16 @@ pub(super) async fn one(Get(state): Get<State>, Path(id): Path<String>) -> Answe
             store.records(&RecordFilter::one(Class::Incident, &id))?
         };
         let Some(mut doc) = known.first().and_then(document) else { return Ok(None) };
-        let of = |class, begin: &str| -> Result<Vec<Value>, StoreError> {
-            let key = format!("{begin}*");
-            let mut records =
-                store.records(&RecordFilter { key: Some(&key), limit: 500, ..RecordFilter::all(class) })?;
-            records.sort_by(|a, b| (a.at_ms, &a.key).cmp(&(b.at_ms, &b.key)));
-            Ok(records.iter().filter_map(document).collect())
-        };
-        doc["life"] = of(Class::Life, &format!("{id}/"))?.into();
-        doc["notices"] = of(Class::Notice, &id)?.into();
-        doc["verdicts"] = of(Class::Verdict, &id)?.into();
+        doc["life"] = lives(store, &id)?.into();
+        doc["notices"] = said(store, Class::Notice, &known[0], &id)?.into();
+        doc["verdicts"] = said(store, Class::Verdict, &known[0], &id)?.into();
+        doc["decision"] = decision(store, &id)?;
         Ok(Some(doc))
     })
     .await?;
     let mut doc = found.ok_or(ApiError::NotFound)?;
     let text = |value: &Value| value.as_str().map(str::to_owned);
+    doc["chains"] = json!([]);
     if let Some(cause) = text(&doc["causes"][0]["entity"]) {
         let members = doc["members"].as_array().cloned().unwrap_or_default();
         let who: BTreeSet<String> = members.iter().filter_map(|m| text(&m["entity"])).collect();
@@ -98,6 +99,34 @@ pub(super) async fn one(Get(state): Get<State>, Path(id): Path<String>) -> Answe
         doc["chains"] = chains.take(CHAINS).collect::<Vec<_>>().into();
     }
     Ok(Json(doc).into_response())
+}
+
+fn lives(store: &dyn Store, id: &str) -> Result<Vec<Value>, StoreError> {
+    let begin = format!("{id}/*");
+    let of = RecordFilter { key: Some(&begin), limit: 500, ..RecordFilter::all(Class::Life) };
+    let mut records = store.records(&of)?;
+    records.sort_by(|a, b| (a.at_ms, &a.key).cmp(&(b.at_ms, &b.key)));
+    Ok(records.iter().filter_map(document).collect())
+}
+
+/// What was told of an incident, or thought of it, since it was opened; the incident itself is not told again.
+fn said(store: &dyn Store, class: Class, incident: &Record, id: &str) -> Result<Vec<Value>, StoreError> {
+    let site = (class == Class::Notice).then_some(incident.site.as_str());
+    let records = store.records(&RecordFilter { site, limit: 1000, ..RecordFilter::all(class) })?;
+    let mut found: Vec<Value> =
+        records.iter().rev().filter_map(document).filter(|doc| doc["incident"] == id).collect();
+    for doc in &mut found {
+        if let Some(fields) = doc.as_object_mut() {
+            fields.remove("document");
+        }
+    }
+    Ok(found)
+}
+
+/// Whether people are told of an incident, and why; null if that was not decided yet.
+fn decision(store: &dyn Store, id: &str) -> Result<Value, StoreError> {
+    let records = store.records(&RecordFilter::one(Class::Decision, id))?;
+    Ok(records.first().and_then(document).unwrap_or_default())
 }
 
 /// The document of a record, numbers of severities in words.

@@ -22,7 +22,7 @@ use crate::cluster::Sites;
 use crate::correlate::{self, Depends, Group, Rules};
 use crate::signal::{self, Role, Signal};
 use crate::store::{Change, Class, Record, RecordFilter, Store, StoreError};
-use crate::topology::{Atlas, Declared, Edge, Heard, Topology, site_of};
+use crate::topology::{Atlas, Declared, Edge, Heard, Topology};
 use incident::{Incident, Life, State, Step};
 use patterns::Learn;
 
@@ -73,9 +73,7 @@ impl Desk {
         declared: Declared,
         now: u64,
     ) -> Result<Self, StoreError> {
-        let kept = store.records(&RecordFilter::all(Class::Edge))?;
-        let kept = kept.iter().filter_map(|record| serde_json::from_str(&record.doc).ok());
-        let mut atlas = Atlas::new(declared, kept);
+        let mut atlas = Atlas::new(declared, Edge::all_kept(&*store)?);
         let mut edges: Vec<Edge> =
             store.devices()?.iter().flat_map(|device| atlas.hear(Heard::of(device))).collect();
         edges.extend(atlas.declare(now));
@@ -92,11 +90,7 @@ impl Desk {
     }
 
     fn learn(&self, edges: &[Edge]) -> Result<(), StoreError> {
-        let record = |edge: &Edge| {
-            let site = site_of(&edge.from);
-            record(Class::Edge, edge.key(), site, edge.last_seen, edge.gone.is_none(), edge).map(Change::Put)
-        };
-        let changes: Vec<Change> = edges.iter().filter_map(record).collect();
+        let changes: Vec<Change> = edges.iter().map(Edge::kept).collect();
         if changes.is_empty() { Ok(()) } else { self.store.keep(&changes) }
     }
 

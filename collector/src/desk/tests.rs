@@ -6,19 +6,19 @@ use super::incident::{Incident, State};
 use super::*;
 use crate::intake::decode;
 use crate::sample::{self, NOON, Sample};
-use crate::store::Sqlite;
+use crate::store::Database;
 
 const MINUTE: u64 = 60_000;
 
 /// A collector without broker and page.
 struct Bench {
-    store: Arc<Sqlite>,
+    store: Arc<Database>,
     desk: Desk,
 }
 
 impl Bench {
     fn new(topology: &str) -> Self {
-        let store = Arc::new(Sqlite::in_memory().unwrap());
+        let store = Arc::new(Database::in_memory().unwrap());
         let declared = Declared::read("topology.toml", topology).unwrap();
         let desk = Desk::new(
             Arc::clone(&store) as Arc<dyn Store>,

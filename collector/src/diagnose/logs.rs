@@ -122,6 +122,7 @@ pub(super) fn text(logs: &mut Logs, path: &Path, service: &str, injected_at: f64
     let (mut masker, mut line, mut bytes, mut at) = (Masker::default(), Line::default(), Vec::new(), None);
     while file.read_until(b'\n', &mut bytes)? > 0 {
         bytes.truncate(MAX_LINE + 1);
+        unquote(&mut bytes);
         at = time(&bytes).or(at);
         if let Some(at) = at {
             masker.mask(bytes.trim_ascii(), &mut line);
@@ -171,17 +172,24 @@ pub(super) fn table(
     otherwise: &str,
     injected_at: f64,
 ) -> csv::Result<()> {
-    let (mut masker, mut line) = (Masker::default(), Line::default());
+    let (mut masker, mut line, mut message) = (Masker::default(), Line::default(), Vec::new());
     for record in reader.records() {
         let record = record?;
         let cell = |i: usize| record.get(i).unwrap_or("");
         let Some(at) = time(cell(columns.time).as_bytes()) else { continue };
         let named = columns.services.iter().find_map(|i| service(cell(*i), known));
-        let message = cell(columns.message).as_bytes();
-        masker.mask(&message[..message.len().min(MAX_LINE + 1)], &mut line);
-        logs.add(named.unwrap_or(otherwise), at, line.text(), severity(message).unwrap_or(0), injected_at);
+        message.clear();
+        message.extend(cell(columns.message).bytes().take(MAX_LINE + 1));
+        unquote(&mut message);
+        masker.mask(&message, &mut line);
+        logs.add(named.unwrap_or(otherwise), at, line.text(), severity(&message).unwrap_or(0), injected_at);
     }
     Ok(())
+}
+
+/// Takes quoting away: what wraps lines into JSON, some more than once, hides the level that a line itself tells.
+fn unquote(line: &mut Vec<u8>) {
+    line.retain(|b| *b != b'\\');
 }
 
 /// The service that a pod, a container or a file is named after: the longest name that it begins with.
@@ -229,6 +237,17 @@ mod tests {
         check("INFO 2022-08-22 05:18:42,908 [main] ok", Some(1_661_145_522.0));
         check("17 apples", None);
         check("", None);
+    }
+
+    #[test]
+    fn a_wrapped_line_tells_its_own_level() {
+        let check = |line: &str, level: Option<u8>| {
+            let mut bytes = line.as_bytes().to_vec();
+            unquote(&mut bytes);
+            assert_eq!(severity(&bytes), level, "{line}");
+        };
+        check(r#"{"log":"{\"message\":\"a failed bike\",\"severity\":\"info\"}\n"}"#, Some(9));
+        check(r#"{"log":"{\"message\":\"a bike\",\"severity\":\"error\"}\n"}"#, Some(17));
     }
 
     #[test]

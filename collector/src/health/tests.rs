@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::signal::{Key, Moved, Role};
-use crate::store::{Sqlite, Store};
+use crate::store::{Database, Store};
 use crate::topology::{Atlas, Declared, Heard};
 
 const NOON: u64 = 1_795_348_800_000;
@@ -260,7 +260,7 @@ fn errors_are_of_forecasts_that_did_not_know_the_future() {
 
 #[test]
 fn reports_are_kept_when_something_changes_and_go_on_after_a_restart() {
-    let store = Sqlite::in_memory().unwrap();
+    let store = Database::in_memory().unwrap();
     let (atlas, topology) =
         atlas("[[service]]\nname = \"pressing\"\ndepends = \"hall/press-*\"\nimportance = 9");
     let mut watch = Watch::of(&store).unwrap();

@@ -91,7 +91,7 @@ fn alert(case: &Case) -> Record {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::Sqlite;
+    use crate::store::Database;
 
     fn case(node: &str, since: u64) -> Case {
         Case { site: "hall".into(), node: node.into(), since, until: since + 1, times: 1, dropped: 0 }
@@ -99,7 +99,7 @@ mod tests {
 
     #[test]
     fn there_is_one_alert_for_a_device_as_long_as_it_is_put_aside() {
-        let store = Sqlite::in_memory().unwrap();
+        let store = Database::in_memory().unwrap();
         let check = |sites: &Sites, cases: &[Case], open: &[&str], all: usize| {
             tell(&store, sites, cases).unwrap();
             let found = store.records(&RecordFilter::all(Class::Alert)).unwrap();

@@ -20,7 +20,7 @@ use crate::config::Config;
 use crate::desk::Desk;
 use crate::intake::decode::{self, Arrival, Leaf};
 use crate::notify::Teller;
-use crate::store::{Class, RecordFilter, Sqlite, Store};
+use crate::store::{Class, Database, RecordFilter, Store};
 use crate::topology::Declared;
 use fieldmouse_core::wire::Kind;
 
@@ -117,7 +117,7 @@ fn skip_line(events: &mut impl BufRead) -> std::io::Result<()> {
 
 struct Replay<'a> {
     config: &'a Config,
-    store: Arc<Sqlite>,
+    store: Arc<Database>,
     desk: Desk,
     teller: Teller,
     /// When the teller looks again, and until when it does.
@@ -131,9 +131,9 @@ struct Replay<'a> {
 
 impl<'a> Replay<'a> {
     fn new(config: &'a Config) -> anyhow::Result<Self> {
-        let store = Arc::new(Sqlite::in_memory()?);
+        let store = Arc::new(Database::in_memory()?);
         let declared = config.topology.file.as_deref().map(Declared::load).transpose()?.unwrap_or_default();
-        let of: Arc<dyn Store> = Arc::<Sqlite>::clone(&store);
+        let of: Arc<dyn Store> = Arc::<Database>::clone(&store);
         let (rules, learn) = (config.correlation.rules(), config.correlation.learn);
         let desk = Desk::new(Arc::clone(&of), rules, learn, declared, 0)?;
         Ok(Self {

@@ -38,8 +38,6 @@ pub use database::Database;
 pub use expire::Kept;
 pub use records::{Change, Class, Record, RecordFilter};
 pub use told::{Expected, Presence, Told};
-/// The name it had while there was one engine.
-pub type Sqlite = Database;
 
 /// Why the store could not do it.
 #[derive(Debug, thiserror::Error)]

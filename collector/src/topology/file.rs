@@ -366,6 +366,14 @@ mod tests {
     }
 
     #[test]
+    fn the_example_is_right() {
+        let declared =
+            Declared::read("topology.toml", include_str!("../../../packaging/topology.toml")).unwrap();
+        assert_eq!(declared.services[0].kpis.len(), 2);
+        assert_eq!(declared.of("yard/gw-2").0, Some(9));
+    }
+
+    #[test]
     fn later_rules_win_key_by_key() {
         let declared = Declared::read(
             "t",

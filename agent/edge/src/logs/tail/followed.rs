@@ -253,8 +253,11 @@ impl Followed {
 
     /// Hands over what has waited long enough, and lets go of files that are done. Once a sample.
     pub(super) fn settle(&mut self, now: Millis, is_multiline: bool, take: &mut dyn FnMut(&Record<'_>)) {
-        for tail in &mut self.tails {
-            tail.settle(&mut Sink { now, is_multiline, name: &self.stream, totals: &mut self.totals, take });
+        let goes_on = self.tails.iter().rposition(|tail| tail.standing.seen > 0).unwrap_or(0);
+        for (at, tail) in self.tails.iter_mut().enumerate() {
+            let is_followed = at < goes_on && !tail.is_live;
+            let mut into = Sink { now, is_multiline, name: &self.stream, totals: &mut self.totals, take };
+            tail.settle(is_followed, &mut into);
         }
         let mut idle = self.tails.iter().filter(|tail| tail.is_idle()).count();
         let written_ns = &mut self.written_ns;

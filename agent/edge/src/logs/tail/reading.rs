@@ -287,8 +287,9 @@ impl Tail {
         self.joiner.push(&format.piece(line), end, now, is_multiline, take);
     }
 
-    /// Hands over what has waited long enough.
-    pub(super) fn settle(&mut self, into: &mut Sink<'_>) {
+    /// Hands over what has waited long enough. `is_followed`: its log goes on in another file, so the last message has no
+    /// further lines, and must not wait for the next life of an agent that is killed again and again.
+    pub(super) fn settle(&mut self, is_followed: bool, into: &mut Sink<'_>) {
         if !self.is_at_end {
             return;
         }
@@ -299,7 +300,7 @@ impl Tail {
         }
         let format = self.format.unwrap_or(Format::Plain);
         let offset = &mut self.standing.offset;
-        let wait = if grows_no_more { 0 } else { JOIN_MS };
+        let wait = if grows_no_more || is_followed { 0 } else { JOIN_MS };
         self.joiner.flush_old(into.now, wait, &mut |joined| into.take(format, &joined, offset));
     }
 
