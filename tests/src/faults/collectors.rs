@@ -196,7 +196,8 @@ fn symptoms(client: &mut Client) -> (u64, BTreeMap<String, u64>) {
         }
         count += 1;
         for member in doc["members"].as_array().into_iter().flatten().filter(|m| m["role"] == "symptom") {
-            *by_key.entry(member["key"].to_string()).or_default() += 1;
+            let key = ["site", "node", "what", "epoch", "id"].map(|part| member[part].to_string());
+            *by_key.entry(key.join(" ")).or_default() += 1;
         }
     }
     (count, by_key)
