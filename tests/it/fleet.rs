@@ -144,6 +144,7 @@ fn shuffled(lines: &[Value], rng: &mut Rng) -> Vec<Value> {
 
 /// 200 orders; `FLEET_ORDERS` says how many others, and `FLEET_SEED` which.
 #[test]
+#[ignore = "unoptimised it takes many minutes: nightly.d/38-fleet.sh runs it as it should be"]
 fn in_whatever_order_events_come_the_incidents_are_the_same() {
     let number = |name: &str, usual| std::env::var(name).map_or(usual, |n| n.parse().unwrap());
     let (orders, seed): (u64, u64) = (number("FLEET_ORDERS", 200), number("FLEET_SEED", 1));

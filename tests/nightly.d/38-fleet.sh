@@ -6,4 +6,4 @@ seed=${FIELDMOUSE_SEED:-$(date +%Y%m%d)}
 cargo build --locked --profile sim --workspace --bins
 target/sim/bench fleet-week --seeds 5 --from "$seed"
 target/sim/bench uplink --seeds 2 --from "$seed"
-FLEET_ORDERS=10000 FLEET_SEED=$seed cargo test --locked --profile sim --package fieldmouse-tests --test it fleet::in_whatever -- --nocapture
+FLEET_ORDERS=10000 FLEET_SEED=$seed cargo test --locked --profile sim --package fieldmouse-tests --test it fleet::in_whatever -- --ignored --nocapture
