@@ -133,8 +133,8 @@ pub fn correlate(
         (signals[a].onset_ms, &signals[a].key).cmp(&(signals[b].onset_ms, &signals[b].key))
     });
     let mut sets = UnionFind::<usize>::new(signals.len());
-    stuck.iter().for_each(|set| links::union(&mut sets, set));
     let linked = links::join(signals, &order, depends, rules, &mut sets);
+    stuck.iter().for_each(|set| links::union(&mut sets, set));
     let mut groups: BTreeMap<usize, usize> = BTreeMap::new();
     let mut all: Vec<Group> = Vec::new();
     for &i in &order {

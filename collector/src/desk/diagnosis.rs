@@ -93,16 +93,19 @@ fn case(signals: &[Signal], group: &Group, topology: &Topology) -> Case {
         quiet.filter(|name| topology.known(name).is_some_and(|known| known.reported)).cloned().collect();
     let mut suspects: Vec<Suspect> =
         of.into_iter().map(|(entity, evidence)| Suspect { entity: entity.to_owned(), evidence }).collect();
+    let devices = group.symptoms.iter().map(|&i| signals[i].device()).collect::<BTreeSet<_>>().len();
     for link in &group.links {
         if let Link::Shared { on, count, of } = link
             && group.silent.contains(on)
         {
+            // Of two that all share the one that explains more.
             let share = *count as f64 / (*of).max(1) as f64;
+            let explained = *count as f64 / devices.max(1) as f64;
             let text = format!("{count} of {of} that share it went together");
             let evidence = Evidence {
                 kind: Kind::Other,
                 metric: String::new(),
-                strength: TOGETHER * share * share,
+                strength: TOGETHER * share * share * explained.min(1.0),
                 onset_ms: None,
                 text,
             };
@@ -139,13 +142,19 @@ fn evidence(signal: &Signal) -> Vec<Evidence> {
                 }
                 _ => PLAIN,
             };
-            let mut all: Vec<Evidence> = signal
-                .moved
-                .iter()
-                // What says little of it beside the first says little at all.
-                .map(|m| (m, f64::from(m.share) / f64::from(signal.moved[0].share).max(0.01)))
-                .map(|(m, part)| one(Kind::of(&m.series), &m.series, strength * part.min(1.0)))
-                .collect();
+            let mut all: Vec<Evidence> =
+                signal
+                    .moved
+                    .iter()
+                    // What says little of it beside the first says little at all.
+                    .map(|m| (m, f64::from(m.share) / f64::from(signal.moved[0].share).max(0.01)))
+                    .map(|(m, part)| one(Kind::of(&m.series), &m.series, strength * part.min(1.0)))
+                    .enumerate()
+                    // The sentence is of the first.
+                    .map(|(n, e)| {
+                        if n == 0 { e } else { Evidence { text: format!("{} moved with it", e.metric), ..e } }
+                    })
+                    .collect();
             if all.is_empty() {
                 all.push(one(Kind::Other, "", strength));
             }

@@ -94,7 +94,24 @@ pub(super) fn incident(
         patterns,
         told: before.and_then(|b| b.told.clone()),
     };
-    (Incident { members: shown(draft.members), ..draft }, due)
+    let draft = Incident { members: shown(draft.members), ..draft };
+    // What was found out when all of it was known is not found out again from the rest.
+    match before.filter(|b| b.onset_ms < since_ms && !b.causes.is_empty()) {
+        None => (draft, due),
+        Some(b) => {
+            let b = b.clone();
+            let kept = Incident {
+                title: b.title,
+                priority: b.priority,
+                priority_why: b.priority_why,
+                causes: b.causes,
+                impact: b.impact,
+                links: b.links,
+                ..draft
+            };
+            (kept, due)
+        }
+    }
 }
 
 /// How many of the kind of what is at fault there are, and how many do what it does.

@@ -9,6 +9,7 @@ mod draft;
 pub mod incident;
 mod life;
 pub mod patterns;
+mod placing;
 mod task;
 #[cfg(test)]
 mod tests;
@@ -188,7 +189,8 @@ impl Desk {
         let far = open.map_or(early, |onset| onset.max(now.saturating_sub(FAR_BACK_MS)));
         let since = early.min(far.saturating_sub(self.rules.window_ms));
         let named: Vec<&str> = sites.iter().map(String::as_str).collect();
-        let signals = signal::signals(&self.store.told(&named, since)?);
+        let mut signals = signal::signals(&self.store.told(&named, since)?);
+        placing::place(&mut signals, topology);
         let stuck = stuck(&known, &signals, since);
         let rules = Rules { pairs: self.pairs(sites, now)?, ..self.rules.clone() };
         let groups = correlate::correlate(&signals, topology, &rules, &stuck);

@@ -218,6 +218,14 @@ impl Topology {
         peers.into_iter().flatten().filter(move |at| Some(**at) != own).map(|at| &*self.graph[*at].name)
     }
 
+    /// Names of the services that run on a device.
+    pub fn services<'t>(&'t self, device: &str) -> impl Iterator<Item = &'t str> + use<'t> {
+        let at = self.index.get(device).copied();
+        let own = at.map(|at| self.graph[at].name.len()).unwrap_or_default();
+        let on_it = at.into_iter().flat_map(|at| self.graph.neighbors_directed(at, Incoming));
+        on_it.filter_map(move |part| self.graph[part].name.get(own..)?.strip_prefix("#service="))
+    }
+
     /// Whether the two are there for the same.
     #[must_use]
     pub fn are_siblings(&self, one: &str, other: &str) -> bool {
