@@ -140,14 +140,17 @@ fn shared(
     let devices = group.symptoms.iter().map(|&i| signals[i].device()).collect::<BTreeSet<_>>().len();
     // Of two that all share the one that explains more.
     let explained = |count: usize| (count as f64 / devices.max(1) as f64).min(1.0);
+    let most = alike.iter().max_by_key(|(pattern, names)| (names.len(), **pattern));
+    let spreads = most.is_some_and(|(pattern, _)| Kind::of(pattern).spreads());
     let mut all: Vec<Shared> = Vec::new();
     for link in &group.links {
         if let Link::Shared { on, count, of } = link
             && on.contains('/')
             && group.silent.contains(on)
         {
-            // Who is heard of and says nothing is likelier well.
-            let quiet = if topology.known(on).is_some_and(|known| known.reported) { QUIET } else { 1.0 };
+            // Who is heard of and says nothing is likelier well, unless it is what spreads to those who depend on it.
+            let is_quiet = !spreads && topology.known(on).is_some_and(|known| known.reported);
+            let quiet = if is_quiet { QUIET } else { 1.0 };
             all.push(Shared { on: on.clone(), count: *count, of: *of, part: quiet * explained(*count) });
         }
     }
