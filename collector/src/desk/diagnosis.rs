@@ -163,7 +163,9 @@ fn shared(
             devices.collect::<BTreeSet<_>>().len()
         };
         let count = alike.values().map(at_site).max().unwrap_or(0);
-        if count >= SITE && 2 * count >= of {
+        // What spreads does so along what is declared, if anything is.
+        let is_open = !spreads || group.silent.iter().any(|on| on == site);
+        if is_open && count >= SITE && 2 * count >= of {
             // Of what was declared and a site, what was declared.
             all.push(Shared {
                 on: site.to_owned(),
