@@ -20,6 +20,8 @@ pub struct Stakes {
     pub importance: u8,
     /// How many entities depend on what is at fault.
     pub dependents: usize,
+    /// How many devices show symptoms now.
+    pub suffer: usize,
     /// 0 to 100: how sure it is that something is wrong.
     pub confidence: u8,
     /// Milliseconds until a limit is reached, if one is foretold.
@@ -57,6 +59,12 @@ pub fn priority(stakes: &Stakes) -> Priority {
         17..=20 => 2,
         _ => 3,
     };
+    // What has reached others is urgent, however mild it is on each.
+    let reached = match stakes.suffer {
+        0..=1 => 0,
+        2..=9 => 2,
+        _ => 3,
+    };
     let soon = stakes.left_ms.map(|left| match left {
         0..HOUR => (3, left),
         HOUR..DAY => (2, left),
@@ -68,6 +76,9 @@ pub fn priority(stakes: &Stakes) -> Priority {
         depend,
         format!("severity {}", severity_word(stakes.severity)),
     ];
+    if stakes.suffer > 1 {
+        why.push(format!("{} devices suffer", stakes.suffer));
+    }
     if let Some((_, left)) = soon {
         why.push(if left == 0 {
             "a limit is reached".to_owned()
@@ -76,7 +87,7 @@ pub fn priority(stakes: &Stakes) -> Priority {
         });
     }
     let impact = importance.max(affected);
-    let urgency = soon.map_or(grave, |(soon, _)| grave.max(soon));
+    let urgency = soon.map_or(grave, |(soon, _)| grave.max(soon)).max(reached);
     let level: u8 = match impact + urgency {
         0..=1 => 5,
         2 => 4,
@@ -108,7 +119,15 @@ mod tests {
 
     fn stakes(row: &Row) -> Stakes {
         let (importance, dependents, severity, confidence, left_ms, _) = *row;
-        Stakes { severity, importance, dependents, confidence, left_ms }
+        Stakes { severity, importance, dependents, suffer: 1, confidence, left_ms }
+    }
+
+    #[test]
+    fn what_has_reached_others_is_urgent() {
+        let level = |suffer| priority(&Stakes { suffer, ..stakes(&(5, 0, 13, 90, None, 0)) }).level;
+        assert_eq!([1, 2, 9, 10].map(level), [4, 3, 3, 2]);
+        let told = priority(&Stakes { suffer: 12, ..stakes(&(5, 0, 13, 90, None, 0)) }).why;
+        assert!(told.contains(&"12 devices suffer".to_owned()), "{told:?}");
     }
 
     #[test]
@@ -190,7 +209,14 @@ mod tests {
                 [9u8, 13, 17, 21].into_iter().flat_map(move |severity| {
                     [40u8, 90].into_iter().flat_map(move |confidence| {
                         [None, Some(30 * DAY), Some(3 * DAY), Some(3 * HOUR), Some(0)].into_iter().map(
-                            move |left_ms| Stakes { severity, importance, dependents, confidence, left_ms },
+                            move |left_ms| Stakes {
+                                severity,
+                                importance,
+                                dependents,
+                                suffer: 1,
+                                confidence,
+                                left_ms,
+                            },
                         )
                     })
                 })

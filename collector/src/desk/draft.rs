@@ -61,6 +61,7 @@ pub(super) fn incident(
         severity,
         importance: concerned.map(|entity| topology.importance(entity)).max().unwrap_or(USUAL_IMPORTANCE),
         dependents,
+        suffer: devices.len(),
         confidence,
         left_ms,
     });
