@@ -193,7 +193,8 @@ fn evidence(signal: &Signal) -> Vec<Evidence> {
         metric: metric.to_owned(),
         strength,
         onset_ms: Some(signal.onset_ms),
-        text: signal.text.trim_end_matches('.').to_owned(),
+        // What it is and what is usual; the rest stands in the event.
+        text: signal.text.trim_end_matches('.').split("; ").take(2).collect::<Vec<_>>().join("; "),
     };
     match (signal.role, signal.key.what) {
         (crate::signal::Role::Change, _) => vec![one(Kind::Change, &signal.pattern, 0.0)],
