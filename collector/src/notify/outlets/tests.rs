@@ -20,7 +20,7 @@ use super::*;
 use crate::clock;
 use crate::store::{Change, Class, Database, Record, RecordFilter, Store};
 
-const SOON: Duration = Duration::from_secs(20);
+const SOON: Duration = Duration::from_secs(60);
 const MINUTE: u64 = 60_000;
 
 fn notice(incident: &str, revision: u64, event: Event, made_ms: u64) -> Notice {
