@@ -18,6 +18,11 @@ impl Sample {
         Self(self.0, self.1, self.2, (1000, Some(wall_ms)), self.4)
     }
 
+    /// The same, graver or not.
+    pub(crate) fn of(self, severity: u8) -> Self {
+        Self(self.0, self.1, self.2, self.3, severity)
+    }
+
     /// The same from a device that does not know the time.
     pub(crate) fn undated(self, mono_ms: u64) -> Self {
         Self(self.0, self.1, self.2, (mono_ms, None), self.4)

@@ -26,6 +26,7 @@ pub mod logs;
 pub mod metric;
 pub mod near;
 pub mod novelty;
+pub mod often;
 pub mod quality;
 pub mod rules;
 pub mod season;

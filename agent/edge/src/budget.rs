@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use fieldmouse_core::often::Often;
 use serde::{Deserialize, Serialize};
 
 /// `"1 per week"`: so many false alarms in so long.
@@ -15,13 +16,9 @@ pub struct Budget {
     pub period_ms: f32,
 }
 
-const DAY_MS: f32 = 86_400e3;
-const PERIODS: [(&str, f32); 4] =
-    [("hour", DAY_MS / 24.0), ("day", DAY_MS), ("week", 7.0 * DAY_MS), ("month", 30.4 * DAY_MS)];
-
 impl Default for Budget {
     fn default() -> Self {
-        Self { alarms: 1.0, period_ms: 7.0 * DAY_MS }
+        Self::from(Often::weekly(1.0))
     }
 }
 
@@ -29,15 +26,15 @@ impl FromStr for Budget {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let error = || {
-            format!(
-                "`{text}` is no false-alarm budget; write a number `per hour`, `per day`, `per week` or `per month`"
-            )
-        };
-        let (alarms, period) = text.split_once(" per ").ok_or_else(error)?;
-        let alarms = alarms.trim().parse::<f32>().ok().filter(|a| *a > 0.0 && *a <= 1e6).ok_or_else(error)?;
-        let period = PERIODS.iter().find(|(name, _)| *name == period.trim()).ok_or_else(error)?;
-        Ok(Self { alarms, period_ms: period.1 })
+        let often =
+            text.parse::<Often>().map_err(|fix| format!("`{text}` is no false-alarm budget; {fix}"))?;
+        Ok(Self::from(often))
+    }
+}
+
+impl From<Often> for Budget {
+    fn from(often: Often) -> Self {
+        Self { alarms: often.times, period_ms: often.period_ms }
     }
 }
 
@@ -57,8 +54,8 @@ impl From<Budget> for String {
 
 impl fmt::Display for Budget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let name = PERIODS.iter().find(|(_, ms)| *ms == self.period_ms).map_or("week", |(name, _)| name);
-        write!(f, "{} per {name}", self.alarms)
+        let often = Often { times: self.alarms, period_ms: self.period_ms };
+        often.fmt(f)
     }
 }
 
@@ -67,16 +64,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn budgets_read_as_people_write_them() {
-        let check = |text: &str, per_week: Option<f32>| {
-            let got = text.parse::<Budget>().map(|b| b.alarms * 7.0 * DAY_MS / b.period_ms);
-            assert_eq!(got.ok(), per_week, "{text}");
+    fn a_budget_is_written_as_it_was_read() {
+        let check = |text: &str, want: Result<&str, &str>| {
+            let got = text.parse::<Budget>().map(|b| b.to_string());
+            assert_eq!(got.as_deref().map_err(String::as_str), want, "{text}");
         };
-        check("1 per week", Some(1.0));
-        check("0.5 per day", Some(3.5));
-        check("2 per fortnight", None);
-        check("-1 per week", None);
-        check("often", None);
-        assert_eq!("3 per month".parse::<Budget>().map(|b| b.to_string()), Ok("3 per month".into()));
+        check("0.1 per day", Ok("0.1 per day"));
+        check("3 per month", Ok("3 per month"));
+        check(
+            "often",
+            Err(
+                "`often` is no false-alarm budget; write a number `per hour`, `per day`, `per week` or `per month`",
+            ),
+        );
     }
 }

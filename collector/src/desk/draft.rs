@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 
 use super::diagnosis;
-use super::incident::{Impact, Incident, Member, Siblings, State};
+use super::incident::{Cause, Impact, Incident, Member, Siblings, State};
 use super::life::{self, MEMBERS};
-use crate::correlate::{Depends, Group};
-use crate::priority::{Stakes, priority};
+use crate::correlate::{Depends, Group, Link};
+use crate::priority::{Priority, Stakes, priority};
 use crate::signal::{Key, Role, Signal, fnv};
 use crate::topology::{Topology, USUAL_IMPORTANCE};
 
@@ -28,10 +28,9 @@ pub(super) fn incident(
     now: u64,
 ) -> (Incident, Option<u64>) {
     let members = members(signals, group, before, since_ms);
-    let symptoms: Vec<&Member> = members.all.iter().filter(|m| m.role == Role::Symptom).collect();
+    let symptoms: Vec<&Member> = members.iter().filter(|m| m.role == Role::Symptom).collect();
     let first = symptoms.first().map(|m| &m.key);
-    let (ended, severity) =
-        (life::ended(&members.all), symptoms.iter().map(|m| m.severity).max().unwrap_or(0));
+    let (ended, severity) = (life::ended(&members), symptoms.iter().map(|m| m.severity).max().unwrap_or(0));
     let onset_ms = symptoms.first().map_or(now, |m| m.onset_ms);
     let (state, closed_ms, due) = match life::over(ended, now) {
         Ok(end) => (State::Closed, Some(end), None),
@@ -43,36 +42,24 @@ pub(super) fn incident(
             sites.push(m.key.site.clone());
         }
     }
-    let of = |i: &usize| &signals[*i];
     let devices: BTreeSet<String> =
         symptoms.iter().map(|m| format!("{}/{}", m.key.site, m.key.node)).collect();
     let entities: BTreeSet<&str> = symptoms.iter().map(|m| m.entity.as_str()).collect();
-    let patterns = patterns(signals, group, before.filter(|b| b.onset_ms < since_ms));
-    let causes = diagnosis::causes(signals, group, topology);
-    // Of a cause that is doubtful, what is seen to suffer counts.
-    let at_fault = causes.first().map(|c| c.entity.clone());
-    let at_fault = at_fault.as_deref();
-    let dependents = at_fault.into_iter().chain(entities.iter().copied());
-    let dependents = dependents.map(|entity| Depends::dependents(topology, entity)).max().unwrap_or(0);
-    let confidence = group.symptoms.iter().map(|i| of(i).confidence).max().unwrap_or(0);
-    let concerned = entities.iter().copied().chain(at_fault);
-    let left_ms = group.symptoms.iter().filter_map(|i| of(i).due_ms).min().map(|due| due.saturating_sub(now));
-    let priority = priority(&Stakes {
-        severity,
-        importance: concerned.map(|entity| topology.importance(entity)).max().unwrap_or(USUAL_IMPORTANCE),
-        dependents,
-        suffer: devices.len(),
-        confidence,
-        left_ms,
-    });
-    let draft = Incident {
+    let old = before.filter(|b| b.onset_ms < since_ms);
+    // What was found out when all of it was known is not found out again from the rest.
+    let found = match old.filter(|b| !b.causes.is_empty()) {
+        Some(b) => Found::kept(b),
+        None => Found::out(signals, group, &symptoms, (&devices, &entities), topology, now),
+    };
+    let confidence = group.symptoms.iter().map(|&i| signals[i].confidence).max().unwrap_or(0);
+    let incident = Incident {
         id: before.map_or_else(|| first.map(id).unwrap_or_default(), |b| b.id.clone()),
         revision: before.map_or(1, |b| b.revision),
         state,
         sites,
-        title: title(&symptoms, at_fault, devices.len()),
-        priority: priority.level,
-        priority_why: priority.why,
+        title: found.title,
+        priority: found.priority.level,
+        priority_why: found.priority.why,
         severity,
         confidence,
         onset_ms,
@@ -82,36 +69,65 @@ pub(super) fn incident(
         reopened: before.map_or(0, |b| b.reopened),
         merged_into: None,
         split_from: before.and_then(|b| b.split_from.clone()),
-        causes,
-        impact: Impact {
+        causes: found.causes,
+        impact: found.impact,
+        count: members.len(),
+        links: found.links,
+        patterns: patterns(signals, group, old),
+        members: shown(members),
+    };
+    (incident, due)
+}
+
+/// What an incident says of its cause, and what follows from it.
+struct Found {
+    title: String,
+    priority: Priority,
+    causes: Vec<Cause>,
+    impact: Impact,
+    links: Vec<Link>,
+}
+
+impl Found {
+    fn kept(before: &Incident) -> Self {
+        let b = before.clone();
+        let priority = Priority { level: b.priority, why: b.priority_why };
+        Self { title: b.title, priority, causes: b.causes, impact: b.impact, links: b.links }
+    }
+
+    fn out(
+        signals: &[Signal],
+        group: &Group,
+        symptoms: &[&Member],
+        (devices, entities): (&BTreeSet<String>, &BTreeSet<&str>),
+        topology: &Topology,
+        now: u64,
+    ) -> Self {
+        let causes = diagnosis::causes(signals, group, topology);
+        let at_fault = causes.first().map(|c| c.entity.as_str());
+        // Of a cause that is doubtful, what is seen to suffer counts.
+        let concerned = || at_fault.into_iter().chain(entities.iter().copied());
+        let dependents = concerned().map(|entity| Depends::dependents(topology, entity)).max().unwrap_or(0);
+        let due = group.symptoms.iter().filter_map(|&i| signals[i].due_ms).min();
+        let priority = priority(&Stakes {
+            severity: symptoms.iter().map(|m| m.severity).max().unwrap_or(0),
+            importance: concerned()
+                .map(|entity| topology.importance(entity))
+                .max()
+                .unwrap_or(USUAL_IMPORTANCE),
+            dependents,
+            suffer: devices.len(),
+            confidence: group.symptoms.iter().map(|&i| signals[i].confidence).max().unwrap_or(0),
+            left_ms: due.map(|due| due.saturating_sub(now)),
+        });
+        let impact = Impact {
             devices: devices.len(),
             entities: entities.iter().take(NAMED).map(|e| (*e).to_owned()).collect(),
             dependents,
             siblings: siblings(signals, group, at_fault, topology),
-        },
-        count: members.count,
-        members: members.all,
-        links: group.links.clone(),
-        patterns,
-        told: before.and_then(|b| b.told.clone()),
-    };
-    let draft = Incident { members: shown(draft.members), ..draft };
-    // What was found out when all of it was known is not found out again from the rest.
-    match before.filter(|b| b.onset_ms < since_ms && !b.causes.is_empty()) {
-        None => (draft, due),
-        Some(b) => {
-            let b = b.clone();
-            let kept = Incident {
-                title: b.title,
-                priority: b.priority,
-                priority_why: b.priority_why,
-                causes: b.causes,
-                impact: b.impact,
-                links: b.links,
-                ..draft
-            };
-            (kept, due)
-        }
+        };
+        let title = title(symptoms, at_fault, devices.len());
+        Self { title, priority, causes, impact, links: group.links.clone() }
     }
 }
 
@@ -168,20 +184,14 @@ fn title(symptoms: &[&Member], at_fault: Option<&str>, devices: usize) -> String
     }
 }
 
-struct Members {
-    all: Vec<Member>,
-    count: usize,
-}
-
-fn members(signals: &[Signal], group: &Group, before: Option<&Incident>, since_ms: u64) -> Members {
+fn members(signals: &[Signal], group: &Group, before: Option<&Incident>, since_ms: u64) -> Vec<Member> {
     let ours = group.symptoms.iter().chain(&group.hints).chain(&group.changes);
     let mut all: Vec<Member> = ours.map(|&i| member(&signals[i])).collect();
     let known: BTreeSet<Key> = all.iter().map(|m| m.key.clone()).collect();
     let is_past = |m: &&Member| !known.contains(&m.key) && m.end_ms.is_some_and(|end| end < since_ms);
     all.extend(before.into_iter().flat_map(|b| &b.members).filter(is_past).cloned());
     all.sort_by(|a, b| (a.onset_ms, &a.key).cmp(&(b.onset_ms, &b.key)));
-    let count = all.len();
-    Members { all, count }
+    all
 }
 
 /// The first symptoms, by which it is known again, and the first of what stands beside them.

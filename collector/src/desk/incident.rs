@@ -64,8 +64,6 @@ pub struct Incident {
     pub links: Vec<Link>,
     /// What the same looks like on another day: patterns of its symptoms.
     pub patterns: Vec<String>,
-    /// Whether and why it was told to people, in words.
-    pub told: Option<String>,
 }
 
 /// A likely cause.

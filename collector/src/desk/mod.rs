@@ -82,7 +82,7 @@ impl Desk {
         edges.extend(atlas.declare(now));
         let (atlas, pairs) = (Arc::new(Mutex::new(atlas)), BTreeMap::new());
         let desk = Self { store, rules, learn, atlas, pairs, due: BTreeMap::new(), sites: Sites::All };
-        desk.learn(&edges)?;
+        desk.keep(&edges)?;
         Ok(desk)
     }
 
@@ -92,7 +92,7 @@ impl Desk {
         Arc::clone(&self.atlas)
     }
 
-    fn learn(&self, edges: &[Edge]) -> Result<(), StoreError> {
+    fn keep(&self, edges: &[Edge]) -> Result<(), StoreError> {
         let changes: Vec<Change> = edges.iter().map(Edge::kept).collect();
         if changes.is_empty() { Ok(()) } else { self.store.keep(&changes) }
     }
@@ -114,7 +114,7 @@ impl Desk {
             // Names in the declared file may stand for these.
             edges.extend(self.atlas.lock().unwrap_or_else(PoisonError::into_inner).declare(now));
         }
-        self.learn(&edges)
+        self.keep(&edges)
     }
 
     fn topology(&self) -> Arc<Topology> {

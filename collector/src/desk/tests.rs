@@ -157,6 +157,46 @@ fn what_all_share_is_blamed_though_it_says_nothing() {
 }
 
 #[test]
+fn what_begins_waits_for_what_it_is_part_of() {
+    let mut bench = Bench::new("");
+    let item = sample::episode(1, 9, phase::OPENED, 0).at(NOON + MINUTE);
+    let payload = Bytes::from(sample::message("press-1", 7, &[item]));
+    let arrival = decode::arrival("fm", "fm/1/hall/press-1/event", &payload, false, NOON + MINUTE);
+    let done = bench.store.commit(&[arrival]).unwrap();
+    bench.desk.look(done.touched, NOON + MINUTE).unwrap();
+    bench.check(&[]);
+    assert_eq!(bench.desk.next(), Some(NOON + MINUTE + HOLD_MS));
+    bench.desk.look(BTreeMap::new(), NOON + MINUTE + HOLD_MS).unwrap();
+    bench.check(&[(State::Open, "press-1")]);
+}
+
+#[test]
+fn what_names_a_service_is_about_it() {
+    let mut bench = Bench::new("");
+    bench.tell("press-1", "birth", &sample::birth(&[]), 0);
+    let told = |seq, text| sample::fact(seq, "unit-failed", text).of(17).at(NOON + MINUTE);
+    bench.tell("press-1", "event", &told(1, "unit shop.service failed"), 1);
+    bench.tell("press-1", "event", &told(2, "unit cron.service failed"), 1);
+    let all = bench.incidents();
+    let entities: Vec<&str> = all[0].members.iter().map(|m| m.entity.as_str()).collect();
+    assert_eq!(entities, ["hall/press-1#service=shop", "hall/press-1"]);
+}
+
+#[test]
+fn what_was_found_out_stays_when_the_rest_is_forgotten() {
+    let mut bench = Bench::new(GATEWAY);
+    bench.episode("gw", 1, 9, phase::OPENED, 0);
+    bench.episode("gw", 2, 9, phase::CLOSED, 2);
+    bench.episode("press-1", 1, 9, phase::OPENED, 1);
+    let before = bench.incidents().remove(0);
+    // Only what goes on is loaded two days later, and the gateway's part is over.
+    bench.episode("other", 1, 9, phase::OPENED, 2 * 24 * 60);
+    let after = bench.incidents().remove(0);
+    assert_eq!((&after.causes, &after.title, &after.links), (&before.causes, &before.title, &before.links));
+    assert_eq!(after.members.len(), 2);
+}
+
+#[test]
 fn a_restart_and_a_take_over_change_nothing() {
     let mut bench = Bench::new(GATEWAY);
     bench.episode("press-1", 1, 9, phase::OPENED, 0);

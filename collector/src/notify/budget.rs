@@ -10,21 +10,15 @@
 use std::fmt;
 use std::str::FromStr;
 
+use fieldmouse_core::often::Often;
 use serde::{Deserialize, Serialize};
 
 /// `"3 per day"`: so many incidents in so long.
 #[derive(Debug, Clone, Copy, PartialEq, Deserialize, Serialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct Budget {
-    /// How many.
-    pub pages: f64,
-    /// In how many milliseconds.
-    pub period_ms: f64,
-}
+pub struct Budget(Often);
 
 const DAY_MS: f64 = 86_400e3;
-const PERIODS: [(&str, f64); 4] =
-    [("hour", DAY_MS / 24.0), ("day", DAY_MS), ("week", 7.0 * DAY_MS), ("month", 30.4 * DAY_MS)];
 /// So many periods are looked back at,
 const PERIODS_BACK: f64 = 14.0;
 /// but no longer than this.
@@ -34,7 +28,7 @@ const DEAR: f64 = 0.5;
 
 impl Default for Budget {
     fn default() -> Self {
-        Self { pages: 3.0, period_ms: DAY_MS }
+        Self(Often::daily(3.0))
     }
 }
 
@@ -42,15 +36,7 @@ impl FromStr for Budget {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let error = || {
-            format!(
-                "\"{text}\" is no budget; write a number `per hour`, `per day`, `per week` or `per month`"
-            )
-        };
-        let (pages, period) = text.split_once(" per ").ok_or_else(error)?;
-        let pages = pages.trim().parse::<f64>().ok().filter(|n| *n > 0.0 && *n <= 1e6).ok_or_else(error)?;
-        let period = PERIODS.iter().find(|(name, _)| *name == period.trim()).ok_or_else(error)?;
-        Ok(Self { pages, period_ms: period.1 })
+        text.parse().map(Self).map_err(|fix| format!("\"{text}\" is no budget; {fix}"))
     }
 }
 
@@ -70,16 +56,25 @@ impl From<Budget> for String {
 
 impl fmt::Display for Budget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let name = PERIODS.iter().find(|(_, ms)| *ms == self.period_ms).map_or("day", |(name, _)| name);
-        write!(f, "{} per {name}", self.pages)
+        self.0.fmt(f)
     }
 }
 
 impl Budget {
+    /// So many in a period,
+    fn pages(self) -> f64 {
+        self.0.times.into()
+    }
+
+    /// which is so many milliseconds.
+    fn period_ms(self) -> f64 {
+        self.0.period_ms.into()
+    }
+
     /// How long is looked back at, in milliseconds.
     #[must_use]
     pub fn looks_back_ms(&self) -> u64 {
-        whole((PERIODS_BACK * self.period_ms).min(LONGEST_BACK_MS))
+        whole((PERIODS_BACK * self.period_ms()).min(LONGEST_BACK_MS))
     }
 }
 
@@ -113,8 +108,8 @@ impl Spending {
     #[must_use]
     pub fn of(budget: Budget, past: &[Asked], now: u64) -> Self {
         let from = now.saturating_sub(budget.looks_back_ms());
-        let rate = budget.pages / budget.period_ms;
-        let room = budget.pages.max(1.0);
+        let rate = budget.pages() / budget.period_ms();
+        let room = budget.pages().max(1.0);
         let mut told: Vec<u64> =
             past.iter().filter_map(|a| a.told_ms).filter(|t| (from..=now).contains(t)).collect();
         told.sort_unstable();
@@ -130,7 +125,7 @@ impl Spending {
             past.iter().filter(|a| (from..=now).contains(&a.at_ms)).map(|a| a.worth).collect();
         worths.sort_unstable_by(|a, b| b.total_cmp(a));
         let first = past.iter().map(|a| a.at_ms).filter(|at| *at >= from).min().unwrap_or(now);
-        let seen = span(first, now).max(budget.period_ms);
+        let seen = span(first, now).max(budget.period_ms());
         let most = |share: f64| {
             let index = usize::try_from(whole(rate * seen * share)).unwrap_or(usize::MAX);
             worths.get(index).copied().unwrap_or(0.0)
@@ -141,7 +136,7 @@ impl Spending {
             left,
             price: most(0.5 + fill),
             dear: most(DEAR),
-            realised: told.len() as f64 * budget.period_ms / seen,
+            realised: told.len() as f64 * budget.period_ms() / seen,
         }
     }
 
@@ -152,7 +147,7 @@ impl Spending {
     pub fn passes(&self, worth: f32) -> Result<(), String> {
         let has_room = self.left >= 1.0;
         let may_owe =
-            worth > self.price && worth >= self.dear && self.left > 1.0 - self.budget.pages.max(1.0);
+            worth > self.price && worth >= self.dear && self.left > 1.0 - self.budget.pages().max(1.0);
         if worth >= self.price && (has_room || may_owe) {
             return Ok(());
         }
@@ -166,7 +161,7 @@ impl Spending {
 
     /// One was told.
     pub fn spend(&mut self) {
-        self.left = (self.left - 1.0).max(-self.budget.pages.max(1.0));
+        self.left = (self.left - 1.0).max(-self.budget.pages().max(1.0));
     }
 }
 
@@ -193,7 +188,7 @@ mod tests {
     #[test]
     fn budgets_read_as_people_write_them() {
         let check = |text: &str, per_day: Option<f64>| {
-            let got = text.parse::<Budget>().map(|b| b.pages * DAY_MS / b.period_ms);
+            let got = text.parse::<Budget>().map(|b| b.pages() * DAY_MS / b.period_ms());
             assert_eq!(got.ok(), per_day, "{text}");
         };
         check("3 per day", Some(3.0));
@@ -268,7 +263,8 @@ mod tests {
     fn check(budget: &str, per_day: f64, seed: u64, worth: impl Fn(f64) -> f32) {
         const DAYS: u64 = 30;
         let all = simulate(budget, DAYS, per_day, seed, worth);
-        let wanted = budget.parse::<Budget>().map(|b| b.pages / b.period_ms * DAY_MS).unwrap().min(per_day);
+        let wanted =
+            budget.parse::<Budget>().map(|b| b.pages() / b.period_ms() * DAY_MS).unwrap().min(per_day);
         let told = all.iter().filter(|c| c.told.is_some()).count() as f64 / DAYS as f64;
         let case = format!("{budget}, {per_day} a day, seed {seed}: {told:.2} told a day of {wanted:.2}");
         assert!(told > wanted / 2.0 && told < wanted * 2.0, "{case}");

@@ -269,7 +269,7 @@ mod tests {
             "severity": 17, "confidence": 80, "onset_ms": onset, "opened_ms": onset,
             "updated_ms": closed.unwrap_or(onset), "closed_ms": closed, "reopened": 0, "merged_into": null,
             "split_from": null, "causes": [], "impact": { "devices": 1, "entities": ["home/nas"], "dependents": 0 },
-            "members": [symptom], "count": 1, "links": [], "patterns": [format!("{id} busy")], "told": null,
+            "members": [symptom], "count": 1, "links": [], "patterns": [format!("{id} busy")],
         });
         let read: Incident = serde_json::from_value(doc.clone()).expect("an incident as the desk keeps it");
         let record = Record {
