@@ -45,6 +45,8 @@ mod near;
 mod otlp;
 /// Unit files, users and code name the same paths.
 mod packaging;
+/// The page in a real browser.
+mod page;
 /// The replay is the agent.
 mod replay;
 /// Virtual time: power cuts and the whole system.

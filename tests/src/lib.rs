@@ -11,6 +11,7 @@
 pub mod accuracy;
 pub mod bench;
 pub mod broker;
+pub mod browser;
 pub mod crowd;
 pub mod demo;
 pub mod ear;
