@@ -1,8 +1,9 @@
 //! Every command that needs no running agent.
 
 use std::path::Path;
+use std::process::Command;
 
-use fieldmouse_tests::program::{Ran, fieldmouse};
+use fieldmouse_tests::program::{Ran, collector_binary, fieldmouse};
 use fieldmouse_tests::repository;
 use serde_json::Value;
 
@@ -345,18 +346,20 @@ fn the_doctor_says_why_nothing_arrives() {
 
 #[test]
 fn every_command_is_in_the_readme() {
-    let dir = tempfile::tempdir().unwrap();
-    let help = fieldmouse(dir.path(), &["help"]).out;
     let readme = std::fs::read_to_string(repository().join("README.md")).unwrap();
-    let is_word = |word: &&str| word.chars().all(|c| c.is_ascii_lowercase());
-    let commands = help.lines().filter_map(|l| l.strip_prefix("  ")?.split(' ').next().filter(is_word));
-    let mut known = 0;
-    for command in commands.filter(|c| !c.is_empty()) {
-        known += 1;
-        assert!(
-            readme.contains(&format!("| `fieldmouse {command}")),
-            "`{command}` is not in the README's table"
-        );
-    }
-    assert!(known >= 11, "{known} commands in\n{help}");
+    let check = |program: &str, help: &str, at_least: usize| {
+        let is_word = |word: &&str| !word.is_empty() && word.chars().all(|c| c.is_ascii_lowercase());
+        let commands = help.lines().filter_map(|l| l.strip_prefix("  ")?.split(' ').next().filter(is_word));
+        let mut known = 0;
+        for command in commands {
+            known += 1;
+            let row = format!("| `{program} {command}");
+            assert!(readme.contains(&row), "`{program} {command}` is not in the README's tables");
+        }
+        assert!(known >= at_least, "{known} commands in\n{help}");
+    };
+    let dir = tempfile::tempdir().unwrap();
+    check("fieldmouse", &fieldmouse(dir.path(), &["help"]).out, 11);
+    let collector = Command::new(collector_binary()).arg("--help").output().unwrap();
+    check("fieldmouse-collector", &String::from_utf8_lossy(&collector.stdout), 8);
 }
