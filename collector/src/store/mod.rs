@@ -43,11 +43,11 @@ pub use told::{Expected, Presence, Told};
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// SQLite refused.
-    #[error("database: {0}")]
-    Sqlite(#[from] rusqlite::Error),
+    #[error("database: {}", whole(.0))]
+    Sqlite(rusqlite::Error),
     /// PostgreSQL refused, or cannot be reached.
-    #[error("database: {}", cause(.0))]
-    Postgres(#[from] ::postgres::Error),
+    #[error("database: {}", whole(.0))]
+    Postgres(::postgres::Error),
     /// A column that is absent, or holds what it should not.
     #[error("database: column `{0}` cannot be read")]
     Column(&'static str),
@@ -95,13 +95,29 @@ impl StoreError {
     }
 }
 
-/// The error with what the client leaves to those who look further.
-fn cause(error: &::postgres::Error) -> String {
+// Not as a source: whoever prints all sources would print it twice.
+impl From<rusqlite::Error> for StoreError {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Sqlite(error)
+    }
+}
+
+impl From<::postgres::Error> for StoreError {
+    fn from(error: ::postgres::Error) -> Self {
+        Self::Postgres(error)
+    }
+}
+
+/// The error with what clients leave to those who look further, each thing once.
+fn whole(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
-    let mut next = std::error::Error::source(error);
+    let mut next = error.source();
     while let Some(e) = next {
-        text.push_str(": ");
-        text.push_str(&e.to_string());
+        let more = e.to_string();
+        if !text.contains(&more) {
+            text.push_str(": ");
+            text.push_str(&more);
+        }
         next = e.source();
     }
     text

@@ -558,3 +558,10 @@ fn a_site_has_one_holder_and_nobody_else_commits_for_it() {
     assert_eq!(commits(&a, "hall", 4), (1, 0, Some(4)));
     assert!(matches!(Database::in_memory().unwrap().leave(1), Err(StoreError::Alone)));
 }
+
+#[test]
+fn an_error_says_everything_once() {
+    let refused = Database::connect("postgres://nobody@127.0.0.1:1/x", None).err().unwrap();
+    let said = format!("{:#}", anyhow::Error::from(refused));
+    assert_eq!(said.matches("refused").count(), 1, "{said}");
+}
