@@ -1,6 +1,6 @@
 //! Windows of the calendar, as they are written in the configuration.
 
-use fieldmouse_core::calendar::{Day, When, offset_ms, time_of_day};
+use fieldmouse_core::calendar::{Day, When};
 
 /// A window of the calendar. Without days and times, always.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -30,11 +30,6 @@ impl Window {
         to: Option<&str>,
         offset: Option<&str>,
     ) -> Result<Self, (&'static str, String)> {
-        let offset = offset.unwrap_or("+00:00");
-        let offset = offset_ms(offset)
-            .ok_or_else(|| ("offset", format!("`{offset}` is no offset from UTC; write +01:00")))?;
-        let mut days = [on.is_empty(); 7];
-        on.iter().for_each(|d| days[*d as usize] = true);
         let (from, to) = match (from, to) {
             (None, None) if on.is_empty() => return Ok(Self(None)),
             (None, None) => ("00:00", "24:00"),
@@ -42,58 +37,9 @@ impl Window {
             (Some(_), None) => return Err(("to", "is needed beside `from`".to_owned())),
             (None, Some(_)) => return Err(("from", "is needed beside `to`".to_owned())),
         };
-        let when = match (time_of_day(from), time_of_day(to)) {
-            (Some(a), Some(b)) if a == b => {
-                return Err(("to", format!("`{to}` is when it begins; a whole day is 00:00 to 24:00")));
-            }
-            (Some(from), Some(to)) => When::Weekly { days, from, to, offset },
-            (None, None) => {
-                let (a, b) = (date("from", from)?, date("to", to)?);
-                if a >= b {
-                    return Err(("to", format!("`{to}` is not after `{from}`")));
-                }
-                if !on.is_empty() {
-                    return Err(("days", "go with times of day, not with dates".to_owned()));
-                }
-                When::Once { from: a, to: b }
-            }
-            _ => return Err(("to", "one of `from` and `to` is a time of day, the other is not".to_owned())),
-        };
-        Ok(Self(Some(when)))
+        let when = When::written(on, from, to, offset.unwrap_or("+00:00"));
+        Ok(Self(Some(when.map_err(|mistake| (mistake.key, mistake.to_string()))?)))
     }
-}
-
-fn date(key: &'static str, text: &str) -> Result<i64, (&'static str, String)> {
-    moment_ms(text).ok_or_else(|| {
-        (
-            key,
-            format!("`{text}` is neither a time of day like 02:00 nor a date like 2026-12-24T18:00:00+01:00"),
-        )
-    })
-}
-
-/// A moment with its offset from UTC, in milliseconds since 1970: without one, nobody knows whose time it is.
-fn moment_ms(text: &str) -> Option<i64> {
-    let at: toml::value::Datetime = text.parse().ok()?;
-    let (date, time) = (at.date?, at.time?);
-    let minutes = match at.offset? {
-        toml::value::Offset::Z => 0,
-        toml::value::Offset::Custom { minutes } => i64::from(minutes),
-    };
-    let days = days_from_civil(i64::from(date.year), i64::from(date.month), i64::from(date.day));
-    let of_day = (i64::from(time.hour) * 60 + i64::from(time.minute) - minutes) * 60
-        + i64::from(time.second.unwrap_or(0));
-    Some((days * 86_400 + of_day) * 1000)
-}
-
-/// Days since 1970-01-01 in the proleptic Gregorian calendar: Howard Hinnant, "chrono-Compatible Low-Level Date
-/// Algorithms", `days_from_civil`.
-fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
-    let year = if month <= 2 { year - 1 } else { year };
-    let era = year.div_euclid(400);
-    let year_of_era = year.rem_euclid(400);
-    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
-    era * 146_097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719_468
 }
 
 /// Milliseconds since 1970 as `2026-11-23 03:00`, of UTC.
@@ -108,7 +54,7 @@ pub(super) fn rfc3339(at_ms: u64) -> String {
     format!("{date}T{time}.{:03}Z", at_ms % 1000)
 }
 
-/// The inverse of [`days_from_civil`], and the time of day. `civil_from_days` of the same source.
+/// The date and the time of day: Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms", `civil_from_days`.
 fn date_and_time(at_ms: u64) -> (String, String) {
     let (days, seconds) = (at_ms / 86_400_000, at_ms / 1000 % 86_400);
     let days = days + 719_468;
@@ -125,6 +71,8 @@ fn date_and_time(at_ms: u64) -> (String, String) {
 
 #[cfg(test)]
 mod tests {
+    use fieldmouse_core::calendar::moment_ms;
+
     use super::*;
 
     #[derive(serde::Deserialize)]
@@ -154,24 +102,6 @@ mod tests {
         check("", &[("2026-11-22T01:59:59Z", true)]);
         // 2026-11-22 is a Sunday.
         check("days = [\"sun\"]", &[("2026-11-22T23:59:59Z", true), ("2026-11-23T00:00:00Z", false)]);
-        check(
-            "days = [\"sun\"]\nfrom = \"22:00\"\nto = \"02:00\"\noffset = \"+01:00\"",
-            &[
-                ("2026-11-22T20:59:59Z", false),
-                ("2026-11-22T21:00:00Z", true),
-                ("2026-11-23T00:59:59Z", true),
-                ("2026-11-23T01:00:00Z", false),
-            ],
-        );
-        check(
-            "from = \"2026-12-24T18:00:00+01:00\"\nto = \"2026-12-27T06:00:00Z\"",
-            &[
-                ("2026-12-24T16:59:59Z", false),
-                ("2026-12-24T17:00:00Z", true),
-                ("2026-12-27T05:59:59Z", true),
-                ("2026-12-27T06:00:00Z", false),
-            ],
-        );
     }
 
     #[test]
@@ -180,14 +110,10 @@ mod tests {
             let said = window(text).expect_err(text);
             assert!(said.contains(wanted), "{text}: {said}");
         };
-        check("from = \"2:00\"\nto = \"04:30\"", "one of `from` and `to` is a time of day");
         check("from = \"25:00\"\nto = \"26:00\"", "from: `25:00` is neither");
-        check("from = \"03:00\"\nto = \"03:00\"", "to: `03:00` is when it begins");
         check("from = \"03:00\"", "to: is needed");
         check("to = \"03:00\"", "from: is needed");
         check("from = \"03:00\"\nto = \"04:00\"\noffset = \"CET\"", "offset: `CET` is no offset");
-        check("from = \"2026-12-24T18:00:00\"\nto = \"2026-12-27T06:00:00Z\"", "from: `2026");
-        check("from = \"2026-12-27T06:00:00Z\"\nto = \"2026-12-24T18:00:00Z\"", "is not after");
         check("days = [\"funday\"]", "unknown variant `funday`");
     }
 

@@ -1,6 +1,7 @@
 //! Syslog messages, as RFC 5424 has them, as RFC 3164 found them, and as programs write them to the local socket.
 
 use super::severity::of_syslog;
+use crate::calendar::rfc3339;
 
 /// The longest name of a program that is believed.
 const MAX_APP: usize = 48;
@@ -146,47 +147,9 @@ fn token(text: &[u8]) -> Option<(&[u8], &[u8])> {
     Some((&text[..end], &text[end + 1..]))
 }
 
-/// `2026-06-03T10:00:00.25+02:00` in milliseconds since 1970.
+/// `2026-06-03T10:00:00.25+02:00` in milliseconds since 1970. None for times before.
 fn moment(text: &[u8]) -> Option<u64> {
-    let part = |from: usize, to: usize| number(text.get(from..to)?);
-    let has = |at: usize, b: u8| text.get(at) == Some(&b);
-    if !(has(4, b'-') && has(7, b'-') && has(10, b'T') && has(13, b':') && has(16, b':')) {
-        return None;
-    }
-    let (year, month, day) = (part(0, 4)?, part(5, 7)?, part(8, 10)?);
-    let (hour, minute, second) = (part(11, 13)?, part(14, 16)?, part(17, 19)?);
-    let is_sound =
-        year >= 1970 && (1..=12).contains(&month) && (1..=31).contains(&day) && hour < 24 && minute < 60;
-    if !is_sound || second > 60 {
-        return None;
-    }
-    let rest = &text[19..];
-    let digits = rest.strip_prefix(b".").map_or(0, |f| f.iter().take_while(|b| b.is_ascii_digit()).count());
-    let millis = (0..3).fold(0, |ms, at| {
-        let digit = if at < digits { u64::from(rest[1 + at] - b'0') } else { 0 };
-        10 * ms + digit
-    });
-    let zone = &rest[if digits > 0 { digits + 1 } else { 0 }..];
-    let offset_min = match zone {
-        b"Z" | b"z" => 0,
-        [sign @ (b'+' | b'-'), hour @ .., b':', m, n] if hour.len() == 2 => {
-            let minutes = i64::from(60 * number(hour)? + number(&[*m, *n])?);
-            if *sign == b'-' { -minutes } else { minutes }
-        }
-        _ => return None,
-    };
-    let days = days_of(u64::from(year), u64::from(month), u64::from(day));
-    let seconds = days * 86_400 + u64::from(hour * 3600 + minute * 60 + second);
-    let seconds = i64::try_from(seconds).ok()? - 60 * offset_min;
-    Some(u64::try_from(seconds).ok()? * 1000 + millis)
-}
-
-/// Days from 1970 to a date from then on (Hinnant, chrono-compatible low-level date algorithms).
-fn days_of(year: u64, month: u64, day: u64) -> u64 {
-    let year = if month <= 2 { year - 1 } else { year };
-    let (era, of_era) = (year / 400, year % 400);
-    let of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
-    era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719_468
+    rfc3339(text).filter(|(_, rest)| rest.is_empty()).map(|(ms, _)| ms)
 }
 
 fn number(digits: &[u8]) -> Option<u32> {

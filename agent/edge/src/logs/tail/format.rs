@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use fieldmouse_core::logs::head::rfc3339;
+use fieldmouse_core::calendar::rfc3339;
 
 use crate::logs::lines::Cut;
 
