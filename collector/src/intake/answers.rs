@@ -3,6 +3,10 @@
 //! A commit of a storm frees thousands of devices at once, and the broker takes only so many messages at a time. What
 //! waits is kept by device, and a newer word takes the place of the older: so nothing is dropped, and there is never more
 //! of it than there are devices. Only some are with the client at a time, so that what else is to be said finds room.
+//!
+//! The broker confirms each, so that it keeps it for a device whose connection is just broken. Where many wait that would
+//! take longer than it is worth: mosquitto lets no more than twenty be under way, and a busy machine turns one round
+//! in a tenth of a second. Then they go without; what is lost of them, the agent asks for by sending again.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -13,6 +17,9 @@ use crate::store::Acknowledged;
 
 /// So many may be with the client at once.
 const AT_ONCE: usize = 256;
+
+/// Where more than so many wait, none waits for the broker's word.
+const CROWD: usize = 64;
 
 /// A device, and the outbox it had.
 type Outbox = (String, String, u64);
@@ -58,24 +65,24 @@ impl Answers {
         self.rung.notify_one();
     }
 
-    /// The next to be told; waits until there is one, and room for it.
-    pub(super) async fn next(&self) -> Acknowledged {
+    /// The next to be told, and whether many more wait; waits until there is one, and room for it.
+    pub(super) async fn next(&self) -> (Acknowledged, bool) {
         loop {
-            if let Some(ack) = self.take() {
-                return ack;
+            if let Some(next) = self.take() {
+                return next;
             }
             self.rung.notified().await;
         }
     }
 
-    fn take(&self) -> Option<Acknowledged> {
+    fn take(&self) -> Option<(Acknowledged, bool)> {
         let mut waiting = self.waiting();
         let left = waiting.room.checked_sub(1)?;
         let outbox = waiting.turns.pop_front()?;
         let seq = waiting.latest.remove(&outbox)?;
         waiting.room = left;
         let (site, node, epoch) = outbox;
-        Some(Acknowledged { site, node, epoch, seq })
+        Some((Acknowledged { site, node, epoch, seq }, waiting.turns.len() >= CROWD))
     }
 
     // A poisoned lock still holds what is safe.
@@ -99,10 +106,10 @@ mod tests {
         for (node, epoch, seq) in [("a", 1, 3), ("b", 1, 9), ("a", 1, 7), ("a", 2, 1)] {
             answers.add(&ack(node, epoch, seq));
         }
-        assert_eq!(answers.next().await, ack("a", 1, 7));
+        assert_eq!(answers.next().await, (ack("a", 1, 7), false));
         answers.add(&ack("a", 1, 8));
         for wanted in [ack("b", 1, 9), ack("a", 2, 1), ack("a", 1, 8)] {
-            assert_eq!(answers.next().await, wanted);
+            assert_eq!(answers.next().await, (wanted, false));
         }
         assert_eq!(answers.take(), None);
     }
@@ -118,7 +125,7 @@ mod tests {
                 assert_eq!(answers.take(), None, "there is no room for more");
                 answers.sent();
             }
-            assert_eq!(answers.next().await, ack(&format!("d-{n}"), 7, 4));
+            assert_eq!(answers.next().await, (ack(&format!("d-{n}"), 7, 4), n + 1 + CROWD <= 10_000));
         }
     }
 }

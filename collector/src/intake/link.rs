@@ -188,11 +188,11 @@ struct Speaker {
 impl Speaker {
     async fn run(self) {
         loop {
-            let ack = self.answers.next().await;
+            let (ack, is_crowded) = self.answers.next().await;
             let topic = topic(&self.names, (&ack.site, &ack.node, "ack"));
             let payload = presence::ack(&self.names.id, &ack);
-            let said =
-                self.client.publish_with_properties(topic, QoS::AtLeastOnce, false, payload, soon()).await;
+            let qos = if is_crowded { QoS::AtMostOnce } else { QoS::AtLeastOnce };
+            let said = self.client.publish_with_properties(topic, qos, false, payload, soon()).await;
             // It fails only when the pump is gone, and then nobody hears it.
             add(&self.counters.acks, u64::from(said.is_ok()));
         }
