@@ -23,7 +23,6 @@ pub struct Counters {
     pub newer: AtomicU64,
     pub stale: AtomicU64,
     pub acks: AtomicU64,
-    pub acks_dropped: AtomicU64,
     pub connections: AtomicU64,
     pub commit_failures: AtomicU64,
     pub quarantined: AtomicU64,

@@ -11,6 +11,7 @@ use tokio::sync::oneshot;
 use crate::api::{self, State};
 use crate::broker::Broker;
 use crate::clock;
+use crate::cluster::Sites;
 use crate::config::{self, Config, Place, Remote, Retention};
 use crate::counters::Counters;
 use crate::desk::{self, Bell, Desk};
@@ -18,7 +19,7 @@ use crate::health;
 use crate::intake::{Intake, Names};
 use crate::notify::outlets::Outlets;
 use crate::notify::{self, Teller};
-use crate::store::{Database, Kept, Store};
+use crate::store::{Database, Kept, Server, Store};
 use crate::supervisor;
 use crate::topology::Declared;
 
@@ -75,12 +76,14 @@ pub async fn run_and_tell(
     let declared = config.topology.file.as_deref().map(Declared::load).transpose()?.unwrap_or_default();
     let of = Arc::clone(&store);
     let desk = tokio::task::spawn_blocking(move || {
-        Desk::new(of, config.correlation.rules(), config.correlation.learn, declared, clock::wall_ms())
+        let (rules, learn) = (config.correlation.rules(), config.correlation.learn);
+        let sites = if is_shared { Sites::none() } else { Sites::All };
+        Desk::new(of, rules, learn, declared, sites, clock::wall_ms())
     });
     let desk = desk.await?.context("store")?;
     let atlas = desk.atlas();
-    let (store_of_intake, rate) = (Arc::clone(&store), config.intake.device_rate);
-    let intake = Intake::start(&remote, &names, rate, store_of_intake, Arc::clone(&counters), bell.clone())?;
+    let (rate, of) = (config.intake.device_rate, Arc::clone(&store));
+    let intake = Intake::start(&remote, &names, rate, &atlas, of, Arc::clone(&counters), bell.clone())?;
     let sites = intake.sites();
     let mine: notify::outlets::Mine = Arc::new(move |site: &str| sites.borrow().holds(site));
     let outlets = Arc::new(Outlets::start(&config.rules, &store, &mine)?);
@@ -88,7 +91,7 @@ pub async fn run_and_tell(
     let teller = Teller::new(Arc::clone(&store), config.rules.clone(), desk.atlas(), mine);
     let teller = tokio::spawn(notify::run(teller, Arc::clone(&outlets), Arc::clone(&counters)));
     let desk = tokio::spawn(desk::run(desk, bell.clone(), intake.sites()));
-    let health = tokio::spawn(health::run(Arc::clone(&store), Arc::clone(&atlas)));
+    let health = tokio::spawn(health::run(Arc::clone(&store), Arc::clone(&atlas), intake.sites()));
     let retention = tokio::spawn(forget(Arc::clone(&store), config.store.retention.clone()));
     let state = State {
         atlas,
@@ -143,14 +146,15 @@ pub(crate) fn open(place: &Place) -> anyhow::Result<Database> {
 fn open_as(place: &Place, is_shared: bool) -> anyhow::Result<Database> {
     let opened = match place {
         Place::File { path } => Database::open(path),
-        Place::Server { url, password_file } => {
+        Place::Server { url, password_file, ca_file } => {
             let password = password_file.as_ref().map(|path| {
                 std::fs::read_to_string(path)
                     .with_context(|| format!("store.password_file {}", path.display()))
             });
             let password = password.transpose()?;
             let password = password.as_deref().map(|text| text.trim_end_matches(['\r', '\n']));
-            if is_shared { Database::connect_shared(url, password) } else { Database::connect(url, password) }
+            let server = Server::new(url, password, ca_file.as_deref()).context("store")?;
+            if is_shared { Database::connect_shared(&server) } else { Database::connect(&server) }
         }
     };
     opened.with_context(|| format!("store {place}"))

@@ -13,6 +13,7 @@ pub struct Postgres {
     dir: tempfile::TempDir,
     user: Option<(u32, u32)>,
     port: u16,
+    options: &'static str,
 }
 
 impl Postgres {
@@ -31,6 +32,51 @@ impl Postgres {
     /// As [`Postgres::start`].
     #[must_use]
     pub fn start_in(place: &Path) -> Self {
+        let server = Self::made(place, "");
+        server.resume();
+        server
+    }
+
+    /// One that speaks TLS alone, by a certificate for 127.0.0.1 of an [authority](Postgres::authority) of its own, and
+    /// wants this password.
+    ///
+    /// # Panics
+    /// As [`Postgres::start`].
+    #[must_use]
+    pub fn start_tls(password: &str) -> Self {
+        let server = Self::made(
+            &std::env::temp_dir(),
+            "-c ssl=on -c ssl_cert_file=../server.pem -c ssl_key_file=../server.key",
+        );
+        let here = server.dir.path();
+        std::fs::write(here.join("san"), "subjectAltName=IP:127.0.0.1\n").expect("a file");
+        let key = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes";
+        for line in [
+            format!("req -x509 {key} -keyout ca.key -out ca.pem -days 2 -subj /CN=authority-{}", server.port),
+            format!("req {key} -keyout server.key -out server.csr -subj /CN=server"),
+            "x509 -req -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -out server.pem -extfile san"
+                .to_owned(),
+        ] {
+            server.run("openssl", &line.split(' ').collect::<Vec<_>>());
+        }
+        let hba = Path::new(&server.data()).join("pg_hba.conf");
+        std::fs::write(&hba, "local all all trust\nhostssl all all 127.0.0.1/32 scram-sha-256\n")
+            .expect("a file");
+        server.resume();
+        let sql = format!("ALTER USER postgres PASSWORD '{password}'");
+        let (port, socket) = (server.port.to_string(), here.display().to_string());
+        server.run("psql", &["-q", "-h", &socket, "-p", &port, "-U", "postgres", "-c", &sql]);
+        server
+    }
+
+    /// Whose word its certificate has, for one that speaks TLS.
+    #[must_use]
+    pub fn authority(&self) -> PathBuf {
+        self.dir.path().join("ca.pem")
+    }
+
+    /// An empty cluster, not started.
+    fn made(place: &Path, options: &'static str) -> Self {
         let place = place.canonicalize().expect("a folder");
         let dir = tempfile::tempdir_in(place).expect("a folder");
         let own = std::fs::metadata("/proc/self").expect("/proc").uid();
@@ -40,7 +86,7 @@ impl Postgres {
             chown(dir.path(), Some(uid), Some(gid)).expect("chown");
         }
         let port = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port").port();
-        let server = Self { dir, user, port };
+        let server = Self { dir, user, port, options };
         let data = server.data();
         let init = [
             "--auth=trust",
@@ -52,14 +98,13 @@ impl Postgres {
             &data,
         ];
         server.run("initdb", &init);
-        server.resume();
         server
     }
 
     /// Starts it again after [`Postgres::halt`].
     pub fn resume(&self) {
-        let options =
-            format!("-p {} -c listen_addresses=127.0.0.1 -k {}", self.port, self.dir.path().display());
+        let (port, more, here) = (self.port, self.options, self.dir.path().display());
+        let options = format!("-p {port} -c listen_addresses=127.0.0.1 -k {here} {more}");
         let log = self.dir.path().join("log").display().to_string();
         self.run("pg_ctl", &["start", "-w", "-D", &self.data(), "-l", &log, "-o", &options]);
     }

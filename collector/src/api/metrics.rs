@@ -43,7 +43,6 @@ fn exposition(c: &Counters, own: &Own, t: Option<&Totals>) -> String {
     );
     out.counter("wills_stale", "Last wills of an epoch that is over, ignored", read(&c.stale));
     out.counter("acks", "Acknowledgements handed to the broker", read(&c.acks));
-    out.counter("acks_dropped", "Acknowledgements dropped for want of room", read(&c.acks_dropped));
     out.counter("broker_connections", "Times the broker was reached", read(&c.connections));
     out.counter("commit_failures", "Commits that failed and were tried again", read(&c.commit_failures));
     out.counter("quarantines", "Times a device was put aside because it floods", read(&c.quarantined));

@@ -181,7 +181,7 @@ async fn edit(
             Ok(edges) => edges,
             Err(refused) => return Ok(Err(refused.to_string())),
         };
-        let mut changes: Vec<Change> = edges.iter().map(Edge::kept).collect();
+        let mut changes: Vec<Change> = edges.iter().map(|edge| edge.kept(now)).collect();
         changes.extend(edges.iter().map(|edge| audit(edge, now)));
         if let Err(e) = store.keep(&changes) {
             // What is not kept was not said.

@@ -5,7 +5,7 @@
 //! ```
 //!
 //! Each member has a **life** in the store: a number higher than any before, and a time until which it counts, by the
-//! database's clock. Each site (for now a [domain](plan::Domain) of its own) names the life that holds it. A turn renews the
+//! database's clock. Each site names the life that holds it; sites that depend on each other go together. A turn renews the
 //! member's own life, ends lives whose time is over, and does the member's part of the [plan](plan::plan), in one
 //! transaction. A life that has ended is never renewed: whoever was away for too long begins anew, with nothing.
 //!
@@ -22,8 +22,8 @@
 pub mod plan;
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -33,6 +33,7 @@ use tokio::time::MissedTickBehavior;
 use crate::counters::Counters;
 use crate::intake::{Door, Link};
 use crate::store::{Store, StoreError};
+use crate::topology::Atlas;
 pub use plan::Number;
 
 /// How often a member takes its turn.
@@ -77,6 +78,8 @@ pub struct Turn {
     pub span: Duration,
     /// Sites that it has heard of.
     pub found: Vec<String>,
+    /// Sites that depend on each other, as far as it knows.
+    pub together: Vec<BTreeSet<String>>,
 }
 
 /// What a member has after its turn.
@@ -105,13 +108,15 @@ impl Member {
     #[must_use]
     pub fn start(
         instance: &str,
+        atlas: Arc<Mutex<Atlas>>,
         store: Arc<dyn Store>,
         link: Arc<Link>,
         door: Arc<Door>,
         counters: Arc<Counters>,
     ) -> Self {
         let (tell, life) = watch::channel(None);
-        let turns = Turns { instance: instance.to_owned(), store: Arc::clone(&store), link, door, counters };
+        let turns =
+            Turns { instance: instance.to_owned(), atlas, store: Arc::clone(&store), link, door, counters };
         Self { task: tokio::spawn(turns.run(tell)), store, life }
     }
 
@@ -135,6 +140,7 @@ impl Member {
 
 struct Turns {
     instance: String,
+    atlas: Arc<Mutex<Atlas>>,
     store: Arc<dyn Store>,
     link: Arc<Link>,
     door: Arc<Door>,
@@ -176,10 +182,15 @@ impl Turns {
     }
 
     async fn turn(&self, life: Option<Number>, found: Vec<String>) -> Result<Tenure, StoreError> {
-        let store = Arc::clone(&self.store);
-        let turn = Turn { instance: self.instance.clone(), life, span: LIFE, found };
+        let (store, atlas, instance) =
+            (Arc::clone(&self.store), Arc::clone(&self.atlas), self.instance.clone());
+        let turn = move || {
+            let topology = atlas.lock().unwrap_or_else(PoisonError::into_inner).present();
+            let together = topology.domains().map(|domain| domain.iter().cloned().collect()).collect();
+            store.turn(&Turn { instance, life, span: LIFE, found, together })
+        };
         // A task of the runtime that panicked or was cancelled has done nothing.
-        tokio::task::spawn_blocking(move || store.turn(&turn)).await.unwrap_or(Err(StoreError::Poisoned))
+        tokio::task::spawn_blocking(turn).await.unwrap_or(Err(StoreError::Poisoned))
     }
 
     fn hold(&self, tenure: Tenure) {

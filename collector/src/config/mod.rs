@@ -378,6 +378,13 @@ mod tests {
         check(&store("url = \"postgres://u:secret@db/f\""), &["store.url", "store.password_file"]);
         check(&store("url = \"postgres://u@db/f\"\npath = \"x.db\""), &["store.path", "store.url"]);
         check(&store("password_file = \"p\""), &["store.password_file", "store.url"]);
+        check(&store("ca_file = \"p\""), &["store.ca_file", "store.url"]);
+        check(&store("url = \"postgres://u@db/f\"\nca_file = \"p\""), &["ca_file = \"p\""]);
+        check(
+            &store("url = \"postgres://u@localhost/f\"\nca_file = \"p\""),
+            &["store.ca_file", "sslmode=require"],
+        );
+        check(&store("url = \"postgres://u@db/f?sslmode=prefer\""), &["store.url", "sslmode=prefer"]);
         assert!(!says(&store("url = \"postgres://u:secret@db/f\"")).contains("secret"));
         check("root = \"a/b\"\n[broker]\nembedded = true", &["root", "[a-z0-9-]"]);
     }

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use super::{ConfigError, written, wrong};
+use crate::store::check_server;
 
 /// Which database.
 #[derive(Debug, Clone, Serialize)]
@@ -23,6 +24,9 @@ pub enum Place {
         /// File with the password. The password itself is never in the configuration.
         #[serde(skip_serializing_if = "Option::is_none")]
         password_file: Option<PathBuf>,
+        /// File with the authority of its certificate, unless that is one of the system's.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        ca_file: Option<PathBuf>,
     },
 }
 
@@ -38,8 +42,10 @@ impl fmt::Display for Place {
 impl Place {
     pub(super) fn mean(w: &written::Store) -> Result<Self, ConfigError> {
         let Some(url) = w.url.clone() else {
-            if w.password_file.is_some() {
-                return wrong("store.password_file", "only has a meaning beside store.url");
+            for (key, file) in [("store.password_file", &w.password_file), ("store.ca_file", &w.ca_file)] {
+                if file.is_some() {
+                    return wrong(key, "only has a meaning beside store.url");
+                }
             }
             let path = w.path.clone();
             let path = path.unwrap_or_else(|| "/var/lib/fieldmouse-collector/collector.db".into());
@@ -51,11 +57,7 @@ impl Place {
                 "cannot stand beside store.url: the database is a file or on a server",
             );
         }
-        const SHAPE: &str = "postgres://user@host:port/database";
-        let rest = url.strip_prefix("postgres://").or_else(|| url.strip_prefix("postgresql://"));
-        let Some(rest) = rest else {
-            return wrong("store.url", &format!("\"{url}\" is not {SHAPE}"));
-        };
+        let rest = url.split_once("://").map_or(&*url, |(_, rest)| rest);
         // Whoever may read the configuration, or the log, would read it too.
         let user = rest.split(['/', '?']).next().and_then(|place| place.rsplit_once('@'));
         if user.is_some_and(|(user, _)| user.contains(':')) || rest.contains("password=") {
@@ -64,9 +66,14 @@ impl Place {
                 "must not hold the password: write it into a file, and name that as store.password_file",
             );
         }
-        match url.parse::<postgres::Config>() {
-            Ok(_) => Ok(Self::Server { url, password_file: w.password_file.clone() }),
-            Err(e) => wrong("store.url", &format!("\"{url}\" is not {SHAPE}: {e}")),
+        match check_server(&url) {
+            Ok(false) if w.ca_file.is_some() => {
+                wrong("store.ca_file", "needs sslmode=require in store.url: what it says goes in the clear")
+            }
+            Ok(_) => {
+                Ok(Self::Server { url, password_file: w.password_file.clone(), ca_file: w.ca_file.clone() })
+            }
+            Err(what) => wrong("store.url", &what),
         }
     }
 }

@@ -66,6 +66,7 @@ pub struct Store {
     pub path: Option<PathBuf>,
     pub url: Option<String>,
     pub password_file: Option<PathBuf>,
+    pub ca_file: Option<PathBuf>,
     pub retention: Option<String>,
     pub keep: Option<BTreeMap<String, String>>,
 }
@@ -223,10 +224,12 @@ impl Written {
             if s.path.is_some() {
                 to.url = None;
                 to.password_file = None;
+                to.ca_file = None;
             }
             over(&mut to.path, s.path);
             over(&mut to.url, s.url);
             over(&mut to.password_file, s.password_file);
+            over(&mut to.ca_file, s.ca_file);
             over(&mut to.retention, s.retention);
             to.keep.get_or_insert_default().extend(s.keep.unwrap_or_default());
         }

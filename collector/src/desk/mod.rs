@@ -23,7 +23,7 @@ use crate::cluster::Sites;
 use crate::correlate::{self, Depends, Group, Rules};
 use crate::signal::{self, Role, Signal};
 use crate::store::{Change, Class, Record, RecordFilter, Store, StoreError};
-use crate::topology::{Atlas, Declared, Edge, Heard, Topology};
+use crate::topology::{Atlas, Declared, Edge, Heard, Topology, site_of};
 use incident::{Incident, Life, State, Step};
 use patterns::Learn;
 
@@ -31,6 +31,10 @@ use patterns::Learn;
 const BACK_MS: u64 = 2 * 3_600_000;
 /// And at most, for an incident that goes on.
 const FAR_BACK_MS: u64 = 24 * 3_600_000;
+/// In a cluster, how often is read what the others wrote of who depends on whom.
+const REREAD_MS: u64 = 5_000;
+/// The clocks of two collectors are no further apart.
+const SKEW_MS: u64 = 120_000;
 /// So old what began must be before it is an incident.
 const HOLD_MS: u64 = 10_000;
 
@@ -47,6 +51,10 @@ pub struct Desk {
     /// When a site's incidents may be over, by site.
     due: BTreeMap<String, u64>,
     sites: Sites,
+    /// Sites that were taken over, and whose devices are to be heard.
+    gained: BTreeSet<String>,
+    /// When was last read what others wrote of who depends on whom.
+    read_ms: u64,
 }
 
 impl std::fmt::Debug for Desk {
@@ -65,7 +73,7 @@ pub struct Looked {
 }
 
 impl Desk {
-    /// At this store, with all that was ever learnt of what depends on what.
+    /// At this store, with all that was ever learnt of what depends on what, looking after these sites at first.
     ///
     /// # Errors
     /// If the store cannot be read.
@@ -74,15 +82,17 @@ impl Desk {
         rules: Rules,
         learn: Learn,
         declared: Declared,
+        sites: Sites,
         now: u64,
     ) -> Result<Self, StoreError> {
         let mut atlas = Atlas::new(declared, Edge::all_kept(&*store)?);
         let mut edges: Vec<Edge> =
             store.devices()?.iter().flat_map(|device| atlas.hear(Heard::of(device))).collect();
-        edges.extend(atlas.declare(now));
+        edges.extend(atlas.declare(now, &sites));
         let (atlas, pairs) = (Arc::new(Mutex::new(atlas)), BTreeMap::new());
-        let desk = Self { store, rules, learn, atlas, pairs, due: BTreeMap::new(), sites: Sites::All };
-        desk.keep(&edges)?;
+        let (due, gained, read_ms) = (BTreeMap::new(), BTreeSet::new(), now);
+        let desk = Self { store, rules, learn, atlas, pairs, due, sites, gained, read_ms };
+        desk.keep(&edges, now)?;
         Ok(desk)
     }
 
@@ -92,8 +102,8 @@ impl Desk {
         Arc::clone(&self.atlas)
     }
 
-    fn keep(&self, edges: &[Edge]) -> Result<(), StoreError> {
-        let changes: Vec<Change> = edges.iter().map(Edge::kept).collect();
+    fn keep(&self, edges: &[Edge], now: u64) -> Result<(), StoreError> {
+        let changes: Vec<Change> = edges.iter().map(|edge| edge.kept(now)).collect();
         if changes.is_empty() { Ok(()) } else { self.store.keep(&changes) }
     }
 
@@ -112,9 +122,38 @@ impl Desk {
         }
         if !born.is_empty() {
             // Names in the declared file may stand for these.
-            edges.extend(self.atlas.lock().unwrap_or_else(PoisonError::into_inner).declare(now));
+            let mut atlas = self.atlas.lock().unwrap_or_else(PoisonError::into_inner);
+            edges.extend(atlas.declare(now, &self.sites));
         }
-        self.keep(&edges)
+        self.keep(&edges, now)
+    }
+
+    /// In a cluster, takes in what others wrote of who depends on whom, and what the devices of sites that were taken over
+    /// say of themselves; which of our sites are to be looked at again for it, and since when.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub fn catch_up(&mut self, now: u64) -> Result<BTreeMap<String, u64>, StoreError> {
+        let is_due = now >= self.read_ms.saturating_add(REREAD_MS) || !self.gained.is_empty();
+        if self.sites == Sites::All || !is_due {
+            return Ok(BTreeMap::new());
+        }
+        let kept = Edge::kept_since(&*self.store, self.read_ms.saturating_sub(SKEW_MS))?;
+        let mut edges = self.atlas.lock().unwrap_or_else(PoisonError::into_inner).learn(kept);
+        if !self.gained.is_empty() {
+            let mut heard = self.store.devices()?;
+            heard.retain(|device| self.gained.contains(&device.site));
+            let mut atlas = self.atlas.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut own: Vec<Edge> = heard.iter().flat_map(|device| atlas.hear(Heard::of(device))).collect();
+            own.extend(atlas.declare(now, &self.sites));
+            drop(atlas);
+            self.keep(&own, now)?;
+            self.gained.clear();
+            edges.append(&mut own);
+        }
+        self.read_ms = now;
+        let sites = edges.iter().flat_map(|e| [&e.from, &e.to]).map(|name| site_of(name));
+        Ok(sites.filter(|site| self.sites.holds(site)).map(|site| (site.to_owned(), now)).collect())
     }
 
     fn topology(&self) -> Arc<Topology> {
@@ -144,13 +183,17 @@ impl Desk {
         self.due.retain(|site, _| sites.holds(site));
         let Sites::These(sites) = sites else { return BTreeMap::new() };
         let is_new = |site: &&String| before == Sites::All || !before.holds(site);
-        sites.iter().filter(is_new).map(|site| (site.clone(), now.saturating_sub(FAR_BACK_MS))).collect()
+        let new: BTreeMap<String, u64> =
+            sites.iter().filter(is_new).map(|site| (site.clone(), now.saturating_sub(FAR_BACK_MS))).collect();
+        self.gained.extend(new.keys().cloned());
+        new
     }
 
     /// The next time at which something is to be looked at though nothing was told.
     #[must_use]
     pub fn next(&self) -> Option<u64> {
-        self.due.values().min().copied()
+        let reread = (self.sites != Sites::All).then(|| self.read_ms.saturating_add(REREAD_MS));
+        self.due.values().copied().chain(reread).min()
     }
 
     /// Looks at the sites that were touched, each since the earliest time that was spoken of, and at those that are due.

@@ -101,8 +101,9 @@ pub async fn run(mut desk: Desk, bell: Bell, mut sites: watch::Receiver<Sites>) 
 
 fn look(desk: &mut Desk, news: &News, is_new: bool) -> Result<Looked, StoreError> {
     let now = clock::wall_ms();
-    desk.hear(&news.born, now)?;
     let mut all = News::default();
+    all.add(&desk.catch_up(now)?, &BTreeSet::new());
+    desk.hear(&news.born, now)?;
     all.add(&news.touched, &news.born);
     if is_new {
         all.add(&desk.unseen(now)?, &BTreeSet::new());

@@ -7,6 +7,7 @@ use super::*;
 use crate::intake::decode;
 use crate::sample::{self, NOON, Sample};
 use crate::store::Database;
+use crate::topology::Origin;
 
 const MINUTE: u64 = 60_000;
 
@@ -25,6 +26,7 @@ impl Bench {
             Rules::default(),
             Learn::Automatic,
             declared,
+            Sites::All,
             NOON,
         )
         .unwrap();
@@ -204,7 +206,7 @@ fn a_restart_and_a_take_over_change_nothing() {
     let before = bench.incidents();
     let declared = Declared::read("topology.toml", GATEWAY).unwrap();
     let store = Arc::clone(&bench.store) as Arc<dyn Store>;
-    bench.desk = Desk::new(store, Rules::default(), Learn::Automatic, declared, NOON).unwrap();
+    bench.desk = Desk::new(store, Rules::default(), Learn::Automatic, declared, Sites::All, NOON).unwrap();
     let unseen = bench.desk.unseen(NOON + 2 * MINUTE).unwrap();
     assert_eq!(unseen.keys().collect::<Vec<_>>(), ["hall"]);
     assert_eq!(bench.desk.look(unseen, NOON + 2 * MINUTE).unwrap(), Looked::default());
@@ -269,4 +271,63 @@ proptest! {
         shuffled.sort_by_key(|i| signal::fnv(&format!("{seed} {i}")));
         prop_assert_eq!(outcome(&in_order), outcome(&shuffled));
     }
+}
+
+fn these(names: &[&str]) -> Sites {
+    Sites::These(Arc::new(names.iter().map(|n| (*n).to_owned()).collect()))
+}
+
+/// Which device depends on which, as a desk sees it.
+fn seen(desk: &Desk) -> Vec<String> {
+    let topology = desk.topology();
+    let devices = topology.edges().filter(|(from, to)| !from.contains('#') && !to.contains('#'));
+    let mut edges: Vec<String> = devices.map(|(from, to)| format!("{from} > {to}")).collect();
+    edges.sort();
+    edges
+}
+
+#[test]
+fn what_is_said_at_one_collector_is_known_at_another() {
+    let store: Arc<dyn Store> = Arc::new(Database::in_memory().unwrap());
+    let file = "[[depends]]\nfrom = \"hall/press-*\"\non = \"yard/gw\"\n";
+    let desk = |sites: &[&str]| {
+        let declared = Declared::read("topology.toml", file).unwrap();
+        Desk::new(Arc::clone(&store), Rules::default(), Learn::Automatic, declared, these(sites), NOON)
+            .unwrap()
+    };
+    let (mut a, mut b) = (desk(&["hall"]), desk(&["yard"]));
+    let domains = |desk: &Desk| desk.topology().domains().map(|d| d.join(" ")).collect::<Vec<_>>();
+    // A person says something at one.
+    let said = a.atlas().lock().unwrap().say("hall/press-1", "yard/db", false, "ana", NOON + 1000).unwrap();
+    store.keep(&[said.kept(NOON + 1000)]).unwrap();
+    assert_eq!(b.catch_up(NOON + REREAD_MS - 1).unwrap(), BTreeMap::new(), "not at every tick");
+    let at = NOON + REREAD_MS;
+    assert_eq!(b.catch_up(at).unwrap(), BTreeMap::from([("yard".to_owned(), at)]), "it is looked at again");
+    assert_eq!(seen(&b), ["hall/press-1 > yard/db"]);
+    assert_eq!(domains(&b), ["hall yard"]);
+    assert_eq!(b.catch_up(at + REREAD_MS).unwrap(), BTreeMap::new(), "once");
+    // It is taken back at the other, and that is known here.
+    let ended = b.atlas().lock().unwrap().take_back("hall/press-1", "yard/db", "bo", at + 1000).unwrap();
+    store.keep(&[ended[0].kept(at + 1000)]).unwrap();
+    let at = at + 2 * REREAD_MS;
+    assert_eq!(a.catch_up(at).unwrap(), BTreeMap::from([("hall".to_owned(), at)]));
+    assert_eq!((seen(&a), domains(&a)), (vec![], vec![]));
+    // A device is born at one that holds its site; the file speaks of it, and only there.
+    let birth = sample::message("press-7", 7, &[sample::birth(&[])]);
+    let birth = decode::arrival("fm", "fm/1/hall/press-7/birth", &Bytes::from(birth), true, at);
+    let done = store.commit(&[birth]).unwrap();
+    a.hear(&done.born, at).unwrap();
+    assert_eq!(seen(&a), ["hall/press-7 > yard/gw"]);
+    let at = at + REREAD_MS;
+    b.catch_up(at).unwrap();
+    assert_eq!(seen(&b), ["hall/press-7 > yard/gw"]);
+    b.hear(&BTreeSet::from([("yard".to_owned(), "nobody".to_owned())]), at).unwrap();
+    assert_eq!(seen(&b), ["hall/press-7 > yard/gw"], "who does not know its devices does not end it");
+    // The site changes hands: who takes it over knows its devices, and says nothing twice.
+    b.hold(&these(&["hall", "yard"]), at);
+    b.catch_up(at).unwrap();
+    assert!(b.topology().known("hall/press-7").is_some_and(|known| known.reported));
+    let kept = Edge::all_kept(&*store).unwrap();
+    let said = kept.iter().filter(|e| e.origin != Origin::Calls).count();
+    assert_eq!(said, 2, "{kept:?}");
 }

@@ -7,6 +7,7 @@
 
 mod ahead;
 mod history;
+mod scope;
 mod task;
 #[cfg(test)]
 mod tests;
@@ -14,6 +15,7 @@ mod watch;
 
 pub use ahead::{Measured, Outlook, ahead, measure};
 pub use history::{Day, History, STEP_MS};
+pub use scope::Scope;
 pub use task::run;
 pub use watch::{Report, Watch};
 

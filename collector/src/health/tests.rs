@@ -1,8 +1,11 @@
 //! Scores by the table, a past that is kept, and forecasts tried on what they did not know.
 
+use std::sync::Arc;
+
 use super::*;
+use crate::cluster::Sites;
 use crate::signal::{Key, Moved, Role};
-use crate::store::{Database, Store};
+use crate::store::{Change, Database, Store};
 use crate::topology::{Atlas, Declared, Heard};
 
 const NOON: u64 = 1_795_348_800_000;
@@ -50,7 +53,7 @@ fn atlas(declared: &str) -> (Atlas, std::sync::Arc<Topology>) {
             Heard { site: "hall".into(), node: node.into(), first_seen: 1, seen_at: 1, ..Heard::default() };
         atlas.hear(heard);
     }
-    atlas.declare(1);
+    atlas.declare(1, &Sites::All);
     let present = atlas.present();
     (atlas, present)
 }
@@ -265,7 +268,8 @@ fn reports_are_kept_when_something_changes_and_go_on_after_a_restart() {
         atlas("[[service]]\nname = \"pressing\"\ndepends = \"hall/press-*\"\nimportance = 9");
     let mut watch = Watch::of(&store).unwrap();
     let look = |watch: &mut Watch, signals: &[Signal], at: u64| {
-        let changes = watch.look(atlas.declared(), &topology, signals, at);
+        let scope = Scope::of(atlas.declared(), &topology, &Sites::All);
+        let changes = watch.look(&scope, &topology, signals, at);
         store.keep(&changes).unwrap();
         changes.len()
     };
@@ -286,6 +290,44 @@ fn reports_are_kept_when_something_changes_and_go_on_after_a_restart() {
     assert_eq!(past, [(NOON, 100.0), (NOON + STEP_MS + 1000, 30.0)]);
     // A service that is declared no longer is shown no longer.
     let empty = Declared::default();
-    store.keep(&watch.look(&empty, &topology, &[], NOON + 2 * STEP_MS)).unwrap();
+    let scope = Scope::of(&empty, &topology, &Sites::All);
+    store.keep(&watch.look(&scope, &topology, &[], NOON + 2 * STEP_MS)).unwrap();
     assert_eq!(Watch::reports(&store).unwrap().len(), 1);
+}
+
+#[test]
+fn each_collector_scores_what_it_holds_and_removes_nothing_of_others() {
+    let store = Database::in_memory().unwrap();
+    let declared = "[[service]]\nname = \"pressing\"\ndepends = [\"hall/press-*\", \"yard/gw\"]\n\
+                    [[service]]\nname = \"gates\"\ndepends = \"yard/gw\"\n[[service]]\nname = \"none\"";
+    let (mut atlas, _) = atlas(declared);
+    let yard = Heard { site: "yard".into(), node: "gw".into(), ..Heard::default() };
+    atlas.hear(yard);
+    atlas.declare(1, &Sites::All);
+    let topology = atlas.present();
+    let sites = |names: &[&str]| Sites::These(Arc::new(names.iter().map(|n| (*n).to_owned()).collect()));
+    let check = |own: Sites, services: &[&str], reads: &[&str], made: &[&str]| {
+        let scope = Scope::of(atlas.declared(), &topology, &own);
+        let names: Vec<&str> = scope.services.iter().map(|s| s.name.as_str()).collect();
+        assert_eq!((names.as_slice(), scope.reads.as_slice()), (services, reads), "{own:?}");
+        let mut watch = Watch::of(&store).unwrap();
+        let changes = watch.look(&scope, &topology, &[], NOON);
+        let put = |change: &Change| match change {
+            Change::Put(record) => record.key.strip_prefix("now/").map(str::to_owned),
+            other => panic!("{own:?}: {other:?}"),
+        };
+        assert_eq!(changes.iter().filter_map(put).collect::<Vec<_>>(), made, "{own:?}");
+        store.keep(&changes).unwrap();
+    };
+    check(sites(&[]), &[], &[], &[]);
+    // What a service of ours depends on elsewhere is read, and not scored as a site.
+    check(
+        sites(&["hall"]),
+        &["pressing", "none"],
+        &["hall", "yard"],
+        &["service/none", "service/pressing", "site/hall"],
+    );
+    check(sites(&["yard"]), &["gates"], &["yard"], &["service/gates", "site/yard"]);
+    assert_eq!(Watch::reports(&store).unwrap().len(), 5);
+    check(Sites::All, &["pressing", "gates", "none"], &["hall", "yard"], &[]);
 }

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Day, Health, History, Outlook, STEP_MS, ahead, open, service, site};
+use super::{Day, Health, History, Outlook, STEP_MS, Scope, ahead, open, service, site};
 use crate::signal::Signal;
 use crate::store::{Change, Class, Record, RecordFilter, Store, StoreError};
-use crate::topology::{Declared, Topology};
+use crate::topology::Topology;
 
 /// Half an hour.
 const AHEAD_MS: u64 = 1_800_000;
@@ -106,10 +106,10 @@ impl Watch {
         Ok(History::of(days).since(since_ms))
     }
 
-    /// Scores everything by what goes on, and returns what is to be kept. Half an hour ahead is looked at every five minutes.
+    /// Scores everything in this scope by what goes on, and returns what is to be kept. Half an hour ahead is looked at every five minutes.
     pub fn look(
         &mut self,
-        declared: &Declared,
+        scope: &Scope<'_>,
         topology: &Topology,
         signals: &[Signal],
         now_ms: u64,
@@ -118,7 +118,7 @@ impl Watch {
         let is_step = now_ms / STEP_MS > self.step;
         self.step = now_ms / STEP_MS;
         let then = now_ms + AHEAD_MS;
-        for of in &declared.services {
+        for &of in &scope.services {
             let health = service(of, topology, open(signals, now_ms), now_ms);
             let foretold = due(signals, now_ms, then);
             let cap = foretold.then(|| service(of, topology, open(signals, now_ms), then).score);
@@ -136,7 +136,7 @@ impl Watch {
         for signal in open(signals, now_ms) {
             by_site.entry(&signal.key.site).or_default().push(signal);
         }
-        for name in topology.sites() {
+        for &name in &scope.sites {
             let own = by_site.get(name).map(Vec::as_slice).unwrap_or_default();
             let score = |at| site(name, topology, own.iter().copied(), at);
             let foretold = own.iter().any(|s| s.due_ms.is_some_and(|due| due > now_ms && due <= then));
@@ -150,8 +150,10 @@ impl Watch {
             };
             known.insert(format!("site/{name}"), (report, foretold.then(|| score(then).score)));
         }
-        for gone in self.told.keys().filter(|key| !known.contains_key(*key)) {
-            changes.push(Change::Remove(Class::Health, format!("{NOW}{gone}")));
+        for (gone, report) in self.told.iter().filter(|(key, _)| !known.contains_key(*key)) {
+            if scope.has_lost(&report.kind, &report.name) {
+                changes.push(Change::Remove(Class::Health, format!("{NOW}{gone}")));
+            }
         }
         self.told.retain(|key, _| known.contains_key(key));
         for (key, (report, cap)) in known {

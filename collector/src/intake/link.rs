@@ -23,6 +23,7 @@ use rumqttc::{Outgoing, TlsConfiguration, Transport};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
+use super::answers::Answers;
 use super::door::{Door, Entrance};
 use super::presence;
 use super::reach::{Reach, status_topic};
@@ -33,11 +34,12 @@ use crate::counters::{Counters, add};
 use crate::store::{Acknowledged, Wanted};
 use crate::tls;
 
-/// Messages under way from the broker at once.
-const RECEIVE_MAX: u16 = 256;
+/// Messages under way from the broker at once: as many as it likes. A broker that has a thousand devices to read takes one
+/// packet of each in turn, and ours as one of them: whoever lets it wait for our answers lets its queue run over.
+const RECEIVE_MAX: u16 = u16::MAX;
 /// Messages that wait for the intake.
 const ROOM: usize = 4096;
-/// Acknowledgements that wait for the broker. What does not fit is dropped: the next one says more.
+/// What waits for the client.
 const REQUESTS: usize = 1024;
 /// Acknowledgements under way to the broker at once.
 const INFLIGHT: u16 = 64;
@@ -58,9 +60,11 @@ pub struct Link {
     client: AsyncClient,
     names: Names,
     reach: Arc<Reach>,
+    answers: Arc<Answers>,
     counters: Arc<Counters>,
     stop: watch::Sender<bool>,
     task: JoinHandle<()>,
+    speaker: JoinHandle<()>,
 }
 
 /// Root of the topics and name of the collector.
@@ -89,8 +93,16 @@ impl Link {
         let reach = Arc::new(Reach::new(client.clone(), names.clone()));
         let (to, from) = mpsc::channel(ROOM);
         let (stop, stopped) = watch::channel(false);
+        let answers = Arc::new(Answers::default());
+        let speaker = Speaker {
+            client: client.clone(),
+            names: names.clone(),
+            answers: Arc::clone(&answers),
+            counters: Arc::clone(&counters),
+        };
         let pump = Pump {
             events,
+            answers: Arc::clone(&answers),
             reach: Arc::clone(&reach),
             door,
             to,
@@ -99,16 +111,13 @@ impl Link {
             broker: remote.url.clone(),
             failures: 0,
         };
-        let task = tokio::spawn(pump.run());
-        Ok((Self { client, names, reach, counters, stop, task }, from))
+        let (task, speaker) = (tokio::spawn(pump.run()), tokio::spawn(speaker.run()));
+        Ok((Self { client, names, reach, answers, counters, stop, task, speaker }, from))
     }
 
     /// Tells an agent what is safe.
     pub(super) fn acknowledge(&self, ack: &Acknowledged) {
-        // An older acknowledgement is worthless: the agent asks again by sending again.
-        let payload = presence::ack(&self.names.id, ack);
-        let is_said = say(&self.client, &self.names, (&ack.site, &ack.node, "ack"), payload);
-        add(if is_said { &self.counters.acks } else { &self.counters.acks_dropped }, 1);
+        self.answers.add(ack);
     }
 
     /// Who asks devices for capsules.
@@ -125,6 +134,7 @@ impl Link {
     /// Says goodbye, and waits for it to be on its way. Where others go on under the same name, the connection ends
     /// without a word.
     pub async fn stop(self, others_live: bool) {
+        self.speaker.abort();
         let goodbye = presence::status(&self.names.id, wire::state::OFFLINE, clock::wall_ms());
         let deadline = Duration::from_secs(3);
         if self.counters.connected.load(Ordering::Relaxed) {
@@ -158,31 +168,53 @@ pub struct Asker {
 impl Asker {
     /// Asks for a piece. A question that is lost is asked again by whoever still wants it.
     pub fn ask(&self, w: &Wanted) {
+        let topic = topic(&self.names, (&w.site, &w.node, "ask"));
         let payload = presence::ask(&self.names.id, w);
-        if !say(&self.client, &self.names, (&w.site, &w.node, "ask"), payload) {
+        let said = self.client.try_publish_with_properties(topic, QoS::AtLeastOnce, false, payload, soon());
+        if said.is_err() {
             log::debug!("{}/{}: not asked for a capsule: too much is on its way", w.site, w.node);
         }
     }
 }
 
-/// Says something to one device that is worthless a minute later. False if there is no room.
-fn say(
-    client: &AsyncClient,
-    names: &Names,
-    (site, node, leaf): (&str, &str, &str),
-    payload: Vec<u8>,
-) -> bool {
-    let topic = format!("{}/1/{site}/{node}/{leaf}", names.root);
-    let properties = PublishProperties {
+/// Tells agents what is safe, as fast as the broker takes it.
+struct Speaker {
+    client: AsyncClient,
+    names: Names,
+    answers: Arc<Answers>,
+    counters: Arc<Counters>,
+}
+
+impl Speaker {
+    async fn run(self) {
+        loop {
+            let (ack, is_crowded) = self.answers.next().await;
+            let topic = topic(&self.names, (&ack.site, &ack.node, "ack"));
+            let payload = presence::ack(&self.names.id, &ack);
+            let qos = if is_crowded { QoS::AtMostOnce } else { QoS::AtLeastOnce };
+            let said = self.client.publish_with_properties(topic, qos, false, payload, soon()).await;
+            // It fails only when the pump is gone, and then nobody hears it.
+            add(&self.counters.acks, u64::from(said.is_ok()));
+        }
+    }
+}
+
+fn topic(names: &Names, (site, node, leaf): (&str, &str, &str)) -> String {
+    format!("{}/1/{site}/{node}/{leaf}", names.root)
+}
+
+/// What is worthless a minute later.
+fn soon() -> PublishProperties {
+    PublishProperties {
         content_type: Some(wire::CONTENT_TYPE.to_owned()),
         message_expiry_interval: Some(60),
         ..PublishProperties::default()
-    };
-    client.try_publish_with_properties(topic, QoS::AtLeastOnce, false, payload, properties).is_ok()
+    }
 }
 
 struct Pump {
     events: EventLoop,
+    answers: Arc<Answers>,
     reach: Arc<Reach>,
     door: Arc<Door>,
     to: mpsc::Sender<Inbound>,
@@ -198,6 +230,7 @@ impl Pump {
             match self.events.poll().await {
                 Ok(Event::Incoming(packet)) => self.incoming(packet).await,
                 Ok(Event::Outgoing(Outgoing::Disconnect)) | Err(ConnectionError::RequestsDone) => break,
+                Ok(Event::Outgoing(Outgoing::Publish(_))) => self.answers.sent(),
                 Ok(Event::Outgoing(_)) => {}
                 Err(e) => {
                     self.lost(&e);
@@ -225,6 +258,7 @@ impl Pump {
                     None => {
                         if !self.counters.connected.load(Ordering::Relaxed) {
                             log::info!("connected to {}", self.broker);
+                            self.answers.open(true);
                         }
                         self.failures = 0;
                         self.counters.connection(true, clock::wall_ms());
@@ -254,6 +288,7 @@ impl Pump {
 
     fn lost(&mut self, error: &ConnectionError) {
         self.counters.connection(false, clock::wall_ms());
+        self.answers.open(false);
         // At each doubling, so that a broker that is away for a week does not fill the log.
         if self.failures.is_power_of_two() || self.failures == 0 {
             log::warn!("{}: {error}", self.broker);

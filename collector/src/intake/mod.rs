@@ -3,6 +3,7 @@
 //! Messages that wait are committed together. Only then is the agent told that it may forget them: if this process, the
 //! broker or the machine dies before, they come again, and the store knows them by number.
 
+mod answers;
 pub mod decode;
 mod door;
 mod link;
@@ -11,8 +12,8 @@ pub mod quarantine;
 mod reach;
 mod rounds;
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
@@ -24,6 +25,7 @@ use crate::config::Remote;
 use crate::counters::{Counters, add};
 use crate::desk::Bell;
 use crate::store::{Committed, Store};
+use crate::topology::Atlas;
 use decode::Arrival;
 pub use door::Door;
 use link::Inbound;
@@ -53,6 +55,7 @@ impl Intake {
         remote: &Remote,
         names: &Names,
         rate: u32,
+        atlas: &Arc<Mutex<Atlas>>,
         store: Arc<dyn Store>,
         counters: Arc<Counters>,
         bell: Bell,
@@ -63,7 +66,7 @@ impl Intake {
         let link = Arc::new(link);
         let member = names.instance.as_ref().map(|instance| {
             let (link, door) = (Arc::clone(&link), Arc::clone(&door));
-            Member::start(instance, Arc::clone(&store), link, door, Arc::clone(&counters))
+            Member::start(instance, Arc::clone(atlas), Arc::clone(&store), link, door, Arc::clone(&counters))
         });
         let rounds = tokio::spawn(rounds::run(Arc::clone(&door), Arc::clone(&store)));
         let take = Take {

@@ -16,6 +16,7 @@ use std::sync::Arc;
 use anyhow::{Context, bail};
 use serde_json::{Value, json};
 
+use crate::cluster::Sites;
 use crate::config::Config;
 use crate::desk::Desk;
 use crate::intake::decode::{self, Arrival, Leaf};
@@ -135,7 +136,7 @@ impl<'a> Replay<'a> {
         let declared = config.topology.file.as_deref().map(Declared::load).transpose()?.unwrap_or_default();
         let of: Arc<dyn Store> = Arc::<Database>::clone(&store);
         let (rules, learn) = (config.correlation.rules(), config.correlation.learn);
-        let desk = Desk::new(Arc::clone(&of), rules, learn, declared, 0)?;
+        let desk = Desk::new(Arc::clone(&of), rules, learn, declared, Sites::All, 0)?;
         Ok(Self {
             config,
             teller: Teller::new(of, config.rules.clone(), desk.atlas(), Arc::new(|_: &str| true)),

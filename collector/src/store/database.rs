@@ -9,8 +9,8 @@ use super::postgres::Postgres;
 use super::sqlite::Sqlite;
 use super::{
     Capsule, Change, Committed, DeadLetter, Device, Episode, EpisodeEvent, Fact, Forecast, Gap, Kept, Loss,
-    OpenFilter, Record, RecordFilter, Store, StoreError, Told, Totals, Trouble, Wanted, capsules, copy,
-    expire, export, facts, forecasts, leases, read, records, told, troubles, write,
+    OpenFilter, Record, RecordFilter, Server, Store, StoreError, Told, Totals, Trouble, Wanted, capsules,
+    copy, expire, export, facts, forecasts, leases, read, records, told, troubles, write,
 };
 use crate::cluster::{Number, Tenure, Turn};
 use crate::intake::decode::Arrival;
@@ -66,22 +66,20 @@ impl Database {
     /// Connects to a PostgreSQL server, makes or migrates the schema.
     ///
     /// # Errors
-    /// If `url` is none (`postgres://user@host:5432/database`), the server cannot be reached or refuses, or its schema is
-    /// newer than this program.
-    pub fn connect(url: &str, password: Option<&str>) -> Result<Self, StoreError> {
-        let config = config(url, password)?;
-        let mut writer = Postgres::connect(&config, url, true)?;
+    /// If the server cannot be reached, is not whom we trust, or refuses, or its schema is newer than this program.
+    pub fn connect(server: &Server) -> Result<Self, StoreError> {
+        let mut writer = Postgres::connect(server, true)?;
         writer.migrate(MIGRATIONS)?;
-        Ok(Self::of(writer, Some(Postgres::connect(&config, url, false)?)))
+        Ok(Self::of(writer, Some(Postgres::connect(server, false)?)))
     }
 
     /// The same, shared with other collectors: what is committed and kept is only for sites that this one holds.
     ///
     /// # Errors
     /// As [`Self::connect`].
-    pub fn connect_shared(url: &str, password: Option<&str>) -> Result<Self, StoreError> {
-        let mut own = Self::connect(url, password)?;
-        let clerk = Postgres::connect(&config(url, password)?, url, false)?;
+    pub fn connect_shared(server: &Server) -> Result<Self, StoreError> {
+        let mut own = Self::connect(server)?;
+        let clerk = Postgres::connect(server, false)?;
         own.shared = Some(Shared {
             clerk: Mutex::new(Box::new(clerk)),
             life: AtomicI64::new(0),
@@ -145,14 +143,6 @@ impl Database {
     fn read<T>(&self, work: impl FnOnce(&mut dyn Engine) -> Result<T>) -> Result<T> {
         work(&mut **lock(self.reader.as_ref().unwrap_or(&self.writer))?)
     }
-}
-
-fn config(url: &str, password: Option<&str>) -> Result<::postgres::Config> {
-    let mut config: ::postgres::Config = url.parse()?;
-    if let Some(password) = password {
-        config.password(password);
-    }
-    Ok(config)
 }
 
 /// Tries it again as long as only others are in the way.

@@ -9,7 +9,7 @@ use super::engine::{Engine, Result, all, one};
 use super::records::{Change, Class};
 use super::value::values;
 use super::{Committed, StoreError};
-use crate::cluster::plan::{Domain, plan};
+use crate::cluster::plan::{Site, plan};
 use crate::cluster::{Number, Tenure, Turn};
 use crate::intake::decode::Arrival;
 
@@ -33,20 +33,20 @@ pub(super) fn turn(db: &mut dyn Engine, turn: &Turn) -> Result<Tenure> {
     let found: Vec<_> = turn.found.iter().map(|site| values![site].into()).collect();
     db.many("INSERT INTO domains (name) VALUES (?1) ON CONFLICT DO NOTHING", &found)?;
     let members: Vec<Number> = all(db, "SELECT id FROM lives", &[], |r| r.get("id"))?;
-    let mut domains = all(db, "SELECT name, weight, holder FROM domains", &[], |r| {
-        Ok(Domain { name: r.get("name")?, weight: r.get("weight")?, holder: r.get("holder")? })
+    let mut sites = all(db, "SELECT name, weight, holder FROM domains", &[], |r| {
+        Ok(Site { name: r.get("name")?, weight: r.get("weight")?, holder: r.get("holder")? })
     })?;
-    let plan = plan(life, &members, &domains);
+    let plan = plan(life, &members, &sites, &turn.together);
     for (names, holder) in [(&plan.take, Some(life)), (&plan.release, None)] {
         let changed = change(db, names, holder)?;
-        domains.iter_mut().filter(|d| changed.contains(&d.name)).for_each(|d| d.holder = holder);
+        sites.iter_mut().filter(|d| changed.contains(&d.name)).for_each(|d| d.holder = holder);
     }
-    let without = domains.iter().filter(|d| d.holder.is_none_or(|h| !members.contains(&h))).count();
+    let without = sites.iter().filter(|d| d.holder.is_none_or(|h| !members.contains(&h))).count();
     Ok(Tenure {
         life,
         members: u32::try_from(members.len()).unwrap_or(u32::MAX),
         without: u32::try_from(without).unwrap_or(u32::MAX),
-        sites: domains.into_iter().filter(|d| d.holder == Some(life)).map(|d| d.name).collect(),
+        sites: sites.into_iter().filter(|d| d.holder == Some(life)).map(|d| d.name).collect(),
     })
 }
 
@@ -129,7 +129,15 @@ pub(super) fn fenced(
 
 /// Sees to it that these documents are of sites that the life holds. What people say, anybody may write down.
 pub(super) fn check(db: &mut dyn Engine, life: Number, changes: &[Change]) -> Result<()> {
-    let made = [Class::Incident, Class::Life, Class::Decision, Class::Notice, Class::Pattern, Class::Alert];
+    let made = [
+        Class::Incident,
+        Class::Life,
+        Class::Decision,
+        Class::Notice,
+        Class::Pattern,
+        Class::Health,
+        Class::Alert,
+    ];
     let sites: BTreeSet<&str> = changes
         .iter()
         .filter_map(|change| match change {

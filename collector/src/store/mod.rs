@@ -17,6 +17,7 @@ mod pending;
 mod postgres;
 mod read;
 mod records;
+mod server;
 mod sqlite;
 #[cfg(test)]
 mod tests;
@@ -37,6 +38,8 @@ pub(crate) use capsules::word as put_off_word;
 pub use database::Database;
 pub use expire::Kept;
 pub use records::{Change, Class, Record, RecordFilter};
+pub use server::Server;
+pub(crate) use server::check as check_server;
 pub use told::{Expected, Presence, Told};
 
 /// Why the store could not do it.
@@ -120,8 +123,23 @@ fn whole(error: &dyn std::error::Error) -> String {
         }
         next = e.source();
     }
+    if let Some((_, fix)) = FIXES.iter().find(|(what, _)| text.contains(what)) {
+        text.push_str("; ");
+        text.push_str(fix);
+    }
     text
 }
+
+/// What helps when a server and we do not come to trust each other.
+const FIXES: [(&str, &str); 4] = [
+    (
+        "server does not support TLS",
+        "`ssl = on` in its postgresql.conf turns it on, sslmode=disable in store.url does without",
+    ),
+    ("UnknownIssuer", "name the file with the authority of its certificate as store.ca_file"),
+    ("not valid for name", "the host in store.url must be one that its certificate names"),
+    ("no encryption", "sslmode=require in store.url speaks TLS"),
+];
 
 /// The store: one way in, few ways out. Every method blocks.
 pub trait Store: Send + Sync {

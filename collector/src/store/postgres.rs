@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use postgres::types::{IsNull, ToSql, Type as Oid, to_sql_checked};
-use postgres::{Client, Config, NoTls, Statement};
+use postgres::{Client, Statement};
 
-use super::StoreError;
 use super::engine::{Engine, Result, steps_left, version};
 use super::value::{Row, Type, Value};
+use super::{Server, StoreError};
 
 const PATIENCE: Duration = Duration::from_secs(5);
 /// The lock that a collector holds while it changes the schema: "fieldm" as a number.
@@ -27,8 +27,7 @@ const WRITER: &str = "SET enable_seqscan = off; SET enable_hashjoin = off; SET e
 
 /// A connection to a server, made anew when it is lost.
 pub(super) struct Postgres {
-    config: Config,
-    place: String,
+    server: Server,
     writes: bool,
     client: Option<Client>,
     // Prepared on this connection, by their text as written, and whether for many rows.
@@ -37,21 +36,15 @@ pub(super) struct Postgres {
 }
 
 impl Postgres {
-    /// A connection of `config`; `place` is what people may read of it.
-    pub(super) fn connect(config: &Config, place: &str, writes: bool) -> Result<Self> {
-        let mut config = config.clone();
-        config
+    /// A connection to `server`.
+    pub(super) fn connect(server: &Server, writes: bool) -> Result<Self> {
+        let mut server = server.clone();
+        server
+            .config
             .application_name("fieldmouse-collector")
             .connect_timeout(PATIENCE)
             .tcp_user_timeout(PATIENCE * 2);
-        let mut own = Self {
-            config,
-            place: place.to_owned(),
-            writes,
-            client: None,
-            prepared: HashMap::new(),
-            in_transaction: false,
-        };
+        let mut own = Self { server, writes, client: None, prepared: HashMap::new(), in_transaction: false };
         own.client()?;
         Ok(own)
     }
@@ -61,7 +54,7 @@ impl Postgres {
         let is_gone = self.client.as_ref().is_none_or(Client::is_closed);
         if is_gone && !self.in_transaction {
             self.prepared.clear();
-            let mut client = self.config.connect(NoTls)?;
+            let mut client = self.server.config.connect(self.server.tls.clone())?;
             client.batch_execute(SESSION)?;
             if self.writes {
                 client.batch_execute(WRITER)?;
@@ -116,7 +109,7 @@ impl Engine for Postgres {
             && !client.is_closed()
             && let Err(e) = client.batch_execute("ROLLBACK")
         {
-            log::warn!("{}: {e}", self.place);
+            log::warn!("{}: {e}", self.server.place);
             self.client = None;
         }
         self.in_transaction = false;
@@ -159,7 +152,7 @@ impl Engine for Postgres {
     }
 
     fn migrate(&mut self, steps: &[&str]) -> Result<()> {
-        let place = self.place.clone();
+        let place = self.server.place.clone();
         let client = self.client()?;
         // Several collectors may start at once; the lock is let go of with the transaction.
         let mut tx = client.transaction()?;
@@ -268,7 +261,7 @@ impl ToSql for Value {
 
 impl std::fmt::Debug for Postgres {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Postgres").field("place", &self.place).finish_non_exhaustive()
+        f.debug_struct("Postgres").field("server", &self.server).finish_non_exhaustive()
     }
 }
 

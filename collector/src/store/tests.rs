@@ -55,6 +55,10 @@ promises! {
     forecasts::tests::a_new_outbox_begins_anew_and_an_old_one_changes_nothing,
 }
 
+fn at(url: &str) -> Server {
+    Server::new(url, None, None).unwrap()
+}
+
 fn check(engine: &str, open: Open<'_>) {
     for (name, promise) in PROMISES {
         println!("{engine}: {name}");
@@ -76,14 +80,14 @@ fn postgresql_keeps_what_is_promised() {
         let mut client = ::postgres::Client::connect(&server.url(), ::postgres::NoTls).unwrap();
         client.batch_execute(&format!("CREATE SCHEMA s{}", nth.get())).unwrap();
         let url = format!("{}?options=-csearch_path%3Ds{}", server.url(), nth.get());
-        Database::connect(&url, None).unwrap()
+        Database::connect(&at(&url)).unwrap()
     });
 }
 
 #[test]
 fn a_server_that_comes_back_is_found_again() {
     let server = server::Postgres::start();
-    let bench = Bench(Database::connect(&server.url(), None).unwrap());
+    let bench = Bench(Database::connect(&at(&server.url())).unwrap());
     assert_eq!(acked(&bench.events(&[fact(1)])), Some(1));
     server.halt();
     assert!(bench.0.commit(&[arrival("event", EPOCH, &[fact(2)], false)]).is_err());
@@ -91,7 +95,46 @@ fn a_server_that_comes_back_is_found_again() {
     server.resume();
     assert_eq!(bench.0.devices().unwrap().len(), 1);
     assert_eq!(acked(&bench.events(&[fact(2)])), Some(2));
-    assert!(Database::connect("postgres://nobody@127.0.0.1:1/x", None).is_err());
+    assert!(Database::connect(&at("postgres://nobody@127.0.0.1:1/x")).is_err());
+}
+
+#[test]
+fn a_server_is_spoken_to_by_tls_and_has_to_show_who_it_is() {
+    let server = server::Postgres::start_tls("sesame");
+    let stranger = server::Postgres::start_tls("sesame");
+    let check = |from: &server::Postgres,
+                 options: &str,
+                 password: &str,
+                 ca: Option<&server::Postgres>,
+                 said: &str| {
+        let (url, ca) = (format!("{}{options}", from.url()), ca.map(server::Postgres::authority));
+        let there = Server::new(&url, Some(password), ca.as_deref()).unwrap();
+        match Database::connect(&there) {
+            Ok(store) => {
+                assert_eq!("", said, "{options}");
+                let bench = Bench(store);
+                assert_eq!(acked(&bench.events(&[fact(1)])), Some(1));
+            }
+            Err(e) => {
+                let e = e.to_string();
+                assert!(!said.is_empty() && e.contains(said) && !e.contains("sesame"), "{options}: {e}");
+            }
+        }
+    };
+    check(&server, "?sslmode=require", "sesame", Some(&server), "");
+    check(&server, "?sslmode=verify-full", "sesame", Some(&server), "");
+    check(&server, "?sslmode=require", "swordfish", Some(&server), "password authentication failed");
+    check(&server, "?sslmode=require", "sesame", Some(&stranger), "name the file with the authority");
+    // Without a word on it, as this is the same machine, and when it is said.
+    for options in ["", "?sslmode=disable"] {
+        check(&server, options, "sesame", None, "sslmode=require in store.url speaks TLS");
+    }
+    let plain = server::Postgres::start();
+    check(&plain, "?sslmode=require", "", Some(&server), "`ssl = on` in its postgresql.conf");
+    let by_name = server.url().replace("127.0.0.1", "localhost");
+    let there = Server::new(&format!("{by_name}?sslmode=require"), Some("sesame"), Some(&server.authority()));
+    let said = Database::connect(&there.unwrap()).unwrap_err().to_string();
+    assert!(said.contains("the host in store.url must be one that its certificate names"), "{said}");
 }
 
 #[test]
@@ -99,7 +142,7 @@ fn collectors_that_share_a_server_store_each_event_once() {
     let server = server::Postgres::start();
     // All make the schema at once.
     let stores: Vec<Database> = std::thread::scope(|all| {
-        let open = || Database::connect(&server.url(), None).unwrap();
+        let open = || Database::connect(&at(&server.url())).unwrap();
         let threads: Vec<_> = (0..3).map(|_| all.spawn(open)).collect();
         threads.into_iter().map(|t| t.join().unwrap()).collect()
     });
@@ -498,6 +541,7 @@ fn takes_a_turn(
         life,
         span: std::time::Duration::from_secs(span_s),
         found: found.iter().map(|s| (*s).to_owned()).collect(),
+        together: Vec::new(),
     };
     let tenure = store.turn(&turn).unwrap();
     (tenure.life, tenure.sites.into_iter().collect::<Vec<_>>().join(" "))
@@ -506,7 +550,7 @@ fn takes_a_turn(
 #[test]
 fn a_site_has_one_holder_and_nobody_else_commits_for_it() {
     let server = server::Postgres::start();
-    let [a, b] = [(); 2].map(|()| Database::connect_shared(&server.url(), None).unwrap());
+    let [a, b] = [(); 2].map(|()| Database::connect_shared(&at(&server.url())).unwrap());
     let at = |site: &str, seq: u64| {
         let payload = Bytes::from(sample::message("press-1", EPOCH, &[fact(seq)]));
         vec![decode::arrival("fm", &format!("fm/1/{site}/press-1/event"), &payload, false, NOON)]

@@ -8,6 +8,7 @@ use super::entity::{Name, device_of, site_of};
 use super::file::Declared;
 use super::graph::{Known, Topology};
 pub use super::learn::Heard;
+use crate::cluster::Sites;
 
 /// Calls that a device told of for the last time a day before it was last heard are no longer made. Its labels are told
 /// whole each time, so what they leave out is gone at once.
@@ -57,14 +58,7 @@ impl Atlas {
     pub fn new(declared: Declared, kept: impl IntoIterator<Item = Edge>) -> Self {
         let mut edges: BTreeMap<String, Vec<Edge>> = BTreeMap::new();
         for edge in kept {
-            if Name::of(&edge.from).is_none() || Name::of(&edge.to).is_none() {
-                continue;
-            }
-            let speaker = match edge.origin {
-                Origin::Declared => FILE,
-                Origin::Edited | Origin::Denied => PEOPLE,
-                Origin::Label | Origin::Calls => device_of(&edge.from).unwrap_or(&edge.from),
-            };
+            let Some(speaker) = speaker(&edge) else { continue };
             edges.entry(speaker.to_owned()).or_default().push(edge);
         }
         Self { declared, edges, ..Self::default() }
@@ -89,7 +83,7 @@ impl Atlas {
             self.notes.insert(name.clone(), notes);
         }
         let edges = self.edges.entry(name.clone()).or_default();
-        let changed = hear(edges, told, device.seen_at);
+        let changed = hear(edges, told, device.seen_at, |_| true);
         if edges.is_empty() {
             self.edges.remove(&name);
         }
@@ -102,17 +96,48 @@ impl Atlas {
         changed
     }
 
-    /// What the declared file says of the devices that are known, at a moment. Returns the edges whose records are to be
-    /// kept.
-    pub fn declare(&mut self, now_ms: u64) -> Vec<Edge> {
+    /// What the declared file says of the devices of these sites that are known, at a moment. Returns the edges whose
+    /// records are to be kept. Of other sites whoever looks after them knows more.
+    pub fn declare(&mut self, now_ms: u64, sites: &Sites) -> Vec<Edge> {
         let (told, notes) = self.declared.edges(&self.names());
-        let told = told.into_iter().map(|(from, to)| (from, to, Origin::Declared)).collect();
+        // What has no site, as a service, speaks through those that it depends on.
+        let ours = |from: &str, to: &str| sites.holds(site_of(if from.contains('/') { from } else { to }));
+        let told = told.into_iter().filter(|(from, to)| ours(from, to));
+        let told = told.map(|(from, to)| (from, to, Origin::Declared)).collect();
         self.notes.insert(FILE.to_owned(), notes);
-        let changed = hear(self.edges.entry(FILE.to_owned()).or_default(), told, now_ms);
+        let edges = self.edges.entry(FILE.to_owned()).or_default();
+        let changed = hear(edges, told, now_ms, |edge| ours(&edge.from, &edge.to));
         if !changed.is_empty() {
             self.present = None;
         }
         changed
+    }
+
+    /// These edges are kept, whoever keeps them: a person at another collector, or what holds another site. Returns those
+    /// that begin or end by it.
+    pub fn learn(&mut self, kept: impl IntoIterator<Item = Edge>) -> Vec<Edge> {
+        let mut news = Vec::new();
+        for edge in kept {
+            let Some(speaker) = speaker(&edge) else { continue };
+            let edges = self.edges.entry(speaker.to_owned()).or_default();
+            let same = |e: &&mut Edge| {
+                (&e.from, &e.to, e.origin, e.first_seen)
+                    == (&edge.from, &edge.to, edge.origin, edge.first_seen)
+            };
+            match edges.iter_mut().find(same) {
+                // What ended does not come back: it would begin anew.
+                Some(known) if known.gone.is_some() => continue,
+                Some(known) if edge.gone.is_none() => {
+                    known.last_seen = known.last_seen.max(edge.last_seen);
+                    continue;
+                }
+                Some(known) => *known = edge.clone(),
+                None => edges.push(edge.clone()),
+            }
+            self.present = None;
+            news.push(edge);
+        }
+        news
     }
 
     /// Somebody says that one depends on the other ([`Origin::Edited`]), or that it does not ([`Origin::Denied`]).
@@ -287,10 +312,25 @@ fn find<'e>(edges: &'e mut [Edge], from: &str, to: &str, of: &[Origin]) -> Optio
     edges.iter_mut().find(|e| e.gone.is_none() && *e.from == *from && *e.to == *to && of.contains(&e.origin))
 }
 
-/// Enters what somebody tells of all his edges at a moment; returns what is to be kept.
-fn hear(edges: &mut Vec<Edge>, mut told: BTreeSet<(String, String, Origin)>, now_ms: u64) -> Vec<Edge> {
+/// Who tells of an edge; none if its names are none.
+fn speaker(edge: &Edge) -> Option<&str> {
+    Name::of(&edge.from).and(Name::of(&edge.to))?;
+    Some(match edge.origin {
+        Origin::Declared => FILE,
+        Origin::Edited | Origin::Denied => PEOPLE,
+        Origin::Label | Origin::Calls => device_of(&edge.from).unwrap_or(&edge.from),
+    })
+}
+
+/// Enters what somebody tells at a moment of all those of his edges that he speaks for; returns what is to be kept.
+fn hear(
+    edges: &mut Vec<Edge>,
+    mut told: BTreeSet<(String, String, Origin)>,
+    now_ms: u64,
+    speaks_for: impl Fn(&Edge) -> bool,
+) -> Vec<Edge> {
     let mut changed = Vec::new();
-    for edge in edges.iter_mut().filter(|e| e.gone.is_none()) {
+    for edge in edges.iter_mut().filter(|e| e.gone.is_none() && speaks_for(e)) {
         if told.remove(&(edge.from.to_string(), edge.to.to_string(), edge.origin)) {
             if now_ms >= edge.last_seen + HOUR {
                 edge.last_seen = now_ms;

@@ -288,6 +288,12 @@ impl Topology {
         self.domains.get(site).map_or_else(|| vec![site.to_owned()], |domain| domain.to_vec())
     }
 
+    /// Every set of sites that depend on one another, of two sites at least.
+    pub fn domains(&self) -> impl Iterator<Item = &[String]> {
+        let is_first = |(site, domain): &(&String, &Arc<Vec<String>>)| domain.first() == Some(*site);
+        self.domains.iter().filter(is_first).map(|(_, domain)| domain.as_slice()).filter(|d| d.len() > 1)
+    }
+
     /// Who depends directly on whom.
     pub fn edges(&self) -> impl Iterator<Item = (&str, &str)> {
         let name = |at: NodeIndex| &*self.graph[at].name;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::*;
+use crate::cluster::Sites;
 use crate::correlate::Depends;
 
 const HOUR: u64 = 3_600_000;
@@ -263,14 +264,14 @@ fn what_the_file_no_longer_declares_ends() {
     let text = "[[depends]]\nfrom = \"h/s*\"\non = \"h/gw\"";
     let mut atlas = Atlas::new(Declared::read("t", text).unwrap(), []);
     atlas.hear(heard("h/s1", &[], &[], 5));
-    let kept = atlas.declare(10);
+    let kept = atlas.declare(10, &Sites::All);
     assert_eq!(kept.len(), 1);
     assert_eq!(atlas.notes(), ["depends: `h/s1` on `h/gw`: no such device has reported"]);
     atlas.hear(heard("h/gw", &[], &[], 11));
-    assert_eq!(atlas.declare(12), []);
+    assert_eq!(atlas.declare(12, &Sites::All), []);
     assert_eq!(atlas.notes(), Vec::<String>::new());
     let mut atlas = Atlas::new(Declared::default(), kept);
-    assert_eq!(atlas.declare(20)[0].gone, Some(20));
+    assert_eq!(atlas.declare(20, &Sites::All)[0].gone, Some(20));
 }
 
 #[test]

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use fieldmouse_collector::intake::BATCH;
 use fieldmouse_collector::intake::decode::{self, Arrival};
-use fieldmouse_collector::store::{Database, Store};
+use fieldmouse_collector::store::{Database, Server, Store};
 use fieldmouse_core::metric;
 use fieldmouse_core::series::{SeriesKey, cut};
 use fieldmouse_core::wire::{self, Head, Item, Kind, phase, state};
@@ -262,7 +262,8 @@ pub fn main(args: &[String]) {
             "sqlite" => (store, rate) = (Database::open(&dir.path().join("c.db")).unwrap(), 20_000),
             _ => {
                 server = Postgres::start_in(place);
-                (store, rate) = (Database::connect(&server.url(), None).unwrap(), 10_000);
+                (store, rate) =
+                    (Database::connect(&Server::new(&server.url(), None, None).unwrap()).unwrap(), 10_000);
             }
         }
         let count = usize::try_from(devices).unwrap();
