@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::io::{self, BufRead};
 use std::path::Path;
 
-use fieldmouse_core::logs::head::rfc3339;
+use fieldmouse_core::calendar::rfc3339;
 use fieldmouse_core::logs::line::Line;
 use fieldmouse_core::logs::mask::{MAX_LINE, Masker};
 use fieldmouse_core::logs::severity::severity;
