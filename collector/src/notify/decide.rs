@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::budget::{Asked, Spending};
+use super::norm::Look;
 use super::policy::{self, Marks, Policy};
 use super::{By, Decision, History, IncidentView, Outcome, Rules, Told};
 use super::{recurrence, silence, verdict};
@@ -64,6 +65,8 @@ impl<'a> Case<'a> {
         let opinion = verdict::opinion(&history.verdicts, incident.pattern());
         let mut why: Vec<String> = [seasonal, maintained].into_iter().flatten().collect();
         why.extend(flapping.iter().map(|(_, why)| why.clone()));
+        let unusual = history.norm().unusual(&Look::of(incident), now);
+        why.extend(unusual.why);
         why.extend(opinion.why);
         let mut decision = Decision {
             incident: incident.id.clone(),
@@ -73,7 +76,7 @@ impl<'a> Case<'a> {
             by: By::Policy,
             why,
             runbook: None,
-            worth: worth(incident) * opinion.factor,
+            worth: worth(incident) * unusual.likely * opinion.factor,
             asked_ms: before.and_then(|b| b.asked_ms),
             is_seasonal: marks.is_seasonal,
             is_flapping: marks.is_flapping,
@@ -130,10 +133,10 @@ impl<'a> Case<'a> {
         let Self { incident, rules, now, .. } = *self;
         (decision.outcome, decision.by) = (Outcome::Page, before.by);
         decision.why.clone_from(&before.why);
-        let pages = policy.is_some_and(|p| p.then == Outcome::Page);
+        decision.worth = before.worth;
         let Some(told) = decision.told.last_mut() else { return Judged { decision, asks: None } };
         match incident.closed_ms {
-            None if pages && incident.priority < told.priority => {
+            None if pages(policy) && incident.priority < told.priority => {
                 told.priority = incident.priority;
                 label_priority(&mut told.labels, incident.priority);
             }
@@ -145,9 +148,11 @@ impl<'a> Case<'a> {
 
     /// It is over and was not told: what stood then stands.
     fn over(&self, mut decision: Decision, before: Option<&Decision>, policy: Option<&Policy>) -> Decision {
-        if let Some(before) = before {
+        let is_short = before.is_some_and(|b| (b.outcome, b.by) == (Outcome::Hold, By::Wait));
+        if let Some(before) = before.filter(|_| !(is_short && pages(policy))) {
             return Decision { revision: decision.revision, ..before.clone() };
         }
+        decision.by = before.map_or(decision.by, |b| b.by);
         let then = policy.map_or(Outcome::Hold, |p| p.then);
         decision.outcome = if then == Outcome::Page { Outcome::Digest } else { then };
         decision.why.extend(policy.map(ToString::to_string));
@@ -162,7 +167,8 @@ impl<'a> Case<'a> {
         ends.into_iter().all(|end| end.is_some_and(|end| now >= end.saturating_add(for_ms)))
     }
 
-    /// Under which name people know the same, in words: it is not over for them, or they were told since it flaps.
+    /// Under which name people know the same, in words: it is not over for them, or they were told since it flaps; or they
+    /// were told of what became part of it.
     fn told_as(&self, flaps_since: Option<u64>) -> Option<String> {
         let Self { incident, history, .. } = *self;
         let others = history.same(incident).iter().map(|o| o.incident.as_str());
@@ -174,9 +180,17 @@ impl<'a> Case<'a> {
         };
         let told =
             decisions.flat_map(|d| d.told.iter().filter(is_known).map(move |t| (t.at_ms, &d.incident)));
-        let (at_ms, name) = told.max()?;
+        let parts = history.parts(&incident.id);
+        let parts = parts.into_iter().filter_map(|id| history.decisions.get(id));
+        let parts = parts.flat_map(|d| d.told.iter().map(move |t| (t, &d.incident)));
+        let parts = parts.filter(|(t, _)| t.priority <= incident.priority).map(|(t, id)| (t.at_ms, id));
+        let (at_ms, name) = told.chain(parts).max()?;
         Some(format!("people know it as incident {name}, of {} UTC", super::calendar::minute(at_ms)))
     }
+}
+
+fn pages(policy: Option<&Policy>) -> bool {
+    policy.is_some_and(|p| p.then == Outcome::Page)
 }
 
 impl Decision {
@@ -195,7 +209,7 @@ impl Decision {
     }
 }
 
-/// How much an incident is worth a person, 0 to 1, before anybody's verdict.
+/// How much an incident would be worth a person, 0 to 1, if something is the matter, before anybody's verdict.
 fn worth(incident: &IncidentView) -> f32 {
     const OF_PRIORITY: [f32; 5] = [1.0, 0.75, 0.5, 0.3, 0.15];
     let priority = usize::from(incident.priority.clamp(1, 5)) - 1;

@@ -5,6 +5,7 @@ use std::fmt::{self, Write};
 
 use super::budget::Spending;
 use super::calendar::minute;
+use super::digest::Entry;
 use super::view::Spells;
 use super::{By, Decision, History, IncidentView, Outcome, Rules, decide, spending};
 
@@ -18,6 +19,8 @@ pub struct Report {
     pub lines: Vec<(IncidentView, Decision)>,
     /// How the budget would stand.
     pub spending: Spending,
+    /// When there would have been a digest, and of how many incidents.
+    pub digests: Vec<(u64, usize)>,
     rules: String,
     days: f64,
 }
@@ -35,6 +38,7 @@ pub fn dry_run(
     let mut history =
         History { verdicts: said.verdicts.clone(), silences: said.silences.clone(), ..History::default() };
     let mut last: BTreeMap<String, IncidentView> = BTreeMap::new();
+    let (mut digests, mut listed) = (Vec::new(), BTreeMap::new());
     let mut at = since_ms;
     while at <= now {
         let mut of_concern: Vec<IncidentView> = Vec::new();
@@ -59,11 +63,22 @@ pub fn dry_run(
                 of_concern.push(seen);
             }
         }
+        history.learn(at);
         for decision in decide(&of_concern, &history, rules, at) {
             history.decided(decision);
         }
         for seen in of_concern {
             last.insert(seen.id.clone(), seen);
+        }
+        let due_ms = rules.digest.map(|daily| daily.due_ms(at)).filter(|due| *due + STEP_MS > at);
+        if let Some(due_ms) = due_ms {
+            let entry = |(id, incident): (&String, _)| {
+                let entry = Entry { incident, decision: history.decisions.get(id)?, spells: 1 };
+                entry.is_due(due_ms, listed.get(id).copied()).then(|| id.clone())
+            };
+            let due: Vec<String> = last.iter().filter_map(entry).collect();
+            digests.extend((!due.is_empty()).then_some((due_ms, due.len())));
+            listed.extend(due.into_iter().map(|id| (id, due_ms)));
         }
         at += STEP_MS;
     }
@@ -75,6 +90,7 @@ pub fn dry_run(
     Report {
         lines,
         spending: spending(&history, rules, now),
+        digests,
         rules: rules.budget.to_string(),
         days: now.saturating_sub(since_ms) as f64 / 86_400e3,
     }
@@ -128,6 +144,10 @@ impl fmt::Display for Report {
             }
         }
         let told: usize = self.lines.iter().map(|(_, d)| d.told.len()).sum();
+        if !self.digests.is_empty() {
+            let told: usize = self.digests.iter().map(|(_, count)| count).sum();
+            write!(counts, ", {told} told of in {} digests", self.digests.len())?;
+        }
         writeln!(
             f,
             "{} incidents in {:.1} days{counts}; people told {told} times, {:.1} a day, of {}",
@@ -179,7 +199,7 @@ mod tests {
                 "2026-12-02 01:30  3  digest                        blip is busy",
                 "2026-12-03 00:00  5  digest                        small is busy",
                 "2026-12-04 03:00  3  suppressed                    nightly is busy",
-                "5 incidents in 5.0 days, 1 told, 2 digest, 2 suppressed; people told 1 times, 0.2 a day, of 3 per day",
+                "5 incidents in 5.0 days, 1 told, 2 digest, 2 suppressed, 2 told of in 2 digests; people told 1 times, 0.2 a day, of 3 per day",
             ],
             "{text}"
         );

@@ -1,12 +1,16 @@
 //! What was before: past incidents, what was decided of them, and what people said.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::budget::Asked;
+use super::norm::{Look, Norm};
 use super::{Decision, IncidentView, Silence, Verdict};
 
 /// How far back past incidents matter: five weeks, for what comes weekly.
 pub const LOOKS_BACK_MS: u64 = 35 * 86_400_000;
+
+/// What is usual is learnt again so often.
+const NORM_MS: u64 = 3_600_000;
 
 /// All that [`super::decide`] looks at beside the incidents themselves.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -19,6 +23,12 @@ pub struct History {
     pub verdicts: Vec<Verdict>,
     /// What people do not want to hear of.
     pub silences: Vec<Silence>,
+    /// What became part of an incident, by its name.
+    pub(super) merged: BTreeMap<String, BTreeSet<String>>,
+    /// What each incident was like, by its name.
+    pub(super) looks: BTreeMap<String, Look>,
+    /// What all of them are like, and of which hour.
+    pub(super) norm: (u64, Norm),
 }
 
 /// One time that an incident was. One that came back was twice.
@@ -37,6 +47,12 @@ pub struct Occurrence {
 impl History {
     /// Remembers how an incident is; what was known of it since it began this time is replaced.
     pub fn note(&mut self, incident: &IncidentView) {
+        if let Some(into) = &incident.merged_into {
+            self.looks.remove(&incident.id);
+            self.merged.entry(into.clone()).or_default().insert(incident.id.clone());
+        } else {
+            self.looks.insert(incident.id.clone(), Look::of(incident));
+        }
         let past = self.past.entry(incident.same()).or_default();
         let now = Occurrence {
             incident: incident.id.clone(),
@@ -51,6 +67,19 @@ impl History {
         past.sort_by(|a, b| (a.opened_ms, &a.incident).cmp(&(b.opened_ms, &b.incident)));
     }
 
+    /// Learns what is usual, once an hour.
+    pub fn learn(&mut self, now: u64) {
+        let hour = now / NORM_MS;
+        if self.norm.0 != hour {
+            self.norm = (hour, Norm::of(self.looks.values(), now));
+        }
+    }
+
+    /// What is usual.
+    pub(super) fn norm(&self) -> &Norm {
+        &self.norm.1
+    }
+
     /// Remembers what was decided.
     pub fn decided(&mut self, decision: Decision) {
         self.decisions.insert(decision.incident.clone(), decision);
@@ -63,13 +92,27 @@ impl History {
             past.retain(|o| o.closed_ms.is_none_or(|closed| closed >= from));
         }
         self.past.retain(|_, past| !past.is_empty());
+        self.looks.retain(|_, look| !look.is_before(from));
         let is_kept = |d: &Decision| d.standing().is_some() || d.last_ms() >= from;
         self.decisions.retain(|_, d| is_kept(d));
+        self.merged.values_mut().for_each(|parts| parts.retain(|id| self.decisions.contains_key(id)));
+        self.merged.retain(|_, parts| !parts.is_empty());
     }
 
     /// When the same was.
     pub(super) fn same(&self, incident: &IncidentView) -> &[Occurrence] {
         self.past.get(&incident.same()).map(Vec::as_slice).unwrap_or_default()
+    }
+
+    /// What became part of an incident, and of its parts before.
+    pub(super) fn parts<'a>(&'a self, incident: &'a str) -> BTreeSet<&'a str> {
+        let mut parts = BTreeSet::new();
+        let mut open: Vec<&str> = vec![incident];
+        while let Some(whole) = open.pop() {
+            let of = self.merged.get(whole).into_iter().flatten().map(String::as_str);
+            open.extend(of.filter(|part| parts.insert(*part)));
+        }
+        parts
     }
 
     /// What asked the budget before, without these incidents.

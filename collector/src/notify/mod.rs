@@ -6,9 +6,11 @@
 mod budget;
 mod calendar;
 mod decide;
+mod digest;
 mod dry;
 mod history;
 mod matcher;
+mod norm;
 pub mod outlets;
 mod policy;
 mod recurrence;
@@ -27,6 +29,7 @@ use serde::{Deserialize, Serialize};
 pub use budget::{Asked, Budget, Spending};
 pub use calendar::Window;
 pub use decide::{decide, spending};
+pub use digest::{Daily, Digest, Row};
 pub use dry::{Report, dry_run};
 pub use history::{History, LOOKS_BACK_MS, Occurrence};
 pub use matcher::{Matcher, Reach, Severity};
@@ -54,6 +57,8 @@ pub struct IncidentView {
     pub sites: Vec<String>,
     /// What it befell, the likeliest culprit first.
     pub entities: Vec<String>,
+    /// How many devices suffer.
+    pub devices: usize,
     /// Where it was seen first.
     pub founder: String,
     /// What depends on the first entity, directly or not.
@@ -70,6 +75,8 @@ pub struct IncidentView {
     pub opened_ms: u64,
     /// When it was over, if it is.
     pub closed_ms: Option<u64>,
+    /// The incident it became part of: that is over when this is.
+    pub merged_into: Option<String>,
     /// What it is, in words.
     pub title: String,
 }

@@ -5,6 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::budget::Budget;
+use super::digest::Daily;
 use super::outlets::{Outlet, OutletTable};
 use super::policy::{Policy, PolicyTable};
 use super::silence::{Inhibition, InhibitionTable, Maintenance, MaintenanceTable};
@@ -41,6 +42,10 @@ pub struct Notify {
     pub flaps: Option<u32>,
     /// See `flaps`.
     pub flap_window: Option<String>,
+    /// At what time of day people are told what they were not told at once; or `never`.
+    pub digest: Option<String>,
+    /// What is to be added to UTC for that.
+    pub offset: Option<String>,
     /// Where people find the page.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub page_url: Option<String>,
@@ -55,19 +60,23 @@ impl Notify {
             keep_open: self.keep_open.or_else(|| Some("15m".to_owned())),
             flaps: self.flaps.or(Some(3)),
             flap_window: self.flap_window.or_else(|| Some("1h".to_owned())),
+            digest: self.digest.or_else(|| Some("08:00".to_owned())),
+            offset: self.offset.or_else(|| Some("+00:00".to_owned())),
             page_url: self.page_url,
         }
     }
 
     /// What `later` says wins.
     pub(crate) fn overlay(&mut self, later: Self) {
-        let Self { pages, always, keep_open, flaps, flap_window, page_url } = later;
+        let Self { pages, always, keep_open, flaps, flap_window, digest, offset, page_url } = later;
         self.pages = pages.or(self.pages);
         self.always = always.or(self.always);
         self.flaps = flaps.or(self.flaps);
         for (to, later) in [
             (&mut self.keep_open, keep_open),
             (&mut self.flap_window, flap_window),
+            (&mut self.digest, digest),
+            (&mut self.offset, offset),
             (&mut self.page_url, page_url),
         ] {
             if later.is_some() {
@@ -98,6 +107,8 @@ pub struct Rules {
     pub flaps: u32,
     /// In milliseconds.
     pub flap_ms: u64,
+    /// When the digest is sent, if it is.
+    pub digest: Option<Daily>,
     /// Where people find the page.
     pub page_url: Option<String>,
     tables: Tables,
@@ -144,6 +155,9 @@ impl Rules {
             span_ms(text)
                 .ok_or_else(|| RuleError::of_notify(key, format!("\"{text}\" is not a span: 90s, 10m, 2h")))
         };
+        let text = |text: &Option<String>| text.clone().unwrap_or_default();
+        let digest = Daily::of(&text(&n.digest), &text(&n.offset))
+            .map_err(|(key, what)| RuleError::of_notify(key, what))?;
         let (always, flaps) = (n.always.unwrap_or_default(), n.flaps.unwrap_or_default());
         if always > 5 {
             return Err(RuleError::of_notify("always", format!("{always} is no priority: 1 to 5, or 0")));
@@ -174,6 +188,7 @@ impl Rules {
             keep_open_ms: span("keep_open", &n.keep_open)?,
             flaps,
             flap_ms: span("flap_window", &n.flap_window)?,
+            digest,
             page_url: n.page_url.clone(),
             tables,
         })
@@ -266,6 +281,9 @@ mod tests {
         check("[notify]\npages = \"often\"", "no budget");
         check("[notify]\nalways = 6", "notify.always: 6");
         check("[notify]\nflaps = 1", "notify.flaps: 1");
+        check("[notify]\ndigest = \"8\"", "notify.digest: \"8\" is no time of day: 08:00, or never");
+        check("[notify]\ndigest = \"24:00\"", "notify.digest: \"24:00\" is no time of day");
+        check("[notify]\noffset = \"CET\"", "notify.offset: \"CET\" is no offset from UTC; write +01:00");
         check("[[maintenance]]\nname = \"x\"", "maintenance \"x\", from: is needed");
         check("[[inhibit]]\nname = \"x\"\nof = \"site\"", "inhibit \"x\", by: is everything");
         let outlet = "[[outlet]]\nname = \"a\"\nkind = \"alertmanager\"\nurl = \"http://h:1\"\n";

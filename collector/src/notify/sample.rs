@@ -17,6 +17,7 @@ pub(super) fn incident(id: &str, priority: u8) -> IncidentView {
         confidence: 0.8,
         sites: vec!["home".into()],
         entities: vec!["home/nas".into()],
+        devices: 1,
         founder: "home/nas".into(),
         kinds: vec!["episode".into()],
         patterns: vec!["disk busy".into()],

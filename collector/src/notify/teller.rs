@@ -8,7 +8,8 @@ use std::time::Duration;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::outlets::{Mine, Outlets, notices};
+use super::digest::{self, Digest, Entry};
+use super::outlets::{Event, Mine, Notice, Outlets, notices};
 use super::view::{Spells, spells};
 use super::{
     By, Decision, History, IncidentView, LOOKS_BACK_MS, Occurrence, Report, Rules, Spending, decide, dry_run,
@@ -24,6 +25,10 @@ use crate::topology::{Atlas, Declared, Heard, Topology};
 const EVERY: Duration = Duration::from_secs(2);
 /// What is over for so long explains nothing and is told already.
 const RECENT_MS: u64 = 30 * 60_000;
+/// For so long after it changed last, what is over and was never decided is decided.
+const NEW_MS: u64 = 86_400_000;
+/// So often an incident became part of another that became part of another.
+const MERGES: usize = 16;
 /// Verdicts older than this are history.
 const VERDICTS_MS: u64 = 365 * 86_400_000;
 /// Another collector's clock may be off by this.
@@ -41,22 +46,25 @@ pub struct Teller {
     history: History,
     /// Up to when documents were read.
     read_ms: u64,
+    /// The digest that is known to be made, by when it was due.
+    digested_ms: u64,
 }
 
 impl Teller {
     /// At this store, for the incidents of these sites.
     #[must_use]
     pub fn new(store: Arc<dyn Store>, rules: Rules, atlas: Arc<Mutex<Atlas>>, mine: Mine) -> Self {
-        Self { store, rules, atlas, mine, history: History::default(), read_ms: 0 }
+        Self { store, rules, atlas, mine, history: History::default(), read_ms: 0, digested_ms: 0 }
     }
 
-    /// Decides once. Returns how many decisions are news.
+    /// Decides once, and makes the digest when it is due. Returns how much of it is news.
     ///
     /// # Errors
     /// If the store fails: then nothing was decided.
     pub fn look(&mut self, now: u64) -> Result<usize, StoreError> {
         let topology = self.atlas.lock().unwrap_or_else(PoisonError::into_inner).present();
         let incidents = self.read(&topology, now)?;
+        self.history.learn(now);
         let views: Vec<IncidentView> = incidents.iter().map(|(view, _)| view.clone()).collect();
         let decisions = decide(&views, &self.history, &self.rules, now);
         let (mut changes, mut news) = (Vec::new(), Vec::new());
@@ -78,7 +86,64 @@ impl Teller {
         }
         let count = news.len();
         news.into_iter().for_each(|decision| self.history.decided(decision));
-        Ok(count)
+        Ok(count + self.digest(&topology, now)?)
+    }
+
+    /// Makes the digest that was due last, unless there is one. Whatever stands in none of those before is in it, so that
+    /// neither a late start nor another collector's late decision costs a line.
+    fn digest(&mut self, topology: &Topology, now: u64) -> Result<usize, StoreError> {
+        let Some(daily) = self.rules.digest.filter(|_| !self.rules.outlets.is_empty()) else { return Ok(0) };
+        let due_ms = daily.due_ms(now);
+        if self.digested_ms == due_ms {
+            return Ok(0);
+        }
+        let since_ms = due_ms.saturating_sub(digest::LOOKS_BACK_MS);
+        let all = self.incidents(topology, since_ms, now)?;
+        let decided = |id: &String| self.history.decisions.get(id);
+        let entries: Vec<Entry<'_>> = all
+            .iter()
+            .filter_map(|(incident, spells, _)| Some((incident, decided(&incident.id)?, spells.len())))
+            .map(|(incident, decision, spells)| Entry { incident, decision, spells })
+            .collect();
+        let (mut changes, mut waits) = (Vec::new(), false);
+        for outlet in self.rules.outlets.iter().map(|outlet| outlet.name.as_str()) {
+            let before = self.digests(outlet)?;
+            if before.iter().any(|digest| digest.due_ms == due_ms) {
+                continue;
+            }
+            let mut listed: BTreeMap<String, u64> = BTreeMap::new();
+            for digest in &before {
+                for id in digest.incidents() {
+                    let last = listed.entry(id.clone()).or_default();
+                    *last = digest.due_ms.max(*last);
+                }
+            }
+            let Some(digest) = Digest::of(outlet, &entries, &listed, &self.rules, due_ms) else { continue };
+            // Whoever has one of its sites may make it; the key is the same.
+            let named: BTreeSet<&String> = digest.incidents().collect();
+            let sites =
+                entries.iter().filter(|e| named.contains(&e.incident.id)).flat_map(|e| &e.incident.sites);
+            match sites.into_iter().find(|site| (self.mine)(site)) {
+                Some(site) => changes.push(Change::Add(digest.notice(outlet, site, now).record(now))),
+                None => waits = true,
+            }
+        }
+        if !changes.is_empty() {
+            self.store.keep(&changes)?;
+        }
+        if !waits {
+            self.digested_ms = due_ms;
+        }
+        Ok(changes.len())
+    }
+
+    /// The digests of an outlet that there are.
+    fn digests(&self, outlet: &str) -> Result<Vec<Digest>, StoreError> {
+        let begin = format!("{outlet}/digest-*");
+        let found =
+            self.store.records(&RecordFilter { key: Some(&begin), ..RecordFilter::all(Class::Notice) })?;
+        let of = documents::<Notice>(&found).into_iter().filter(|notice| notice.event == Event::Digest);
+        Ok(of.filter_map(|notice| serde_json::from_value(notice.document).ok()).collect())
     }
 
     /// How the budget stands.
@@ -111,12 +176,16 @@ impl Teller {
         }
         self.read_ms = now;
         self.history.forget(now);
-        let is_of_concern = |view: &IncidentView| {
+        let is_of_concern = |view: &IncidentView, document: &Value| {
             let decision = self.history.decisions.get(&view.id);
             let is_recent = view.closed_ms.is_none_or(|closed| closed.saturating_add(RECENT_MS) >= now);
-            is_recent || decision.is_some_and(|d| d.standing().is_some())
+            // What was over before anybody heard of it is decided, too.
+            let updated_ms = document["updated_ms"].as_u64().unwrap_or(0);
+            let is_new = decision.is_none() && updated_ms.saturating_add(NEW_MS) >= now;
+            let is_one = view.merged_into.is_none() && (is_recent || is_new);
+            is_one || decision.is_some_and(|d| d.standing().is_some())
         };
-        let all = all.into_iter().filter(|(view, ..)| is_of_concern(view));
+        let all = all.into_iter().filter(|(view, _, document)| is_of_concern(view, document));
         Ok(all.map(|(view, _, document)| (view, document)).collect())
     }
 
@@ -155,6 +224,17 @@ impl Teller {
             };
             let spells = spells(&incident, &lives);
             all.push((IncidentView::of(&incident, &spells, topology), spells, document));
+        }
+        let ends: BTreeMap<String, (Option<String>, Option<u64>)> = all
+            .iter()
+            .map(|(view, ..)| (view.id.clone(), (view.merged_into.clone(), view.closed_ms)))
+            .collect();
+        for (view, ..) in &mut all {
+            let first = view.merged_into.as_ref().and_then(|id| ends.get(id));
+            let wholes = std::iter::successors(first, |(into, _)| into.as_ref().and_then(|id| ends.get(id)));
+            if let Some((_, closed_ms)) = wholes.take(MERGES).last() {
+                view.closed_ms = *closed_ms;
+            }
         }
         Ok(all)
     }
@@ -355,12 +435,79 @@ mod tests {
         assert_eq!(notices(&store), ["pager/disk-1"], "the silence was taken back");
         let halved = decision();
         assert!(halved.why.contains(&"1 of 1 like it was not useful".to_owned()), "{halved:?}");
-        assert!((halved.worth - 0.75 * 0.9 / 2.0).abs() < 1e-6, "{halved:?}");
+        assert!((halved.worth - 0.75 * 0.9 / 2.0 / 2.0).abs() < 1e-6, "{halved:?}");
         // A silence that is over may be forgotten.
         let old = Silence { id: "s2".into(), until_ms: MONDAY + MINUTE, ..silence };
         store.keep(&[Change::Put(old.record(MONDAY))]).unwrap();
         teller.look(MONDAY + 2 * MINUTE).unwrap();
         assert!(!store.records(&RecordFilter::one(Class::Silence, "s2")).unwrap()[0].is_open);
+    }
+
+    /// The digests of an outlet: day, and what stands in each row.
+    fn digests(store: &Arc<dyn Store>) -> Vec<(String, Vec<Vec<String>>)> {
+        let found = store.records(&RecordFilter::all(Class::Notice)).unwrap();
+        let mut all: Vec<Notice> = documents(&found);
+        all.retain(|notice| notice.event == Event::Digest);
+        all.sort_by_key(Notice::key);
+        let read = |notice: Notice| -> Digest { serde_json::from_value(notice.document).unwrap() };
+        let rows = |d: Digest| (d.day, d.rows.into_iter().map(|row| row.incidents).collect());
+        all.into_iter().map(read).map(rows).collect()
+    }
+
+    #[test]
+    fn what_was_not_told_at_once_stands_in_the_next_digest_once() {
+        const HOUR: u64 = 60 * MINUTE;
+        let row = |ids: &[&str]| -> Vec<String> { ids.iter().map(|id| (*id).to_owned()).collect() };
+        let store: Arc<dyn Store> = Arc::new(Database::in_memory().unwrap());
+        put(&store, "small", 1, 5, MONDAY, None);
+        put(&store, "blip", 1, 3, MONDAY, None);
+        put(&store, "disk", 1, 1, MONDAY, None);
+        teller(&store).look(MONDAY).unwrap();
+        put(&store, "blip", 2, 3, MONDAY, Some(MONDAY + MINUTE));
+        let mut first = teller(&store);
+        first.look(MONDAY + 10 * MINUTE).unwrap();
+        first.look(MONDAY + 8 * HOUR - 1).unwrap();
+        assert!(digests(&store).is_empty(), "it is not due");
+        // What is decided after it was due waits for the next.
+        put(&store, "late", 1, 5, MONDAY + 8 * HOUR, None);
+        let monday = ("2026-11-23".to_owned(), vec![row(&["blip"]), row(&["small"])]);
+        let mut second = teller(&store);
+        assert_eq!(first.look(MONDAY + 8 * HOUR + 1).unwrap(), 2, "a decision, and the digest");
+        assert_eq!(digests(&store), std::slice::from_ref(&monday));
+        // Nobody makes it again: neither another collector, nor who starts later, whatever they would have put into it.
+        assert_eq!(second.look(MONDAY + 8 * HOUR + 2).unwrap(), 0);
+        put(&store, "unseen", 1, 5, MONDAY + 9 * HOUR, None);
+        teller(&store).look(MONDAY + 9 * HOUR).unwrap();
+        assert_eq!(digests(&store), std::slice::from_ref(&monday));
+        // Two days later a collector starts again: one digest, with what is new.
+        put(&store, "unseen", 2, 5, MONDAY + 9 * HOUR, Some(MONDAY + 10 * HOUR));
+        let mut third = teller(&store);
+        third.look(MONDAY + 2 * DAY + 9 * HOUR).unwrap();
+        let wednesday = ("2026-11-25".to_owned(), vec![row(&["late"]), row(&["unseen"])]);
+        assert_eq!(digests(&store), [monday.clone(), wednesday.clone()]);
+        // Nothing new: nothing said.
+        third.look(MONDAY + 3 * DAY + 9 * HOUR).unwrap();
+        assert_eq!(digests(&store), [monday, wednesday]);
+    }
+
+    #[test]
+    fn a_digest_is_made_by_whoever_has_a_site_of_it() {
+        let store: Arc<dyn Store> = Arc::new(Database::in_memory().unwrap());
+        put(&store, "small", 1, 5, MONDAY, None);
+        teller(&store).look(MONDAY).unwrap();
+        let mut stranger = teller(&store);
+        stranger.mine = Arc::new(|_: &str| false);
+        stranger.look(MONDAY + DAY / 2).unwrap();
+        assert!(digests(&store).is_empty());
+        teller(&store).look(MONDAY + DAY / 2).unwrap();
+        assert_eq!(digests(&store).len(), 1);
+        stranger.look(MONDAY + DAY / 2).unwrap();
+        assert_eq!((digests(&store).len(), stranger.digested_ms), (1, MONDAY + DAY / 3), "it has seen it");
+        let notice = &documents::<Notice>(&store.records(&RecordFilter::all(Class::Notice)).unwrap())[0];
+        assert_eq!(
+            (notice.site.as_str(), notice.idempotency_key().as_str()),
+            ("home", "digest-2026-11-23-1-pager")
+        );
     }
 
     #[test]

@@ -46,6 +46,7 @@ impl IncidentView {
                 .map(|first| topology.dependents(first).map(|(entity, _)| entity.to_owned()).collect())
                 .unwrap_or_default(),
             entities,
+            devices: incident.impact.devices,
             founder,
             labels,
             kinds,
@@ -55,6 +56,7 @@ impl IncidentView {
             closed_ms: incident
                 .closed_ms
                 .or_else(|| incident.merged_into.as_ref().map(|_| incident.updated_ms)),
+            merged_into: incident.merged_into.clone(),
             title: incident.title.clone(),
         }
     }

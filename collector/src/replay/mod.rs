@@ -20,7 +20,8 @@ use crate::cluster::Sites;
 use crate::config::Config;
 use crate::desk::Desk;
 use crate::intake::decode::{self, Arrival, Leaf};
-use crate::notify::Teller;
+use crate::notify::outlets::{Event, Notice};
+use crate::notify::{Digest, Teller};
 use crate::store::{Class, Database, RecordFilter, Store};
 use crate::topology::Declared;
 use fieldmouse_core::wire::Kind;
@@ -244,7 +245,7 @@ impl<'a> Replay<'a> {
 
     fn write(&mut self, to: &mut impl Write) -> anyhow::Result<()> {
         let (lives, notices) = (self.by_incident(Class::Life)?, self.by_incident(Class::Notice)?);
-        let decisions = self.by_incident(Class::Decision)?;
+        let (decisions, digests) = (self.by_incident(Class::Decision)?, self.digests()?);
         let mut incidents = Vec::new();
         for record in self.store.records(&RecordFilter::all(Class::Incident))? {
             let doc: Value = serde_json::from_str(&record.doc)?;
@@ -258,11 +259,29 @@ impl<'a> Replay<'a> {
             let of = |all: &BTreeMap<String, Vec<Value>>| all.get(&record.key).cloned().unwrap_or_default();
             let line = json!({
                 "incident": incident, "life": of(&lives), "decision": of(&decisions).pop(), "notices": of(&notices),
+                "digests": digests.get(&record.key).cloned().unwrap_or_default(),
             });
             serde_json::to_writer(&mut *to, &line).context("incidents")?;
             to.write_all(b"\n").context("incidents")?;
         }
         Ok(())
+    }
+
+    /// Keys of the digests in which an incident is told, by the incident.
+    fn digests(&self) -> anyhow::Result<BTreeMap<String, Vec<String>>> {
+        let mut of: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for record in self.store.records(&RecordFilter::all(Class::Notice))? {
+            let notice: Notice = serde_json::from_str(&record.doc)?;
+            if notice.event != Event::Digest {
+                continue;
+            }
+            let digest: Digest = serde_json::from_value(notice.document)?;
+            for incident in digest.rows.into_iter().flat_map(|row| row.incidents) {
+                of.entry(incident).or_default().push(record.key.clone());
+            }
+        }
+        of.values_mut().for_each(|keys| keys.sort());
+        Ok(of)
     }
 
     /// Documents by the incident that they name, each in the order of their keys.

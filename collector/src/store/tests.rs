@@ -605,9 +605,7 @@ fn a_site_has_one_holder_and_nobody_else_commits_for_it() {
 
 #[test]
 fn an_error_says_everything_once() {
-    let refused = Database::connect(&Server::new("postgres://nobody@127.0.0.1:1/x", None, None).unwrap())
-        .err()
-        .unwrap();
+    let refused = Database::connect(&at("postgres://nobody@127.0.0.1:1/x")).err().unwrap();
     let said = format!("{:#}", anyhow::Error::from(refused));
     assert_eq!(said.matches("refused").count(), 1, "{said}");
 }

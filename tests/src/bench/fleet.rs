@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::fleet::score::{Line, Score, relation, score};
+use crate::fleet::score::{Idle, Line, Score, relation, score};
 use crate::fleet::{Fleet, Plan, generate, storm};
 use crate::program::collector_binary;
 use crate::results::{Table, say};
@@ -42,7 +42,8 @@ fn options(args: &[String], seeds: u64, devices: usize) -> Options {
 pub fn week(args: &[String]) {
     let options = options(args, 5, 1000);
     let mut kinds: BTreeMap<&'static str, Kind> = BTreeMap::new();
-    let (mut events, mut notices, mut idle) = (0, 0, 0);
+    let (mut events, mut idle) = (0, Idle::default());
+    let mut notices: BTreeMap<String, usize> = BTreeMap::new();
     for seed in options.seeds.clone() {
         let fleet = generate(Plan { devices: options.devices, ..Plan::week(seed) });
         let run = replay(&fleet, options.keep.as_deref());
@@ -52,7 +53,13 @@ pub fn week(args: &[String]) {
             let relation = fate.incident.map_or("not found", |_| relation(&fleet, label, &fate.named));
             kinds.entry(label.kind).or_default().note(fate, relation);
         }
-        (events, notices, idle) = (events + found.events, notices + found.notices, idle + found.idle.1);
+        events += found.events;
+        found.notices.iter().for_each(|(event, n)| *notices.entry(event.clone()).or_default() += n);
+        idle = Idle {
+            all: idle.all + found.idle.all,
+            paged: idle.paged + found.idle.paged,
+            digested: idle.digested + found.idle.digested,
+        };
     }
     let table = Table("fleet-week");
     let mut all = Kind::default();
@@ -62,9 +69,14 @@ pub fn week(args: &[String]) {
     }
     all.print(&table, "all");
     table.tell("all", "events", events, "events");
-    table.tell("all", "notifications", notices, "notifications");
-    table.tell("all", "of no fault", idle, "incidents told");
-    table.tell("all", "fewer", format!("{:.2}", 100.0 * (1.0 - notices as f64 / events as f64)), "%");
+    let sum: usize = notices.values().sum();
+    table.tell("all", "notifications", sum, "notifications");
+    let by: Vec<String> = notices.iter().map(|(event, n)| format!("{event} {n}")).collect();
+    table.tell("all", "of which", by.join(", "), "");
+    table.tell("all", "of no fault", idle.all, "incidents");
+    table.tell("all", "of no fault, paged", idle.paged, "incidents");
+    table.tell("all", "of no fault, in a digest alone", idle.digested, "incidents");
+    table.tell("all", "fewer", format!("{:.2}", 100.0 * (1.0 - sum as f64 / events as f64)), "%");
 }
 
 /// Prints the figures of one uplink.
@@ -85,7 +97,7 @@ pub fn uplink(args: &[String]) {
         table.tell(&name, "of them in one minute", most, "events");
         table.tell(&name, "incidents", found.incidents, "incidents");
         table.tell(&name, "opened and merged", found.opened - found.incidents, "incidents");
-        table.tell(&name, "notifications", found.notices, "notifications");
+        table.tell(&name, "notifications", found.notices.values().sum::<usize>(), "notifications");
         let place = found.fates[0].place.map_or_else(|| "none".to_owned(), |p| (p + 1).to_string());
         table.tell(&name, "place of the root", place, "");
         table.tell(&name, "time", format!("{:.1}", run.took.as_secs_f64()), "s");
@@ -98,7 +110,9 @@ pub fn uplink(args: &[String]) {
 struct Kind {
     faults: usize,
     found: usize,
-    told: usize,
+    paged: usize,
+    digested: usize,
+    missed: usize,
     first: usize,
     three: usize,
     pieces: usize,
@@ -110,7 +124,9 @@ impl Kind {
     fn note(&mut self, fate: &crate::fleet::score::Fate, relation: &'static str) {
         self.faults += 1;
         self.found += usize::from(fate.incident.is_some());
-        self.told += usize::from(fate.told);
+        self.paged += usize::from(fate.paged);
+        self.digested += usize::from(fate.digested && !fate.paged);
+        self.missed += usize::from(!fate.digested && !fate.paged);
         self.first += usize::from(fate.place == Some(0));
         self.three += usize::from(fate.place.is_some_and(|p| p < 3));
         self.pieces += fate.pieces;
@@ -121,7 +137,9 @@ impl Kind {
     fn join(&mut self, other: &Self) {
         self.faults += other.faults;
         self.found += other.found;
-        self.told += other.told;
+        self.paged += other.paged;
+        self.digested += other.digested;
+        self.missed += other.missed;
         self.first += other.first;
         self.three += other.three;
         self.pieces += other.pieces;
@@ -132,7 +150,9 @@ impl Kind {
     fn print(&self, table: &Table, name: &str) {
         let of = |n: usize| format!("{n}/{}", self.faults);
         table.tell(name, "found", of(self.found), "faults");
-        table.tell(name, "told", of(self.told), "faults");
+        table.tell(name, "paged", of(self.paged), "faults");
+        table.tell(name, "in a digest alone", of(self.digested), "faults");
+        table.tell(name, "missed", of(self.missed), "faults");
         table.tell(name, "cause first", of(self.first), "faults");
         table.tell(name, "cause in first three", of(self.three), "faults");
         table.tell(name, "mixed with others", of(self.mixed), "faults");
@@ -149,22 +169,21 @@ impl Kind {
 
 fn tell(seed: u64, fleet: &Fleet, found: &Score, run: &Run) {
     say(&format!(
-        "# seed {seed}: {} events, {} incidents ({} opened), {} notifications, {} of no fault ({} told), {:.1} s, {} MiB",
+        "# seed {seed}: {} events, {} incidents ({} opened), {:?} notifications, {:?} of no fault, {:.1} s, {} MiB",
         found.events,
         found.incidents,
         found.opened,
         found.notices,
-        found.idle.0,
-        found.idle.1,
+        found.idle,
         run.took.as_secs_f64(),
         run.peak_kib / 1024
     ));
     for (label, fate) in fleet.labels.iter().zip(&found.fates) {
-        if fate.place == Some(0) && fate.told && fate.pieces == 1 && fate.with.is_empty() {
+        if fate.place == Some(0) && fate.paged && fate.pieces == 1 && fate.with.is_empty() {
             continue;
         }
         say(&format!(
-            "#   fault {} {} {} at {}: {}; place {:?}, told {}, in {} incidents, with {:?}",
+            "#   fault {} {} {} at {}: {}; place {:?}, paged {}, in a digest {}, in {} incidents, with {:?}",
             label.fault,
             label.kind,
             label.cause,
@@ -174,7 +193,8 @@ fn tell(seed: u64, fleet: &Fleet, found: &Score, run: &Run) {
                 |i| format!("{} names {}", run.lines[i].incident.id, fate.named)
             ),
             fate.place,
-            fate.told,
+            fate.paged,
+            fate.digested,
             fate.pieces,
             fate.with
         ));

@@ -12,9 +12,19 @@ use super::faults::Label;
 pub struct Line {
     /// The incident as it ended.
     pub incident: Incident,
-    /// What was told to people.
+    /// What was told to people at once.
     #[serde(default)]
-    pub notices: Vec<serde_json::Value>,
+    pub notices: Vec<Notice>,
+    /// The digests in which people could read of it.
+    #[serde(default)]
+    pub digests: Vec<String>,
+}
+
+/// A notice of an incident.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Notice {
+    /// `told`, `raised` or `over`.
+    pub event: String,
 }
 
 /// An incident.
@@ -34,6 +44,9 @@ pub struct Incident {
     pub members: Vec<Member>,
     /// When it began.
     pub onset_ms: u64,
+    /// The incident it became part of.
+    #[serde(default)]
+    pub merged_into: Option<String>,
 }
 
 /// A likely cause.
@@ -67,8 +80,10 @@ pub struct Member {
 pub struct Fate {
     /// The incident that is about it: the one with most of its signals that is not more about another fault.
     pub incident: Option<usize>,
-    /// Whether people were told.
-    pub told: bool,
+    /// Whether people were told at once.
+    pub paged: bool,
+    /// Whether they could read of it in a digest.
+    pub digested: bool,
     /// At which place its cause is named, from 0 on.
     pub place: Option<usize>,
     /// How many incidents have symptoms of it.
@@ -88,12 +103,23 @@ pub struct Score {
     pub incidents: usize,
     /// Incidents that were opened at all: some became part of others.
     pub opened: usize,
-    /// Incidents that are about no fault, and those of them that people were told of.
-    pub idle: (usize, usize),
-    /// Notifications.
-    pub notices: usize,
+    /// Incidents that are about no fault.
+    pub idle: Idle,
+    /// Notifications by what they say: `told`, `raised`, `over`, and `digest`, which is one for each.
+    pub notices: BTreeMap<String, usize>,
     /// Events of outboxes.
     pub events: usize,
+}
+
+/// Incidents that are about no fault.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct Idle {
+    /// All of them.
+    pub all: usize,
+    /// Those that people were told of at once.
+    pub paged: usize,
+    /// Those of the others that stood in a digest.
+    pub digested: usize,
 }
 
 /// Compares. Merged incidents have become part of others, and count no more.
@@ -125,9 +151,10 @@ pub fn score(fleet: &Fleet, lines: &[Line]) -> Score {
             fates[fault].incident = Some(i);
         }
     }
+    let paged = paged(lines);
     for (fate, label) in fates.iter_mut().zip(&fleet.labels) {
         if let Some(line) = fate.incident.map(|i| &lines[i]) {
-            fate.told = !line.notices.is_empty();
+            (fate.paged, fate.digested) = (paged.contains(&line.incident.id), !line.digests.is_empty());
             fate.place = line.incident.causes.iter().position(|c| is_right(label, &c.entity));
             fate.named =
                 line.incident.causes.first().map_or_else(|| "nothing".to_owned(), |c| c.entity.clone());
@@ -135,15 +162,35 @@ pub fn score(fleet: &Fleet, lines: &[Line]) -> Score {
     }
     let idle: Vec<usize> =
         standing.iter().copied().filter(|i| !most.iter().any(|(_, _, j)| j == i)).collect();
-    let told = |i: &&usize| !lines[**i].notices.is_empty();
+    let is_paged = |i: &&usize| paged.contains(&lines[**i].incident.id);
+    let digested = |i: &&usize| !is_paged(i) && !lines[**i].digests.is_empty();
+    let mut notices: BTreeMap<String, usize> = BTreeMap::new();
+    for notice in lines.iter().flat_map(|line| &line.notices) {
+        *notices.entry(notice.event.clone()).or_default() += 1;
+    }
+    let digests: BTreeSet<&String> = lines.iter().flat_map(|line| &line.digests).collect();
+    notices.insert("digest".to_owned(), digests.len());
     Score {
         fates,
         incidents: standing.len(),
         opened: lines.len(),
-        idle: (idle.len(), idle.iter().filter(told).count()),
-        notices: lines.iter().map(|l| l.notices.len()).sum(),
+        idle: Idle {
+            all: idle.len(),
+            paged: idle.iter().filter(is_paged).count(),
+            digested: idle.iter().filter(digested).count(),
+        },
+        notices,
         events: fleet.events(),
     }
+}
+
+/// Incidents that people were told of at once, under their names or those of what became part of them.
+fn paged(lines: &[Line]) -> BTreeSet<&String> {
+    let into: BTreeMap<&String, &String> =
+        lines.iter().filter_map(|l| Some((&l.incident.id, l.incident.merged_into.as_ref()?))).collect();
+    let told = lines.iter().filter(|line| !line.notices.is_empty()).map(|line| &line.incident.id);
+    told.map(|id| std::iter::successors(Some(id), |id| into.get(*id).copied()).take(16).last().unwrap_or(id))
+        .collect()
 }
 
 fn is_right(label: &Label, entity: &str) -> bool {

@@ -46,6 +46,7 @@ impl Desk {
                     i.is_open() || self.history.decisions.get(&i.id).is_none_or(|d| d.standing().is_some())
                 })
                 .collect();
+            self.history.learn(now);
             let decisions = decide(&of_concern, &self.history, &self.rules, now);
             for d in decisions {
                 let (was, is) = (self.history.decisions.get(&d.incident).map(|d| d.told.clone()), &d.told);
@@ -178,6 +179,31 @@ fn silences_and_maintenance_end() {
         desk.decision("short"),
         (Outcome::Hold, By::Policy, "policy \"maintenance\" (built in): hold")
     );
+}
+
+#[test]
+fn what_is_unusual_is_told_before_what_there_is_much_of() {
+    // Devices lose their connection all day, each for as long as it takes to be told; then five hang at once. The budget is
+    // the same.
+    let told = |devices: usize, patterns: &[&str]| {
+        let mut desk = Desk::new("[notify]\npages = \"1 per day\"\n");
+        for i in 0..96 {
+            let lost = desk.open(&format!("lost{i:02}"), 3, MONDAY + i * 30 * MINUTE, 6);
+            lost.founder = format!("home/{i}");
+            lost.patterns = vec!["lost".into()];
+        }
+        let seen = desk.open("x", 3, MONDAY + 2 * DAY + HOUR, 30);
+        seen.founder = "home/x".into();
+        seen.patterns = patterns.iter().map(|p| (*p).to_owned()).collect();
+        seen.devices = devices;
+        desk.run(MONDAY, 50 * 60);
+        let is_told = desk.said.iter().any(|s| s.1 == "x");
+        (is_told, desk.history.decisions["x"].why.first().cloned().unwrap_or_default())
+    };
+    let (is_told, why) = told(5, &["lost", "burns"]);
+    assert!(is_told && why.contains("1 of 97 befell 5 devices or more"), "{why}");
+    let (is_told, _) = told(1, &["lost"]);
+    assert!(!is_told, "one more of many");
 }
 
 #[test]

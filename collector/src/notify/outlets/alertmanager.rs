@@ -1,5 +1,6 @@
 //! Alertmanager: `POST /api/v2/alerts`. An alert is known by its labels, and ends by itself unless it is told again; one
-//! that is over is told with its end.
+//! that is over is told with its end. A digest is an alert of its own, which ends by itself after an hour: nothing fires
+//! or resolves with it, but routes lead it to people.
 
 use serde_json::{Value, json};
 
@@ -7,6 +8,9 @@ use super::notice::{Event, Notice};
 use super::queue::HOLDS_MS;
 use super::webhook::{annotations, link};
 use crate::notify::calendar::rfc3339;
+
+/// Longer than routes wait for more to be told together.
+const DIGEST_MS: u64 = 3_600_000;
 
 /// What is sent now.
 pub(super) fn body(notice: &Notice, page: Option<&str>, now: u64) -> Value {
@@ -23,8 +27,11 @@ pub(super) fn body(notice: &Notice, page: Option<&str>, now: u64) -> Value {
         }
         alert
     };
-    let ends_ms =
-        if notice.event == Event::Over { notice.closed_ms.unwrap_or(now).min(now) } else { now + HOLDS_MS };
+    let ends_ms = match notice.event {
+        Event::Over => notice.closed_ms.unwrap_or(now).min(now),
+        Event::Digest => now + DIGEST_MS,
+        Event::Told | Event::Raised => now + HOLDS_MS,
+    };
     let mut alerts = vec![alert(&json!(notice.labels), ends_ms)];
     // Under other labels it is another alert: the one before is over.
     alerts.extend(notice.replaces.as_ref().map(|labels| alert(&json!(labels), now)));

@@ -19,9 +19,11 @@ pub enum Event {
     Raised,
     /// It is over.
     Over,
+    /// What they were not told at once.
+    Digest,
 }
 
-/// One thing to be told by one outlet.
+/// One thing to be told by one outlet: of an incident, or a digest in its place.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Notice {
     /// The outlet.

@@ -73,7 +73,7 @@ impl Notice {
         let mut after = self.clone();
         match answer {
             Answer::Taken => {
-                let stands = is_repeated && self.event != Event::Over;
+                let stands = is_repeated && !matches!(self.event, Event::Over | Event::Digest);
                 after.state = if stands { State::Standing } else { State::Sent };
                 after.said = String::new();
             }

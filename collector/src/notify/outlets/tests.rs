@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use super::super::sample::{incident, rules};
-use super::super::{By, Decision, Outcome, Told};
+use super::super::{By, Decision, Digest, Outcome, Row, Told};
 use super::queue::{settled, work};
 use super::*;
 use crate::clock;
@@ -283,6 +283,50 @@ impl Sending {
         })
         .await
         .unwrap_or_else(|_| panic!("{:?}", self.found()))
+    }
+}
+
+#[test]
+fn a_digest_is_one_alert_with_all_rows() {
+    let row = |title: &str| Row {
+        incidents: vec![title.into()],
+        title: format!("{title} is busy"),
+        cause: String::new(),
+        priority: 4,
+        worth: 0.2,
+        opened_ms: 1_795_392_000_000,
+        closed_ms: None,
+        spell: 1,
+        why: vec!["policy \"rest\" (built in): digest".into()],
+    };
+    let (day, due_ms) = ("2026-11-23".to_owned(), 1_795_420_800_000);
+    let digest = Digest { day, due_ms, rows: vec![row("a"), row("b")], rest: Vec::new() };
+    let notice = digest.notice("pager", "home", due_ms);
+    assert_eq!(notice.idempotency_key(), "digest-2026-11-23-1-pager");
+    assert_eq!(notice.answered(&Answer::Taken, 3, true, due_ms).state, State::Sent, "it is told once");
+    let lines = "P4 a is busy; from 2026-11-23 00:00 UTC, and goes on; policy \"rest\" (built in): digest\n\
+                 P4 b is busy; from 2026-11-23 00:00 UTC, and goes on; policy \"rest\" (built in): digest\n";
+    let webhook = webhook::body(&notice, Some("https://c/"));
+    let alertmanager = alertmanager::body(&notice, Some("https://c/"), due_ms);
+    for (got, wanted) in [
+        (&webhook["event"], json!("digest")),
+        (&webhook["groupKey"], json!("{}:{digest=\"2026-11-23\"}")),
+        (&webhook["groupLabels"], json!({ "digest": "2026-11-23" })),
+        (&webhook["digest"]["rows"][1]["incidents"], json!(["b"])),
+        (&webhook["incident"], Value::Null),
+        (&webhook["alerts"][0]["annotations"]["description"], json!(lines)),
+        (&webhook["alerts"][1], Value::Null),
+        (&alertmanager[0]["labels"]["alertname"], json!("digest")),
+        (
+            &alertmanager[0]["annotations"]["summary"],
+            json!("digest of 2026-11-23: 2 incidents not told at once"),
+        ),
+        (&alertmanager[0]["annotations"]["description"], json!(lines)),
+        (&alertmanager[0]["endsAt"], json!("2026-11-23T09:00:00.000Z")),
+        (&alertmanager[0]["generatorURL"], json!("https://c/#/incidents")),
+        (&alertmanager[1], Value::Null),
+    ] {
+        assert_eq!(*got, wanted);
     }
 }
 

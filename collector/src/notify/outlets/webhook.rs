@@ -1,7 +1,7 @@
 //! Webhooks: what is sent, and how the receiver knows that it is us.
 //!
 //! The body has the shape of Alertmanager's webhooks (version 4), so that whatever takes those takes ours; our incident
-//! stands beside it, whole. It is signed by the Standard Webhooks specification 1.0 (<https://www.standardwebhooks.com>):
+//! stands beside it, whole; or the digest, whose rows are the description of its one alert. It is signed by the Standard Webhooks specification 1.0 (<https://www.standardwebhooks.com>):
 //! `webhook-id`, `webhook-timestamp`, and `webhook-signature`, the HMAC-SHA256 of `id.timestamp.body`.
 
 use base64::Engine;
@@ -29,13 +29,17 @@ pub(super) fn body(notice: &Notice, page: Option<&str>) -> Value {
         "generatorURL": link(notice, page),
         "fingerprint": format!("{:016x}", fnv(&notice.incident)),
     });
-    json!({
+    let (name, value, document) = match notice.event {
+        Event::Digest => ("digest", notice.labels.get("digest").unwrap_or(&notice.incident), "digest"),
+        _ => ("incident", &notice.incident, "incident"),
+    };
+    let mut body = json!({
         "version": "4",
-        "groupKey": format!("{{}}:{{incident=\"{}\"}}", notice.incident),
+        "groupKey": format!("{{}}:{{{name}=\"{value}\"}}"),
         "truncatedAlerts": 0,
         "status": status,
         "receiver": notice.outlet,
-        "groupLabels": { "incident": notice.incident },
+        "groupLabels": { name: value },
         "commonLabels": labels(notice),
         "commonAnnotations": annotations(notice),
         "externalURL": page.unwrap_or_default(),
@@ -43,8 +47,9 @@ pub(super) fn body(notice: &Notice, page: Option<&str>) -> Value {
         "event": notice.event,
         "revision": notice.revision,
         "why": notice.why,
-        "incident": notice.document,
-    })
+    });
+    body[document] = notice.document.clone();
+    body
 }
 
 /// What is said of an incident beside its labels.
@@ -66,7 +71,11 @@ pub(super) fn annotations(notice: &Notice) -> Value {
 /// Where the incident is shown; empty if nobody said where the page is.
 pub(super) fn link(notice: &Notice, page: Option<&str>) -> String {
     page.map_or_else(String::new, |page| {
-        format!("{}/#/incidents/{}", page.trim_end_matches('/'), notice.incident)
+        let page = page.trim_end_matches('/');
+        if notice.event == Event::Digest {
+            return format!("{page}/#/incidents");
+        }
+        format!("{page}/#/incidents/{}", notice.incident)
     })
 }
 
