@@ -10,6 +10,7 @@ pub mod incident;
 mod life;
 pub mod patterns;
 mod placing;
+mod seen;
 mod task;
 #[cfg(test)]
 mod tests;
@@ -21,11 +22,12 @@ pub use task::{Bell, run};
 
 use crate::cluster::Sites;
 use crate::correlate::{self, Depends, Group, Rules};
-use crate::signal::{self, Role, Signal};
+use crate::signal::{Role, Signal};
 use crate::store::{Change, Class, Record, RecordFilter, Store, StoreError};
 use crate::topology::{Atlas, Declared, Edge, Heard, Topology};
 use incident::{Incident, Life, State, Step};
 use patterns::Learn;
+use seen::Seen;
 
 /// So far back is looked at least: what is older is decided.
 const BACK_MS: u64 = 2 * 3_600_000;
@@ -47,6 +49,7 @@ pub struct Desk {
     /// When a site's incidents may be over, by site.
     due: BTreeMap<String, u64>,
     sites: Sites,
+    seen: Seen,
 }
 
 impl std::fmt::Debug for Desk {
@@ -81,7 +84,8 @@ impl Desk {
             store.devices()?.iter().flat_map(|device| atlas.hear(Heard::of(device))).collect();
         edges.extend(atlas.declare(now));
         let (atlas, pairs) = (Arc::new(Mutex::new(atlas)), BTreeMap::new());
-        let desk = Self { store, rules, learn, atlas, pairs, due: BTreeMap::new(), sites: Sites::All };
+        let (due, seen) = (BTreeMap::new(), Seen::default());
+        let desk = Self { store, rules, learn, atlas, pairs, due, sites: Sites::All, seen };
         desk.keep(&edges)?;
         Ok(desk)
     }
@@ -142,6 +146,7 @@ impl Desk {
     pub fn hold(&mut self, sites: &Sites, now: u64) -> BTreeMap<String, u64> {
         let before = std::mem::replace(&mut self.sites, sites.clone());
         self.due.retain(|site, _| sites.holds(site));
+        self.seen.hold(sites);
         let Sites::These(sites) = sites else { return BTreeMap::new() };
         let is_new = |site: &&String| before == Sites::All || !before.holds(site);
         sites.iter().filter(is_new).map(|site| (site.clone(), now.saturating_sub(FAR_BACK_MS))).collect()
@@ -180,7 +185,7 @@ impl Desk {
         &mut self,
         sites: &[String],
         touched_ms: u64,
-        topology: &Topology,
+        topology: &Arc<Topology>,
         now: u64,
     ) -> Result<Looked, StoreError> {
         let early = touched_ms.min(now.saturating_sub(BACK_MS)).saturating_sub(self.rules.before_ms);
@@ -188,13 +193,13 @@ impl Desk {
         let open = known.iter().filter(|k| k.state == State::Open).map(|k| k.onset_ms).min();
         let far = open.map_or(early, |onset| onset.max(now.saturating_sub(FAR_BACK_MS)));
         let since = early.min(far.saturating_sub(self.rules.window_ms));
-        let named: Vec<&str> = sites.iter().map(String::as_str).collect();
-        let mut signals = signal::signals(&self.store.told(&named, since)?);
-        placing::place(&mut signals, topology);
-        let stuck = stuck(&known, &signals, since);
+        let mut seen = self.seen.take(sites, topology, now);
+        let signals = seen.read(&*self.store, since)?;
+        let stuck = stuck(&known, signals, since);
         let rules = Rules { pairs: self.pairs(sites, now)?, ..self.rules.clone() };
-        let groups = correlate::correlate(&signals, topology, &rules, &stuck);
-        let (now_known, held) = outcome(&known, &signals, &groups, topology, since, now);
+        let groups = correlate::correlate(signals, &**topology, &rules, &stuck);
+        let (now_known, held) = outcome(&known, signals, &groups, topology, since, now);
+        self.seen.put(seen);
         let (mut changes, mut done) = (Vec::new(), Looked::default());
         for Outcome { before, after, .. } in &now_known {
             write(*before, after, &mut changes, &mut done);
