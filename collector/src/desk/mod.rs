@@ -292,12 +292,12 @@ fn record<T: serde::Serialize>(
 fn stuck(known: &[Incident], signals: &[Signal], since: u64) -> Vec<Vec<usize>> {
     let old: Vec<&Incident> =
         known.iter().filter(|k| k.onset_ms < since && k.state != State::Merged).collect();
-    if old.is_empty() {
-        return Vec::new();
-    }
-    let at: BTreeMap<_, usize> = signals.iter().enumerate().map(|(i, s)| (&s.key, i)).collect();
     let symptoms = |k: &&Incident| -> Vec<usize> {
-        k.members.iter().filter(|m| m.role == Role::Symptom).filter_map(|m| at.get(&m.key).copied()).collect()
+        k.members
+            .iter()
+            .filter(|m| m.role == Role::Symptom)
+            .filter_map(|m| life::find(signals, &m.key))
+            .collect()
     };
     old.iter().map(symptoms).collect()
 }
@@ -354,7 +354,8 @@ fn outcome<'k>(
     }
     // Nothing of it is left in the store: its device was forgotten, or its events were dated anew.
     for k in gone {
-        let end = life::ended(&known[k].members).unwrap_or(now);
+        let symptoms = known[k].members.iter().filter(|m| m.role == Role::Symptom);
+        let end = life::ended(symptoms.map(|m| m.end_ms)).unwrap_or(now);
         let after =
             Incident { state: State::Closed, closed_ms: Some(end), updated_ms: now, ..known[k].clone() };
         all.push(Outcome { before: Some(&known[k]), after, due: None });

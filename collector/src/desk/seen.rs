@@ -117,3 +117,105 @@ impl Domain {
         Ok(&self.signals)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use fieldmouse_core::series::cut;
+    use fieldmouse_core::wire::{self, Kind, phase, state};
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::intake::decode;
+    use crate::sample::{self, NOON, Sample};
+    use crate::store::Database;
+
+    const MINUTE: u64 = 60_000;
+    const NODES: [&str; 3] = ["press-1", "press-2", "gw"];
+
+    /// What a device tells as its `seq`th event, of which it has five of each sort.
+    fn sample(what: u8, seq: u64, at: u64) -> (&'static str, Sample) {
+        let trouble = |verdict, text| {
+            let body = wire::Trouble { source: cut("file"), series: None, verdict, why: 0, text: cut(text) };
+            sample::raw(seq, Kind::Trouble, sample::body(&body)).of(13)
+        };
+        let limit = |phase| {
+            sample::body(&sample::forecast(fieldmouse_core::metric::FILESYSTEM_USED, "/", phase, 900))
+        };
+        let item = match what {
+            0 => sample::episode(seq, seq % 5, phase::OPENED, 0),
+            1 => sample::episode(seq, seq % 5, phase::CLOSED, 60_000),
+            2 => sample::fact(seq, "unit-failed", "unit shop.service failed").of(17),
+            3 => trouble(2, "does not answer"),
+            4 => trouble(0, ""),
+            5 => sample::raw(seq, Kind::Forecast, limit(phase::OPENED)).of(13),
+            6 => sample::raw(seq, Kind::Forecast, limit(phase::CLOSED)),
+            7 => return ("status", sample::status(state::LOST)),
+            8 => return ("status", sample::status(state::ONLINE)),
+            9 => return ("beat", sample::beat(0, 0)),
+            10 => {
+                return ("event", sample::fact(seq, "unit-failed", "nobody knew when").of(17).undated(5000));
+            }
+            _ => {
+                let said = wire::ClockSet { epoch: 7, first: 1, last: seq, boot_ms: at };
+                sample::raw(seq, Kind::ClockSet, sample::body(&said))
+            }
+        };
+        ("event", item.at(at))
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn what_was_read_before_and_what_is_read_anew_are_the_same(
+            steps in prop::collection::vec((0..3_usize, 0..12_u8, 7..9_u64, 0..600_u64, 0..600_u64, any::<bool>()), 1..60)
+        ) {
+            let store = Database::in_memory().unwrap();
+            let (seen, topology) = (Seen::default(), Arc::new(Topology::default()));
+            let sites = ["hall".to_owned()];
+            for (n, (node, what, epoch, at, since, is_told)) in steps.into_iter().enumerate() {
+                if is_told {
+                    let (leaf, item) = sample(what, n as u64 + 1, NOON + at * MINUTE);
+                    let payload = Bytes::from(sample::message(NODES[node], epoch, &[item]));
+                    let topic = format!("fm/1/hall/{}/{leaf}", NODES[node]);
+                    store.commit(&[decode::arrival("fm", &topic, &payload, false, NOON + at * MINUTE)]).unwrap();
+                }
+                // Time goes on, but what comes late is looked for far back.
+                let since = NOON + since.min(n as u64 * 10) * MINUTE;
+                let mut known = seen.take(&sites, &topology, NOON);
+                let found = known.read(&store, since).unwrap();
+                prop_assert_eq!(found, Seen::default().take(&sites, &topology, NOON).read(&store, since).unwrap());
+                let whole = signal::signals(&store.told(&["hall"], since).unwrap());
+                prop_assert_eq!(found, &whole[..]);
+                seen.put(known);
+            }
+        }
+    }
+
+    #[test]
+    fn only_who_told_something_is_read_again() {
+        let store = Database::in_memory().unwrap();
+        let tell = |node, seq| {
+            let item = sample::episode(seq, seq, phase::OPENED, 0).at(NOON);
+            let payload = Bytes::from(sample::message(node, 7, &[item]));
+            let topic = format!("fm/1/hall/{node}/event");
+            store.commit(&[decode::arrival("fm", &topic, &payload, false, NOON)]).unwrap();
+        };
+        let (seen, topology, sites) = (Seen::default(), Arc::new(Topology::default()), ["hall".to_owned()]);
+        tell("press-1", 1);
+        tell("press-2", 1);
+        let mut known = seen.take(&sites, &topology, NOON);
+        assert_eq!(known.read(&store, NOON).unwrap().len(), 2);
+        tell("press-2", 2);
+        // By this it is seen what is read again.
+        known.signals.iter_mut().for_each(|signal| signal.text = "as before".to_owned());
+        let found = known.read(&store, NOON).unwrap();
+        let kept = found.iter().filter(|signal| signal.text == "as before").map(|signal| &*signal.key.node);
+        assert_eq!((found.len(), kept.collect::<Vec<_>>()), (3, vec!["press-1"]));
+        seen.put(known);
+        let is_empty = |sites: &[String], topology, now| seen.take(sites, topology, now).signals.is_empty();
+        assert!(is_empty(&["yard".to_owned()], &topology, NOON), "it is of other sites");
+        assert!(is_empty(&sites, &Arc::new(Topology::default()), NOON), "things may be placed otherwise now");
+        assert!(is_empty(&sites, &topology, NOON), "what was taken out is gone");
+    }
+}
