@@ -184,7 +184,8 @@ mod tests {
                 let since = NOON + since.min(n as u64 * 10) * MINUTE;
                 let mut known = seen.take(&sites, &topology, NOON);
                 let found = known.read(&store, since).unwrap();
-                prop_assert_eq!(found, Seen::default().take(&sites, &topology, NOON).read(&store, since).unwrap());
+                let mut anew = Seen::default().take(&sites, &topology, NOON);
+                prop_assert_eq!(found, anew.read(&store, since).unwrap());
                 let whole = signal::signals(&store.told(&["hall"], since).unwrap());
                 prop_assert_eq!(found, &whole[..]);
                 seen.put(known);
@@ -213,7 +214,9 @@ mod tests {
         let kept = found.iter().filter(|signal| signal.text == "as before").map(|signal| &*signal.key.node);
         assert_eq!((found.len(), kept.collect::<Vec<_>>()), (3, vec!["press-1"]));
         seen.put(known);
-        let is_empty = |sites: &[String], topology, now| seen.take(sites, topology, now).signals.is_empty();
+        let is_empty = |sites: &[String], topology: &Arc<Topology>, now| {
+            seen.take(sites, topology, now).signals.is_empty()
+        };
         assert!(is_empty(&["yard".to_owned()], &topology, NOON), "it is of other sites");
         assert!(is_empty(&sites, &Arc::new(Topology::default()), NOON), "things may be placed otherwise now");
         assert!(is_empty(&sites, &topology, NOON), "what was taken out is gone");
