@@ -14,6 +14,7 @@ pub mod intake;
 pub mod learnt;
 pub mod logday;
 pub mod logs;
+pub mod look;
 pub mod otlp;
 pub mod replay_speed;
 pub mod seasons;

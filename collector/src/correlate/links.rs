@@ -28,14 +28,16 @@ pub(super) fn join(
 ) -> Vec<Linked> {
     let mut linked = Vec::new();
     let of = Near { signals, window: rules.window_ms };
-    of.runs(order, |s| Some(s.device().to_owned()), |device| Link::Device { device }, &mut linked);
+    let device = |device: &str| Link::Device { device: device.to_owned() };
+    of.runs(order, |i| Some(signals[i].device()), device, &mut linked);
     for name in &rules.scopes {
-        let scope = |s: &Signal| {
-            let value =
-                if name == "site" { Some(s.key.site.clone()) } else { depends.label(s.device(), name) };
-            value.map(|value| format!("{name}={value}"))
+        let of_site = name == "site";
+        let value = |i: usize| {
+            let s = &signals[i];
+            if of_site { Some(s.key.site.as_str()) } else { depends.label(s.device(), name) }
         };
-        of.runs(order, scope, |scope| Link::Scope { scope }, &mut linked);
+        let scope = |value: &str| Link::Scope { scope: format!("{name}={value}") };
+        of.runs(order, value, scope, &mut linked);
     }
     lasting(signals, order, &mut linked);
     together(signals, order, rules, &mut linked);
@@ -67,18 +69,18 @@ struct Near<'a> {
     window: u64,
 }
 
-impl Near<'_> {
+impl<'a> Near<'a> {
     /// Those of the same name, each within the window of the one before.
     fn runs(
         &self,
         order: &[usize],
-        name: impl Fn(&Signal) -> Option<String>,
-        link: impl Fn(String) -> Link,
+        name: impl Fn(usize) -> Option<&'a str>,
+        link: impl Fn(&str) -> Link,
         to: &mut Vec<Linked>,
     ) {
-        let mut of: BTreeMap<String, Vec<usize>> = BTreeMap::new();
+        let mut of: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
         for &i in order {
-            if let Some(name) = name(&self.signals[i]) {
+            if let Some(name) = name(i) {
                 of.entry(name).or_default().push(i);
             }
         }
@@ -87,7 +89,7 @@ impl Near<'_> {
             for run in
                 members.chunk_by(|&a, &b| onset(b) - onset(a) <= self.window).filter(|run| run.len() > 1)
             {
-                to.push(Linked { members: run.to_vec(), link: link(name.clone()) });
+                to.push(Linked { members: run.to_vec(), link: link(name) });
             }
         }
     }
@@ -124,11 +126,11 @@ struct Above<'a> {
     signals: &'a [Signal],
     /// In the order of onset.
     of: BTreeMap<&'a str, Vec<usize>>,
-    dependencies: BTreeMap<&'a str, Vec<(String, u8)>>,
+    dependencies: BTreeMap<&'a str, Vec<(&'a str, u8)>>,
 }
 
 impl<'a> Above<'a> {
-    fn new(signals: &'a [Signal], order: &[usize], depends: &dyn Depends) -> Self {
+    fn new(signals: &'a [Signal], order: &[usize], depends: &'a dyn Depends) -> Self {
         let mut of: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
         for &i in order {
             of.entry(signals[i].entity.as_str()).or_default().push(i);
@@ -141,7 +143,7 @@ impl<'a> Above<'a> {
     fn depending(&self, rules: &Rules, to: &mut Vec<Linked>) {
         for (entity, members) in &self.of {
             for (on, _) in &self.dependencies[entity] {
-                let Some(causes) = self.of.get(on.as_str()) else { continue };
+                let Some(causes) = self.of.get(on) else { continue };
                 for &i in members {
                     let onset = self.signals[i].onset_ms;
                     let at = causes.partition_point(|&c| self.signals[c].onset_ms <= onset);
@@ -149,7 +151,7 @@ impl<'a> Above<'a> {
                         [at.checked_sub(1), Some(at)].into_iter().flatten().filter_map(|at| causes.get(at));
                     for &c in beside.filter(|&&c| self.signals[c].onset_ms.abs_diff(onset) <= rules.reach_ms)
                     {
-                        let link = Link::Depends { who: (*entity).to_owned(), on: on.clone() };
+                        let link = Link::Depends { who: (*entity).to_owned(), on: (*on).to_owned() };
                         to.push(Linked { members: vec![i, c], link });
                     }
                 }

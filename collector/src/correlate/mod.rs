@@ -13,7 +13,7 @@ mod links;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use petgraph::unionfind::UnionFind;
 use serde::{Deserialize, Serialize};
@@ -23,7 +23,7 @@ use crate::signal::{Role, Signal};
 /// What correlation asks of the topology.
 pub trait Depends {
     /// What the entity depends on, directly or through others, nearest first, with the number of steps to it.
-    fn dependencies(&self, entity: &str) -> Vec<(String, u8)>;
+    fn dependencies(&self, entity: &str) -> Vec<(&str, u8)>;
     /// How many devices and parts depend on it, directly or through others.
     fn dependents(&self, entity: &str) -> usize;
     /// How many devices the site has.
@@ -31,7 +31,7 @@ pub trait Depends {
     /// The sites that depend on one another, this one among them.
     fn domain(&self, site: &str) -> Vec<String>;
     /// The value of the label of a device, if it has it.
-    fn label(&self, device: &str, name: &str) -> Option<String>;
+    fn label(&self, device: &str, name: &str) -> Option<&str>;
 }
 
 /// How near is near.
@@ -171,14 +171,27 @@ pub fn correlate(
 
 /// Adds hints and changes to the groups they belong to.
 fn beside(signals: &[Signal], depends: &dyn Depends, rules: &Rules, groups: &mut [Group]) {
-    // Which groups have symptoms on a device, or on what depends on it.
-    let mut near: BTreeMap<&str, Vec<(u64, usize)>> = BTreeMap::new();
-    let mut above: BTreeMap<String, Vec<(u64, usize)>> = BTreeMap::new();
+    // Which groups have symptoms on a device of which something else was told, or on what depends on it.
+    let is_beside = |signal: &&Signal| signal.role != Role::Symptom;
+    let told: HashSet<&str> = signals.iter().filter(is_beside).map(Signal::device).collect();
+    if told.is_empty() {
+        return;
+    }
+    let mut near: HashMap<&str, Vec<(u64, usize)>> = HashMap::new();
+    let mut above: HashMap<&str, Vec<(u64, usize)>> = HashMap::new();
+    let mut needs: HashMap<&str, Vec<&str>> = HashMap::new();
     for (at, group) in groups.iter().enumerate() {
         for &i in &group.symptoms {
-            near.entry(signals[i].device()).or_default().push((signals[i].onset_ms, at));
-            for (on, _) in depends.dependencies(&signals[i].entity) {
-                above.entry(device_of(&on).to_owned()).or_default().push((signals[i].onset_ms, at));
+            let signal = &signals[i];
+            if told.contains(signal.device()) {
+                near.entry(signal.device()).or_default().push((signal.onset_ms, at));
+            }
+            let needs = needs.entry(&signal.entity).or_insert_with(|| {
+                let all = depends.dependencies(&signal.entity).into_iter().map(|(on, _)| device_of(on));
+                all.filter(|on| told.contains(on)).collect()
+            });
+            for on in needs {
+                above.entry(on).or_default().push((signal.onset_ms, at));
             }
         }
     }
@@ -201,10 +214,8 @@ fn beside(signals: &[Signal], depends: &dyn Depends, rules: &Rules, groups: &mut
                         && onset <= signal.onset_ms + rules.before_ms
                 };
                 for &(onset, at) in of {
-                    if is_before(onset)
-                        && groups[at].changes.last() != Some(&i)
-                        && !groups[at].changes.contains(&i)
-                    {
+                    // They come in their order.
+                    if is_before(onset) && groups[at].changes.last() != Some(&i) {
                         groups[at].changes.push(i);
                     }
                 }

@@ -75,14 +75,13 @@ fn case(signals: &[Signal], group: &Group, topology: &Topology) -> Case {
         of.entry(&signal.entity).or_default().extend(each);
     }
     let affected: BTreeSet<&str> = group.symptoms.iter().map(|&i| signals[i].entity.as_str()).collect();
-    let mut edges: BTreeSet<(String, String)> = BTreeSet::new();
-    let mut seen: BTreeSet<String> = BTreeSet::new();
-    let mut open: Vec<String> = of.keys().map(|entity| (*entity).to_owned()).collect();
+    let mut edges: BTreeSet<(&str, &str)> = BTreeSet::new();
+    let mut seen: BTreeSet<&str> = BTreeSet::new();
+    let mut open: Vec<&str> = of.keys().copied().collect();
     while let Some(entity) = open.pop() {
-        if seen.insert(entity.clone()) {
-            let direct = Depends::dependencies(topology, &entity).into_iter().filter(|(_, hops)| *hops == 1);
-            for (on, _) in direct {
-                edges.insert((entity.clone(), on.clone()));
+        if seen.insert(entity) {
+            for on in topology.needs(entity) {
+                edges.insert((entity, on));
                 open.push(on);
             }
         }
@@ -90,19 +89,20 @@ fn case(signals: &[Signal], group: &Group, topology: &Topology) -> Case {
     // What nobody declared, but most of its devices showed.
     for site in shared.iter().map(|s| &s.on).filter(|name| !name.contains('/')) {
         let devices = affected.iter().filter(|entity| entity.split('/').next() == Some(site));
-        edges.extend(devices.map(|device| ((*device).to_owned(), site.clone())));
+        edges.extend(devices.map(|device| (*device, site.as_str())));
     }
     // Who is heard of and says nothing breaks the path, unless what depends on it went together.
-    let quiet = seen.iter().filter(|name| !of.contains_key(name.as_str()) && !group.silent.contains(name));
-    let quiet: Vec<String> =
-        quiet.filter(|name| topology.known(name).is_some_and(|known| known.reported)).cloned().collect();
+    let is_told = |name: &str| of.contains_key(name) || group.silent.iter().any(|silent| silent == name);
+    let quiet = seen.iter().filter(|name| !is_told(name));
+    let quiet = quiet.filter(|name| topology.known(name).is_some_and(|known| known.reported));
+    let quiet: Vec<String> = quiet.map(|name| (*name).to_owned()).collect();
     let mut suspects: Vec<Suspect> =
         of.into_iter().map(|(entity, evidence)| Suspect { entity: entity.to_owned(), evidence }).collect();
     suspects.extend(shared.iter().map(|s| Suspect { entity: s.on.clone(), evidence: vec![s.evidence()] }));
     suspects.extend(quiet.into_iter().map(|entity| Suspect { entity, evidence: Vec::new() }));
     Case {
         suspects,
-        edges: edges.into_iter().collect(),
+        edges: edges.into_iter().map(|(who, on)| (who.to_owned(), on.to_owned())).collect(),
         alert: None,
         onset_ms: group.symptoms.iter().map(|&i| signals[i].onset_ms).min(),
     }
@@ -188,13 +188,14 @@ fn kind(moved: &Moved) -> Kind {
 
 /// What a signal says of its entity.
 fn evidence(signal: &Signal) -> Vec<Evidence> {
+    let text = signal.text.trim_end_matches('.');
     let one = |kind, metric: &str, strength| Evidence {
         kind,
         metric: metric.to_owned(),
         strength,
         onset_ms: Some(signal.onset_ms),
         // What it is and what is usual; the rest stands in the event.
-        text: signal.text.trim_end_matches('.').split("; ").take(2).collect::<Vec<_>>().join("; "),
+        text: text.match_indices("; ").nth(1).map_or(text, |(end, _)| &text[..end]).to_owned(),
     };
     match (signal.role, signal.key.what) {
         (crate::signal::Role::Change, _) => vec![one(Kind::Change, &signal.pattern, 0.0)],

@@ -1,6 +1,6 @@
 //! From a group of signals to what an incident says of it.
 
-use std::collections::BTreeSet;
+use std::collections::HashSet;
 
 use super::diagnosis;
 use super::incident::{Cause, Impact, Incident, Member, Siblings, State};
@@ -28,9 +28,10 @@ pub(super) fn incident(
     now: u64,
 ) -> (Incident, Option<u64>) {
     let members = members(signals, group, before, since_ms);
-    let symptoms: Vec<&Member> = members.iter().filter(|m| m.role == Role::Symptom).collect();
-    let first = symptoms.first().map(|m| &m.key);
-    let (ended, severity) = (life::ended(&members), symptoms.iter().map(|m| m.severity).max().unwrap_or(0));
+    let symptoms: Vec<&Part<'_>> = members.iter().filter(|m| m.role == Role::Symptom).collect();
+    let first = symptoms.first().map(|m| m.key);
+    let ended = life::ended(symptoms.iter().map(|m| m.end_ms));
+    let severity = symptoms.iter().map(|m| m.severity).max().unwrap_or(0);
     let onset_ms = symptoms.first().map_or(now, |m| m.onset_ms);
     let (state, closed_ms, due) = match life::over(ended, now) {
         Ok(end) => (State::Closed, Some(end), None),
@@ -42,14 +43,16 @@ pub(super) fn incident(
             sites.push(m.key.site.clone());
         }
     }
-    let devices: BTreeSet<String> =
-        symptoms.iter().map(|m| format!("{}/{}", m.key.site, m.key.node)).collect();
-    let entities: BTreeSet<&str> = symptoms.iter().map(|m| m.entity.as_str()).collect();
+    let devices: HashSet<(&str, &str)> =
+        symptoms.iter().map(|m| (m.key.site.as_str(), m.key.node.as_str())).collect();
+    let mut entities: Vec<&str> = symptoms.iter().map(|m| m.entity).collect();
+    entities.sort_unstable();
+    entities.dedup();
     let old = before.filter(|b| b.onset_ms < since_ms);
     // What was found out when all of it was known is not found out again from the rest.
     let found = match old.filter(|b| !b.causes.is_empty()) {
         Some(b) => Found::kept(b),
-        None => Found::out(signals, group, &symptoms, (&devices, &entities), topology, now),
+        None => Found::out(signals, group, &symptoms, (devices.len(), &entities), topology, now),
     };
     let confidence = group.symptoms.iter().map(|&i| signals[i].confidence).max().unwrap_or(0);
     let incident = Incident {
@@ -74,7 +77,7 @@ pub(super) fn incident(
         count: members.len(),
         links: found.links,
         patterns: patterns(signals, group, old),
-        members: shown(members),
+        members: shown(&members),
     };
     (incident, due)
 }
@@ -98,8 +101,8 @@ impl Found {
     fn out(
         signals: &[Signal],
         group: &Group,
-        symptoms: &[&Member],
-        (devices, entities): (&BTreeSet<String>, &BTreeSet<&str>),
+        symptoms: &[&Part<'_>],
+        (devices, entities): (usize, &[&str]),
         topology: &Topology,
         now: u64,
     ) -> Self {
@@ -116,17 +119,17 @@ impl Found {
                 .max()
                 .unwrap_or(USUAL_IMPORTANCE),
             dependents,
-            suffer: devices.len(),
+            suffer: devices,
             confidence: group.symptoms.iter().map(|&i| signals[i].confidence).max().unwrap_or(0),
             left_ms: due.map(|due| due.saturating_sub(now)),
         });
         let impact = Impact {
-            devices: devices.len(),
+            devices,
             entities: entities.iter().take(NAMED).map(|e| (*e).to_owned()).collect(),
             dependents,
             siblings: siblings(signals, group, at_fault, topology),
         };
-        let title = title(symptoms, at_fault, devices.len());
+        let title = title(symptoms, at_fault, devices);
         Self { title, priority, causes, impact, links: group.links.clone() }
     }
 }
@@ -146,7 +149,7 @@ fn siblings(
             && s.pattern == first.pattern
             && s.onset_ms.abs_diff(first.onset_ms) <= LIKEWISE_MS
     };
-    let alike: BTreeSet<&str> = signals.iter().filter(is_same).map(Signal::device).take(ALIKE).collect();
+    let alike: HashSet<&str> = signals.iter().filter(is_same).map(Signal::device).take(ALIKE).collect();
     let same = alike.iter().filter(|device| topology.are_siblings(first.device(), device)).count();
     (of > 0).then_some(Siblings { of, same })
 }
@@ -154,11 +157,10 @@ fn siblings(
 /// What its symptoms look like, that of the first one first: by it an incident is known again. `before` began before all is
 /// known.
 fn patterns(signals: &[Signal], group: &Group, before: Option<&Incident>) -> Vec<String> {
-    let mut symptoms: Vec<&Signal> = group.symptoms.iter().map(|i| &signals[*i]).collect();
-    symptoms.sort_by(|a, b| (a.onset_ms, &a.key).cmp(&(b.onset_ms, &b.key)));
     let known = before.into_iter().flat_map(|b| &b.patterns);
     let mut patterns: Vec<String> = Vec::new();
-    for pattern in known.chain(symptoms.into_iter().map(|s| &s.pattern)) {
+    // They are in the order of onset.
+    for pattern in known.chain(group.symptoms.iter().map(|&i| &signals[i].pattern)) {
         if patterns.len() < NAMED && !patterns.contains(pattern) {
             patterns.push(pattern.clone());
         }
@@ -167,13 +169,13 @@ fn patterns(signals: &[Signal], group: &Group, before: Option<&Incident>) -> Vec
 }
 
 /// What is at fault, what it says or what others say of it, and how many suffer.
-fn title(symptoms: &[&Member], at_fault: Option<&str>, devices: usize) -> String {
-    let gravest = |of: &dyn Fn(&Member) -> bool| {
+fn title(symptoms: &[&Part<'_>], at_fault: Option<&str>, devices: usize) -> String {
+    let gravest = |of: &dyn Fn(&Part<'_>) -> bool| {
         symptoms.iter().filter(|m| of(m)).max_by_key(|m| (m.severity, std::cmp::Reverse(m.onset_ms)))
     };
     let own = at_fault.and_then(|entity| gravest(&|m| m.entity == entity));
     let Some(told) = own.or_else(|| gravest(&|_| true)) else { return String::new() };
-    let text = told.text.split("; ").next().unwrap_or(&told.text).trim_end_matches('.');
+    let text = told.text.split("; ").next().unwrap_or(told.text).trim_end_matches('.');
     let begin = match at_fault {
         Some(entity) if own.is_none() => format!("{entity}, as {} tells: {text}", told.entity),
         _ => format!("{}: {text}", told.entity),
@@ -184,40 +186,83 @@ fn title(symptoms: &[&Member], at_fault: Option<&str>, devices: usize) -> String
     }
 }
 
-fn members(signals: &[Signal], group: &Group, before: Option<&Incident>, since_ms: u64) -> Vec<Member> {
+/// What is seen of a signal in an incident, whoever has it.
+struct Part<'a> {
+    key: &'a Key,
+    role: Role,
+    entity: &'a str,
+    onset_ms: u64,
+    end_ms: Option<u64>,
+    severity: u8,
+    text: &'a str,
+}
+
+macro_rules! part {
+    ($of:expr) => {
+        Part {
+            key: &$of.key,
+            role: $of.role,
+            entity: &$of.entity,
+            onset_ms: $of.onset_ms,
+            end_ms: $of.end_ms,
+            severity: $of.severity,
+            text: &$of.text,
+        }
+    };
+}
+
+impl Part<'_> {
+    fn member(&self) -> Member {
+        Member {
+            key: self.key.clone(),
+            role: self.role,
+            entity: self.entity.to_owned(),
+            onset_ms: self.onset_ms,
+            end_ms: self.end_ms,
+            severity: self.severity,
+            text: self.text.to_owned(),
+        }
+    }
+}
+
+/// In the order of onset.
+fn members<'a>(
+    signals: &'a [Signal],
+    group: &Group,
+    before: Option<&'a Incident>,
+    since_ms: u64,
+) -> Vec<Part<'a>> {
     let ours = group.symptoms.iter().chain(&group.hints).chain(&group.changes);
-    let mut all: Vec<Member> = ours.map(|&i| member(&signals[i])).collect();
-    let known: BTreeSet<Key> = all.iter().map(|m| m.key.clone()).collect();
-    let is_past = |m: &&Member| !known.contains(&m.key) && m.end_ms.is_some_and(|end| end < since_ms);
-    all.extend(before.into_iter().flat_map(|b| &b.members).filter(is_past).cloned());
-    all.sort_by(|a, b| (a.onset_ms, &a.key).cmp(&(b.onset_ms, &b.key)));
+    let mut all: Vec<Part<'_>> = ours.map(|&i| part!(signals[i])).collect();
+    let past = before.into_iter().flat_map(|b| &b.members);
+    let mut past: Vec<&Member> = past.filter(|m| m.end_ms.is_some_and(|end| end < since_ms)).collect();
+    if !past.is_empty() {
+        let known: HashSet<&Key> = all.iter().map(|m| m.key).collect();
+        past.retain(|m| !known.contains(&m.key));
+        all.extend(past.into_iter().map(|m| part!(m)));
+    }
+    all.sort_by(|a, b| (a.onset_ms, a.key).cmp(&(b.onset_ms, b.key)));
     all
 }
 
 /// The first symptoms, by which it is known again, and the first of what stands beside them.
-fn shown(all: Vec<Member>) -> Vec<Member> {
-    if all.len() <= MEMBERS {
-        return all;
-    }
-    let (symptoms, beside): (Vec<Member>, Vec<Member>) =
-        all.into_iter().partition(|m| m.role == Role::Symptom);
-    let room = beside.len().min(MEMBERS / 4);
-    let mut shown: Vec<Member> =
-        symptoms.into_iter().take(MEMBERS - room).chain(beside.into_iter().take(room)).collect();
-    shown.sort_by(|a, b| (a.onset_ms, &a.key).cmp(&(b.onset_ms, &b.key)));
-    shown
-}
-
-fn member(signal: &Signal) -> Member {
-    Member {
-        key: signal.key.clone(),
-        role: signal.role,
-        entity: signal.entity.clone(),
-        onset_ms: signal.onset_ms,
-        end_ms: signal.end_ms,
-        severity: signal.severity,
-        text: signal.text.clone(),
-    }
+fn shown(all: &[Part<'_>]) -> Vec<Member> {
+    let is_symptom = |m: &&Part<'_>| m.role == Role::Symptom;
+    let beside = all.iter().filter(|m| !is_symptom(m)).count();
+    let (most, room) = if all.len() <= MEMBERS {
+        (all.len(), beside)
+    } else {
+        let room = beside.min(MEMBERS / 4);
+        (MEMBERS - room, room)
+    };
+    let (mut symptoms, mut others) = (most, room);
+    let is_shown = |m: &&Part<'_>| {
+        let left = if is_symptom(m) { &mut symptoms } else { &mut others };
+        let is_left = *left > 0;
+        *left = left.saturating_sub(1);
+        is_left
+    };
+    all.iter().filter(is_shown).map(Part::member).collect()
 }
 
 /// The name of the incident that begins with this symptom: the site, and 48 bits of what it is.

@@ -23,12 +23,18 @@ pub(super) struct Matched {
     pub(super) merged: Vec<(usize, usize)>,
 }
 
+/// Where the signal of this key is: they are in the order of their keys.
+pub(super) fn find(signals: &[Signal], key: &Key) -> Option<usize> {
+    signals.binary_search_by(|signal| signal.key.cmp(key)).ok()
+}
+
 /// The older incident goes on; of a split, the part with the symptom that gave it its name does.
 pub(super) fn matched(known: &[Incident], signals: &[Signal], groups: &[Group]) -> Matched {
-    let mut group_of: BTreeMap<&Key, usize> = BTreeMap::new();
+    let mut group_of: Vec<Option<usize>> = vec![None; signals.len()];
     for (at, group) in groups.iter().enumerate() {
-        group_of.extend(group.symptoms.iter().map(|&i| (&signals[i].key, at)));
+        group.symptoms.iter().for_each(|&i| group_of[i] = Some(at));
     }
+    let group_of = |key: &Key| find(signals, key).and_then(|i| group_of[i]);
     let mut found =
         Matched { of: vec![None; groups.len()], from: vec![None; groups.len()], merged: Vec::new() };
     let mut theirs: BTreeMap<usize, usize> = BTreeMap::new();
@@ -42,7 +48,7 @@ pub(super) fn matched(known: &[Incident], signals: &[Signal], groups: &[Group]) 
             known[k].members.iter().filter(|m| m.role == Role::Symptom).collect();
         // The one that gave it its name goes first, so that no other part can be given the same.
         symptoms.sort_by_key(|m| draft::id(&m.key) != known[k].id);
-        let mut claimed: Vec<usize> = symptoms.iter().filter_map(|m| group_of.get(&m.key).copied()).collect();
+        let mut claimed: Vec<usize> = symptoms.iter().filter_map(|m| group_of(&m.key)).collect();
         let mut seen = BTreeSet::new();
         claimed.retain(|at| seen.insert(*at));
         match claimed.iter().position(|&at| found.of[at].is_none()) {
@@ -70,10 +76,9 @@ pub(super) fn matched(known: &[Incident], signals: &[Signal], groups: &[Group]) 
     found
 }
 
-/// When the last of it ended; none while something goes on.
-pub(super) fn ended(members: &[Member]) -> Option<u64> {
-    let symptoms = members.iter().filter(|m| m.role == Role::Symptom);
-    symptoms.map(|m| m.end_ms).try_fold(0, |last, end| Some(last.max(end?)))
+/// When the last of its symptoms ended; none while something goes on.
+pub(super) fn ended(mut ends: impl Iterator<Item = Option<u64>>) -> Option<u64> {
+    ends.try_fold(0, |last, end| Some(last.max(end?)))
 }
 
 /// Whether it is over by then, and else when it may be.

@@ -10,6 +10,7 @@ pub mod incident;
 mod life;
 pub mod patterns;
 mod placing;
+mod seen;
 mod task;
 #[cfg(test)]
 mod tests;
@@ -21,11 +22,12 @@ pub use task::{Bell, run};
 
 use crate::cluster::Sites;
 use crate::correlate::{self, Depends, Group, Rules};
-use crate::signal::{self, Role, Signal};
+use crate::signal::{Role, Signal};
 use crate::store::{Change, Class, Record, RecordFilter, Store, StoreError};
 use crate::topology::{Atlas, Declared, Edge, Heard, Topology, site_of};
 use incident::{Incident, Life, State, Step};
 use patterns::Learn;
+use seen::Seen;
 
 /// So far back is looked at least: what is older is decided.
 const BACK_MS: u64 = 2 * 3_600_000;
@@ -55,6 +57,7 @@ pub struct Desk {
     gained: BTreeSet<String>,
     /// When was last read what others wrote of who depends on whom.
     read_ms: u64,
+    seen: Seen,
 }
 
 impl std::fmt::Debug for Desk {
@@ -90,8 +93,8 @@ impl Desk {
             store.devices()?.iter().flat_map(|device| atlas.hear(Heard::of(device))).collect();
         edges.extend(atlas.declare(now, &sites));
         let (atlas, pairs) = (Arc::new(Mutex::new(atlas)), BTreeMap::new());
-        let (due, gained, read_ms) = (BTreeMap::new(), BTreeSet::new(), now);
-        let desk = Self { store, rules, learn, atlas, pairs, due, sites, gained, read_ms };
+        let (due, gained, seen) = (BTreeMap::new(), BTreeSet::new(), Seen::default());
+        let desk = Self { store, rules, learn, atlas, pairs, due, sites, gained, read_ms: now, seen };
         desk.keep(&edges, now)?;
         Ok(desk)
     }
@@ -181,6 +184,7 @@ impl Desk {
     pub fn hold(&mut self, sites: &Sites, now: u64) -> BTreeMap<String, u64> {
         let before = std::mem::replace(&mut self.sites, sites.clone());
         self.due.retain(|site, _| sites.holds(site));
+        self.seen.hold(sites);
         let Sites::These(sites) = sites else { return BTreeMap::new() };
         let is_new = |site: &&String| before == Sites::All || !before.holds(site);
         let new: BTreeMap<String, u64> =
@@ -223,7 +227,7 @@ impl Desk {
         &mut self,
         sites: &[String],
         touched_ms: u64,
-        topology: &Topology,
+        topology: &Arc<Topology>,
         now: u64,
     ) -> Result<Looked, StoreError> {
         let early = touched_ms.min(now.saturating_sub(BACK_MS)).saturating_sub(self.rules.before_ms);
@@ -231,13 +235,13 @@ impl Desk {
         let open = known.iter().filter(|k| k.state == State::Open).map(|k| k.onset_ms).min();
         let far = open.map_or(early, |onset| onset.max(now.saturating_sub(FAR_BACK_MS)));
         let since = early.min(far.saturating_sub(self.rules.window_ms));
-        let named: Vec<&str> = sites.iter().map(String::as_str).collect();
-        let mut signals = signal::signals(&self.store.told(&named, since)?);
-        placing::place(&mut signals, topology);
-        let stuck = stuck(&known, &signals, since);
+        let mut seen = self.seen.take(sites, topology, now);
+        let signals = seen.read(&*self.store, since)?;
+        let stuck = stuck(&known, signals, since);
         let rules = Rules { pairs: self.pairs(sites, now)?, ..self.rules.clone() };
-        let groups = correlate::correlate(&signals, topology, &rules, &stuck);
-        let (now_known, held) = outcome(&known, &signals, &groups, topology, since, now);
+        let groups = correlate::correlate(signals, &**topology, &rules, &stuck);
+        let (now_known, held) = outcome(&known, signals, &groups, topology, since, now);
+        self.seen.put(seen);
         let (mut changes, mut done) = (Vec::new(), Looked::default());
         for Outcome { before, after, .. } in &now_known {
             write(*before, after, &mut changes, &mut done);
@@ -330,12 +334,12 @@ fn record<T: serde::Serialize>(
 fn stuck(known: &[Incident], signals: &[Signal], since: u64) -> Vec<Vec<usize>> {
     let old: Vec<&Incident> =
         known.iter().filter(|k| k.onset_ms < since && k.state != State::Merged).collect();
-    if old.is_empty() {
-        return Vec::new();
-    }
-    let at: BTreeMap<_, usize> = signals.iter().enumerate().map(|(i, s)| (&s.key, i)).collect();
     let symptoms = |k: &&Incident| -> Vec<usize> {
-        k.members.iter().filter(|m| m.role == Role::Symptom).filter_map(|m| at.get(&m.key).copied()).collect()
+        k.members
+            .iter()
+            .filter(|m| m.role == Role::Symptom)
+            .filter_map(|m| life::find(signals, &m.key))
+            .collect()
     };
     old.iter().map(symptoms).collect()
 }
@@ -392,7 +396,8 @@ fn outcome<'k>(
     }
     // Nothing of it is left in the store: its device was forgotten, or its events were dated anew.
     for k in gone {
-        let end = life::ended(&known[k].members).unwrap_or(now);
+        let symptoms = known[k].members.iter().filter(|m| m.role == Role::Symptom);
+        let end = life::ended(symptoms.map(|m| m.end_ms)).unwrap_or(now);
         let after =
             Incident { state: State::Closed, closed_ms: Some(end), updated_ms: now, ..known[k].clone() };
         all.push(Outcome { before: Some(&known[k]), after, due: None });

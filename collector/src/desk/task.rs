@@ -13,6 +13,8 @@ use crate::store::{Committed, StoreError};
 
 /// What is told within this of each other is looked at together.
 const PAUSE: Duration = Duration::from_secs(1);
+/// A look is followed by a pause of so many times as long as it took, so that it leaves room for the intake.
+const REST: u32 = 2;
 
 /// Rung by the intake when something was told.
 #[derive(Debug, Clone, Default)]
@@ -57,7 +59,7 @@ impl Bell {
 
 /// Looks until it is dropped.
 pub async fn run(mut desk: Desk, bell: Bell, mut sites: watch::Receiver<Sites>) {
-    let mut is_new = true;
+    let (mut is_new, mut pause) = (true, PAUSE);
     loop {
         if !is_new {
             let due = desk.next().map_or(Duration::from_secs(60), |at| {
@@ -71,8 +73,9 @@ pub async fn run(mut desk: Desk, bell: Bell, mut sites: watch::Receiver<Sites>) 
                 }
             };
             let _quiet = tokio::time::timeout(due, called).await;
-            tokio::time::sleep(PAUSE).await;
+            tokio::time::sleep(pause).await;
         }
+        let begun = clock::instant();
         let held = sites.borrow_and_update().clone();
         bell.add(&desk.hold(&held, clock::wall_ms()), &BTreeSet::new());
         let (news, mut at) = (bell.take(), desk.clone());
@@ -80,7 +83,9 @@ pub async fn run(mut desk: Desk, bell: Bell, mut sites: watch::Receiver<Sites>) 
             let looked = look(&mut at, &news, is_new);
             (at, news, looked)
         });
-        match looked.await {
+        let looked = looked.await;
+        pause = PAUSE.max(REST * begun.elapsed());
+        match looked {
             Ok((after, news, looked)) => {
                 desk = after;
                 is_new &= looked.is_err();

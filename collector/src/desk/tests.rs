@@ -6,6 +6,7 @@ use super::incident::{Incident, State};
 use super::*;
 use crate::intake::decode;
 use crate::sample::{self, NOON, Sample};
+use crate::signal;
 use crate::store::Database;
 use crate::topology::Origin;
 

@@ -223,7 +223,15 @@ impl Store for Database {
     }
 
     fn told(&self, sites: &[&str], since_ms: u64) -> Result<Told> {
-        self.read(|db| told::told(db, sites, since_ms))
+        self.read(|db| told::told(db, told::Who::Sites(sites), since_ms))
+    }
+
+    fn told_by(&self, devices: &[(&str, &str)], since_ms: u64) -> Result<Told> {
+        self.read(|db| told::told(db, told::Who::Devices(devices), since_ms))
+    }
+
+    fn told_after(&self, site: &str, number: u64) -> Result<Vec<(String, u64)>> {
+        self.read(|db| told::after(db, site, number))
     }
 
     fn keep(&self, changes: &[Change]) -> Result<()> {

@@ -18,6 +18,8 @@ pub(super) struct Device {
     pub(super) seen_at: u64,
     seen_before: u64,
     is_new: bool,
+    /// Whether it began a new epoch.
+    pub(super) is_anew: bool,
 }
 
 /// An epoch of the batch.
@@ -25,6 +27,8 @@ pub(super) struct Epoch {
     pub(super) site: String,
     pub(super) node: String,
     pub(super) numbers: Numbers,
+    /// Whether anything was told in it.
+    has_told: bool,
     /// Whether its numbers were acknowledged anew, or must be.
     pub(super) answer: bool,
     /// Whether numbers of it were ever declared lost.
@@ -83,8 +87,14 @@ impl Known {
 
     fn device_row(&mut self, row: &Row, is_new: bool) -> Result<()> {
         let seen_at = row.get("seen_at")?;
-        let device =
-            Device { id: row.get("id")?, epoch: row.get("epoch")?, seen_at, seen_before: seen_at, is_new };
+        let device = Device {
+            id: row.get("id")?,
+            epoch: row.get("epoch")?,
+            seen_at,
+            seen_before: seen_at,
+            is_new,
+            is_anew: false,
+        };
         self.devices.insert((row.get("site")?, row.get("node")?), device);
         Ok(())
     }
@@ -100,6 +110,7 @@ impl Known {
                 site: m.site.clone(),
                 node: m.node.clone(),
                 numbers: Numbers::default(),
+                has_told: false,
                 answer: false,
                 has_losses: false,
                 clock_sets: Vec::new(),
@@ -178,6 +189,13 @@ impl Known {
         self.devices.get_mut(&(m.site.clone(), m.node.clone()))
     }
 
+    /// A device told something; its site.
+    pub(super) fn told(&mut self, device: i64, epoch: u64) -> Option<&str> {
+        let epoch = self.epochs.get_mut(&(device, epoch))?;
+        epoch.has_told = true;
+        Some(&epoch.site)
+    }
+
     /// Takes the epoch of a message as heard of; true if it never was before.
     pub(super) fn enter(&mut self, device: i64, epoch: u64) -> bool {
         let Some(epoch) = self.epochs.get_mut(&(device, epoch)) else { return false };
@@ -195,6 +213,15 @@ impl Known {
         db.many(
             "WITH k (id, seen_at) AS (VALUES (?1, ?2)) UPDATE devices SET seen_at = k.seen_at FROM k WHERE devices.id = k.id",
             &seen,
+        )?;
+        let anew = self.devices.values().filter(|d| d.is_anew).map(|d| d.id);
+        let told = self.epochs.iter().filter(|(_, e)| e.has_told).map(|((device, _), _)| *device);
+        let told: BTreeSet<i64> = told.chain(anew).collect();
+        let told: Vec<Vec<Value>> = told.into_iter().map(|device| values![device].into()).collect();
+        db.many(
+            "WITH k (id) AS (VALUES (?1)) UPDATE devices SET told =
+             (SELECT 1 + max(other.told) FROM devices other WHERE other.site = devices.site) FROM k WHERE devices.id = k.id",
+            &told,
         )?;
         let (mut highs, mut gone, mut gaps) = (Vec::new(), Vec::new(), Vec::new());
         for (&(device, epoch), e) in self.epochs.iter().filter(|(_, e)| e.is_entered) {

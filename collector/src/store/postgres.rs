@@ -133,13 +133,14 @@ impl Engine for Postgres {
 
     fn many(&mut self, sql: &str, rows: &[Vec<Value>]) -> Result<Vec<Row>> {
         let Some(first) = rows.first() else { return Ok(Vec::new()) };
-        self.client()?;
-        let statement = self.statement(sql, Some(first))?;
         // One array for each column.
         let columns: Vec<Vec<&Value>> =
             (0..first.len()).map(|i| rows.iter().filter_map(|row| row.get(i)).collect()).collect();
         let params: Vec<&(dyn ToSql + Sync)> = columns.iter().map(|c| c as _).collect();
-        read(&self.client()?.query(&statement, &params)?)
+        read(&self.again(|own| {
+            let statement = own.statement(sql, Some(first))?;
+            Ok(own.client()?.query(&statement, &params)?)
+        })?)
     }
 
     fn settle(&mut self) -> Result<()> {

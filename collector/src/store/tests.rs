@@ -451,6 +451,16 @@ fn what_a_site_told_is_found_since_then(open: Open<'_>) {
     assert_eq!(told.episodes.len(), 1, "it is still open");
     assert_eq!(told.presence.last().map(|p| (p.node.as_str(), p.state)), Some(("press-1", state::LOST)));
     assert!(bench.0.told(&["yard"], 0).unwrap().facts.is_empty());
+    let told =
+        bench.0.told_by(&[("hall", "press-2"), ("yard", "press-1"), ("hall", "press-1")], NOON).unwrap();
+    assert_eq!((told.facts.len(), told.episodes.len(), told.presence.len()), (1, 1, 2));
+    let after = |number| bench.0.told_after("hall", number).unwrap();
+    let [(node, number)] = &after(0)[..] else { panic!("{:?}", after(0)) };
+    assert_eq!((node.as_str(), after(*number)), ("press-1", Vec::new()));
+    bench.take("beat", EPOCH, &[sample::beat(9, 0)], false);
+    assert_eq!(after(*number), [], "a beat tells nothing");
+    bench.take("beat", EPOCH + 1, &[sample::beat(0, 0)], false);
+    assert_eq!(after(*number), [("press-1".to_owned(), number + 1)], "what goes on in the old epoch is over");
 }
 
 fn retention_forgets_closed_things_and_keeps_the_numbers(open: Open<'_>) {

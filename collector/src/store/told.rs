@@ -1,12 +1,14 @@
 //! All that the devices of a site told of a time, as correlation wants it.
 
+use std::collections::BTreeMap;
+
 use fieldmouse_core::wire::{self, phase, state};
 
 use super::engine::{Engine, Result, all};
 use super::read::episode_row;
-use super::value::{Row, values};
+use super::value::{Row, Value, values};
 use super::write::{Origin, id, int};
-use super::{Episode, Fact, Trouble, facts, troubles};
+use super::{Closing, Episode, Fact, Trouble, facts, troubles};
 
 /// How far back a trouble may lie that is still one.
 const TROUBLE_MS: u64 = 7 * 86_400_000;
@@ -71,54 +73,43 @@ pub(super) fn came_or_went(db: &mut dyn Engine, origin: Origin, state: u8, at: u
     Ok(())
 }
 
-pub(super) fn told(db: &mut dyn Engine, sites: &[&str], since_ms: u64) -> Result<Told> {
-    let mut told = Told::default();
-    for site in sites {
-        of_site(db, site, since_ms, &mut told)?;
-    }
-    Ok(told)
+/// Who told it.
+pub(super) enum Who<'a> {
+    /// The devices of these sites.
+    Sites(&'a [&'a str]),
+    /// These, by site and node.
+    Devices(&'a [(&'a str, &'a str)]),
 }
 
-fn of_site(db: &mut dyn Engine, site: &str, since_ms: u64, told: &mut Told) -> Result<()> {
-    let since = int(since_ms);
-    told.episodes.extend(all(
-        db,
-        "SELECT d.site, d.node, p.* FROM devices d JOIN episodes p ON p.device = d.id
-         WHERE d.site = ?1 AND (p.closing = 0 OR p.updated_at >= ?2)",
-        &values![site, since],
-        episode_row,
-    )?);
-    told.facts.extend(all(
-        db,
-        "SELECT d.site, d.node, f.* FROM devices d JOIN facts f ON f.device = d.id WHERE d.site = ?1 AND f.at >= ?2",
-        &values![site, since],
-        facts::row,
-    )?);
-    told.troubles.extend(all(
-        db,
-        "SELECT d.site, d.node, t.* FROM devices d JOIN troubles t ON t.device = d.id
-         WHERE d.site = ?1 AND t.at >= ?3 AND (t.at >= ?2 OR t.verdict <> 0 AND NOT EXISTS (SELECT 1 FROM troubles u
+pub(super) fn told(db: &mut dyn Engine, who: Who<'_>, since_ms: u64) -> Result<Told> {
+    let row = |site: &str, node: &str| {
+        values![site, node, int(since_ms), int(since_ms.saturating_sub(TROUBLE_MS))].into()
+    };
+    let (of, rows): (_, Vec<Vec<Value>>) = match who {
+        Who::Sites(sites) => ("d.site = k.site", sites.iter().map(|site| row(site, "")).collect()),
+        Who::Devices(devices) => {
+            let rows = devices.iter().map(|(site, node)| row(site, node));
+            ("d.site = k.site AND d.node = k.node", rows.collect())
+        }
+    };
+    let mut ask = Ask { db, of, rows };
+    let open = format!("t.phase <> {}", phase::CLOSED);
+    let lost = format!("t.at >= k.since OR d.state = {} AND t.at = d.state_at", state::LOST);
+    Ok(Told {
+        episodes: ask.all(("t.*", "episodes"), "t.closing = 0 OR t.updated_at >= k.since", episode_row)?,
+        facts: ask.all(("t.*", "facts"), "t.at >= k.since", facts::row)?,
+        troubles: ask.all(
+            ("t.*", "troubles"),
+            "t.at >= k.far AND (t.at >= k.since OR t.verdict <> 0 AND NOT EXISTS (SELECT 1 FROM troubles u
              WHERE u.device = t.device AND u.source = t.source AND u.series = t.series AND u.at > t.at))",
-        &values![site, since, int(since_ms.saturating_sub(TROUBLE_MS))],
-        troubles::row,
-    )?);
-    told.forecasts.extend(
-        all(
-            db,
-            "SELECT d.site, d.node, f.epoch, f.first_at, f.at, f.severity, f.body
-             FROM devices d JOIN forecasts f ON f.device = d.id WHERE d.site = ?1 AND f.phase <> ?2",
-            &values![site, phase::CLOSED],
-            expected,
-        )?
-        .into_iter()
-        .flatten(),
-    );
-    told.presence.extend(all(
-        db,
-        "SELECT d.site, d.node, p.at, p.epoch, p.state FROM devices d JOIN presence p ON p.device = d.id
-         WHERE d.site = ?1 AND (p.at >= ?2 OR d.state = ?3 AND p.at = d.state_at)",
-        &values![site, since, state::LOST],
-        |r| {
+            troubles::row,
+        )?,
+        forecasts: ask
+            .all(("t.epoch, t.first_at, t.at, t.severity, t.body", "forecasts"), &open, expected)?
+            .into_iter()
+            .flatten()
+            .collect(),
+        presence: ask.all(("t.at, t.epoch, t.state", "presence"), &lost, |r| {
             Ok(Presence {
                 site: r.get("site")?,
                 node: r.get("node")?,
@@ -126,9 +117,64 @@ fn of_site(db: &mut dyn Engine, site: &str, since_ms: u64, told: &mut Told) -> R
                 epoch: r.get("epoch")?,
                 state: r.get("state")?,
             })
-        },
-    )?);
-    Ok(())
+        })?,
+    })
+}
+
+struct Ask<'a> {
+    db: &'a mut dyn Engine,
+    /// What of `k` makes a device one of those.
+    of: &'static str,
+    rows: Vec<Vec<Value>>,
+}
+
+impl Ask<'_> {
+    /// Rows `t` of their devices `d` for which that is given.
+    fn all<T>(
+        &mut self,
+        (columns, table): (&str, &str),
+        given: &str,
+        row: impl FnMut(&Row) -> Result<T>,
+    ) -> Result<Vec<T>> {
+        // In this order: who is asked for, the device, its rows.
+        let sql = format!(
+            "WITH k (site, node, since, far) AS (VALUES (?1, ?2, ?3, ?4)) SELECT d.site, d.node, {columns}
+             FROM k CROSS JOIN devices d CROSS JOIN {table} t WHERE {} AND t.device = d.id AND ({given})",
+            self.of
+        );
+        self.db.many(&sql, &self.rows)?.iter().map(row).collect()
+    }
+}
+
+/// See [`super::Store::told_after`].
+pub(super) fn after(db: &mut dyn Engine, site: &str, number: u64) -> Result<Vec<(String, u64)>> {
+    all(
+        db,
+        "SELECT node, told FROM devices WHERE site = ?1 AND told > ?2",
+        &values![site, int(number)],
+        |r| Ok((r.get("node")?, r.get("told")?)),
+    )
+}
+
+impl Told {
+    /// Of each device that told anything since then when the first of it is told before that, as time goes on; what is here
+    /// though it was told before, because it lasts, stays, but for troubles, which are forgotten in the end.
+    #[must_use]
+    pub fn leaves(&self, since_ms: u64) -> BTreeMap<(&str, &str), u64> {
+        let episodes = self.episodes.iter().filter(|e| e.closing != Closing::Open);
+        let episodes = episodes.map(|e| (&e.site, &e.node, e.updated_at));
+        let facts = self.facts.iter().map(|f| (&f.site, &f.node, f.at));
+        let troubles = self.troubles.iter().map(|t| {
+            (&t.site, &t.node, if t.at < since_ms { t.at.saturating_add(TROUBLE_MS) } else { t.at })
+        });
+        let presence = self.presence.iter().filter(|p| p.at >= since_ms).map(|p| (&p.site, &p.node, p.at));
+        let mut first: BTreeMap<(&str, &str), u64> = BTreeMap::new();
+        for (site, node, at) in episodes.chain(facts).chain(troubles).chain(presence) {
+            let known = first.entry((site, node)).or_insert(at);
+            *known = at.min(*known);
+        }
+        first
+    }
 }
 
 fn expected(r: &Row) -> Result<Option<Expected>> {

@@ -103,6 +103,7 @@ impl Batch<'_> {
         self.pending.flush(self.db)?;
         if let Some(known) = self.known.device_mut(m) {
             known.epoch = m.epoch;
+            known.is_anew = true;
         }
         self.db.execute(
             "UPDATE devices SET epoch = ?2, beat = NULL, beat_at = NULL WHERE id = ?1",
@@ -115,12 +116,12 @@ impl Batch<'_> {
         forecasts::forget(self.db, device, m.epoch).map(drop)
     }
 
-    /// What the origin's site told since then is to be looked at again.
+    /// The origin told something: since then its site is to be looked at again.
     fn touch(&mut self, origin: Origin, since_ms: u64) {
-        let Some(epoch) = self.known.epochs.get(&(origin.device, origin.epoch)) else { return };
-        match self.done.touched.get_mut(&epoch.site) {
+        let Some(site) = self.known.told(origin.device, origin.epoch) else { return };
+        match self.done.touched.get_mut(site) {
             Some(since) => *since = since_ms.min(*since),
-            None => drop(self.done.touched.insert(epoch.site.clone(), since_ms)),
+            None => drop(self.done.touched.insert(site.to_owned(), since_ms)),
         }
     }
 

@@ -13,30 +13,32 @@ use crate::correlate::Depends;
 const JOINED: usize = 64;
 
 impl Depends for Topology {
-    fn dependencies(&self, entity: &str) -> Vec<(String, u8)> {
-        Self::dependencies(self, entity).map(|(name, hops)| (name.to_owned(), hops)).collect()
+    fn dependencies(&self, entity: &str) -> Vec<(&str, u8)> {
+        Self::dependencies(self, entity).collect()
     }
 
     /// A device counts once, whatever runs on it; what runs on the entity itself counts if nobody else depends on it.
     fn dependents(&self, entity: &str) -> usize {
-        let own = device_of(entity);
-        let all: HashSet<&str> = Self::dependents(self, entity).map(|(name, _)| name).collect();
-        let others = |name: &&str| device_of(name).is_none_or(|device| Some(device) != own);
-        let elsewhere: HashSet<&str> =
-            all.iter().copied().filter(others).map(|name| device_of(name).unwrap_or(name)).collect();
-        if elsewhere.is_empty() { all.len() } else { elsewhere.len() }
+        self.counted(entity, || {
+            let own = device_of(entity);
+            let all: HashSet<&str> = Self::dependents(self, entity).map(|(name, _)| name).collect();
+            let others = |name: &&str| device_of(name).is_none_or(|device| Some(device) != own);
+            let elsewhere: HashSet<&str> =
+                all.iter().copied().filter(others).map(|name| device_of(name).unwrap_or(name)).collect();
+            if elsewhere.is_empty() { all.len() } else { elsewhere.len() }
+        })
     }
 
     fn devices(&self, site: &str) -> usize {
-        self.of_site(site).filter(|(name, known)| known.reported && !name.contains('#')).count()
+        self.devices_of(site)
     }
 
     fn domain(&self, site: &str) -> Vec<String> {
         self.domain_of(site)
     }
 
-    fn label(&self, device: &str, name: &str) -> Option<String> {
-        self.known(device)?.labels.get(name).cloned()
+    fn label(&self, device: &str, name: &str) -> Option<&str> {
+        self.known(device)?.labels.get(name).map(String::as_str)
     }
 }
 

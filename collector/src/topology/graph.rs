@@ -1,7 +1,7 @@
 //! The graph of one moment, and what can be asked of it.
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use petgraph::Direction::{self, Incoming, Outgoing};
 use petgraph::algo::kosaraju_scc;
@@ -44,6 +44,10 @@ pub struct Topology {
     peers: HashMap<String, Vec<NodeIndex>>,
     /// The devices and parts of each site.
     sites: BTreeMap<String, Vec<NodeIndex>>,
+    /// How many devices of each site have told of themselves.
+    devices: HashMap<String, usize>,
+    /// How many depend on each, once somebody asked: of an uplink that is a walk through all that is behind it.
+    dependents: Vec<OnceLock<usize>>,
     /// Sites that depend on one another, those that depend on no other left out.
     domains: HashMap<String, Arc<Vec<String>>>,
 }
@@ -92,8 +96,12 @@ impl Topology {
             let name = &this.graph[at].name;
             if name.contains('/') {
                 this.sites.entry(site_of(name).to_owned()).or_default().push(at);
+                if this.graph[at].known.reported && !name.contains('#') {
+                    *this.devices.entry(site_of(name).to_owned()).or_default() += 1;
+                }
             }
         }
+        this.dependents.resize_with(this.graph.node_count(), OnceLock::new);
         this.domains = super::depends::domains(&this);
         this
     }
@@ -137,6 +145,26 @@ impl Topology {
     /// What depends on the entity, at one remove or many, nearest first, with the number of hops.
     pub fn dependents<'t>(&'t self, entity: &str) -> impl Iterator<Item = (&'t str, u8)> + use<'t> {
         self.reach(entity, Incoming)
+    }
+
+    /// What the entity depends on at one remove.
+    pub fn needs<'t>(&'t self, entity: &str) -> impl Iterator<Item = &'t str> + use<'t> {
+        let found = self.find(entity);
+        let host = found.filter(|(_, hops)| *hops == 1).map(|(at, _)| at);
+        let own = found.filter(|(_, hops)| *hops == 0).map(|(at, _)| at);
+        let direct = own.into_iter().flat_map(|at| self.graph.neighbors_directed(at, Outgoing));
+        host.into_iter().chain(direct).map(|at| &*self.graph[at].name)
+    }
+
+    /// What is said of the number of those that depend on the entity, counted once.
+    pub(super) fn counted(&self, entity: &str, count: impl FnOnce() -> usize) -> usize {
+        let known = self.index.get(entity).and_then(|at| self.dependents.get(at.index()));
+        known.map_or(0, |known| *known.get_or_init(count))
+    }
+
+    /// How many devices of a site have told of themselves.
+    pub(super) fn devices_of(&self, site: &str) -> usize {
+        self.devices.get(site).copied().unwrap_or(0)
     }
 
     /// How many entities depend on it, at one remove or many.

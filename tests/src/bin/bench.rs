@@ -23,6 +23,7 @@ const BENCHES: &[Bench] = &[
     ("learnt", "[DIRECTORY]", bench::learnt::main),
     ("logday", "--data DIR [OPTIONS]", bench::logday::main),
     ("logs", "[FILE…]", bench::logs::main),
+    ("look", "[OPTIONS]", bench::look::main),
     ("otlp", "", |_| bench::otlp::main()),
     ("replay-speed", "", |_| bench::replay_speed::main()),
     ("seasons", "[OPTIONS]", bench::seasons::main),
