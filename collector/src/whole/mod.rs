@@ -1,6 +1,7 @@
 //! The collector as a whole, with its own broker and the agents' own client.
 
 mod incidents;
+mod people;
 
 use std::net::SocketAddr;
 use std::path::Path;
