@@ -15,7 +15,6 @@ use crate::clock;
 use crate::correlate::learnt::Pair;
 use crate::desk::patterns::{self, Learn, Review};
 use crate::store::{Change, Class, Committed, Store, StoreError};
-use crate::topology::site_of;
 
 /// What somebody says of a pair.
 #[derive(Debug, Deserialize)]
@@ -81,7 +80,7 @@ fn views(store: &dyn Store, site: Option<&str>, learn: Learn) -> Result<Vec<Valu
         })
         .collect();
     // What was said of what no longer comes together stands until it is taken back.
-    let of_site = |names: &(String, String)| site.is_none_or(|site| site == site_of_name(&names.0));
+    let of_site = |names: &(String, String)| site.is_none_or(|site| site == patterns::site(names));
     let left: BTreeMap<_, _> = reviews.into_iter().filter(|(names, _)| of_site(names)).collect();
     all.extend(left.iter().map(|(names, review)| view(names, None, Some(review), learn)));
     Ok(all)
@@ -96,7 +95,7 @@ fn view(names: &(String, String), pair: Option<&Pair>, review: Option<&Review>, 
     };
     json!({
         "names": names,
-        "site": site_of_name(&names.0),
+        "site": patterns::site(names),
         "count": pair.map_or(0, |pair| pair.count),
         "sure": pair.map(|pair| pair.sure),
         "last_ms": pair.map(|pair| pair.last_ms),
@@ -105,10 +104,6 @@ fn view(names: &(String, String), pair: Option<&Pair>, review: Option<&Review>, 
         "by": review.map(|said| &said.by),
         "at_ms": review.map(|said| said.at_ms),
     })
-}
-
-fn site_of_name(name: &str) -> &str {
-    site_of(name.split(' ').next().unwrap_or(name))
 }
 
 pub(super) async fn say(Get(state): Get<State>, body: Body<Said>) -> Answer {
@@ -158,7 +153,7 @@ async fn edit(
     // A pair has no order.
     let names = if names.0 <= names.1 { names } else { (names.1, names.0) };
     let (now, learn) = (clock::wall_ms(), state.learn);
-    let site = site_of_name(&names.0).to_owned();
+    let site = patterns::site(&names).to_owned();
     let of = site.clone();
     let shown = ask(&state, move |store| {
         let change = match change(store, &names, now)? {

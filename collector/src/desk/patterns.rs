@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::record;
+use super::{Desk, record};
 use crate::correlate::learnt::{Pair, pairs};
 use crate::signal::signals;
 use crate::store::{Change, Class, Record, RecordFilter, Store, StoreError};
@@ -48,8 +48,7 @@ impl Review {
     /// As it is kept.
     #[must_use]
     pub fn record(&self) -> Option<Record> {
-        let site = site_of(self.names.0.split(' ').next().unwrap_or_default());
-        record(Class::Review, key(&self.names), site, self.at_ms, true, self)
+        record(Class::Review, key(&self.names), site(&self.names), self.at_ms, true, self)
     }
 }
 
@@ -57,6 +56,12 @@ impl Review {
 #[must_use]
 pub fn key(names: &(String, String)) -> String {
     format!("{} + {}", names.0, names.1)
+}
+
+/// Where a pair is.
+#[must_use]
+pub fn site(names: &(String, String)) -> &str {
+    site_of(names.0.split(' ').next().unwrap_or_default())
 }
 
 /// Whether a pair is used of which this was said.
@@ -86,6 +91,22 @@ pub fn reviews(store: &dyn Store) -> Result<Reviews, StoreError> {
 pub fn learnt(store: &dyn Store, site: Option<&str>) -> Result<Vec<Pair>, StoreError> {
     let records = store.records(&RecordFilter { site, ..RecordFilter::all(Class::Pattern) })?;
     Ok(records.iter().filter_map(|r| serde_json::from_str(&r.doc).ok()).collect())
+}
+
+impl Desk {
+    /// Reads what people said of what was learnt, here or at another collector. Returns the sites that are to be looked at
+    /// because of it.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub fn listen(&mut self, now: u64) -> Result<BTreeMap<String, u64>, StoreError> {
+        let after = reviews(&*self.store)?;
+        let before = std::mem::replace(&mut self.reviews, after);
+        let wanted = |of: &Reviews, names| of.get(names).map(|review| review.wanted);
+        let all = before.keys().chain(self.reviews.keys());
+        let changed = all.filter(|names| wanted(&before, *names) != wanted(&self.reviews, *names));
+        Ok(changed.map(|names| (site(names).to_owned(), now)).collect())
+    }
 }
 
 /// Learns from all that a site told before `until_ms`, and returns what came together; whether it is used is another matter.

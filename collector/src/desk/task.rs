@@ -16,9 +16,6 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// A look is followed by a pause of so many times as long as it took, so that it leaves room for the intake.
 const REST: u32 = 2;
 
-/// So often it is read what people said: at another collector they ring no bell here.
-const LISTEN: Duration = Duration::from_secs(5);
-
 /// Rung by the intake when something was told.
 #[derive(Debug, Clone, Default)]
 pub struct Bell {
@@ -65,9 +62,9 @@ pub async fn run(mut desk: Desk, bell: Bell, mut sites: watch::Receiver<Sites>) 
     let (mut is_new, mut pause) = (true, PAUSE);
     loop {
         if !is_new {
-            let due = desk
-                .next()
-                .map_or(LISTEN, |at| Duration::from_millis(at.saturating_sub(clock::wall_ms())).min(LISTEN));
+            let due = desk.next().map_or(Duration::from_secs(60), |at| {
+                Duration::from_millis(at.saturating_sub(clock::wall_ms()))
+            });
             // A bell that rang while nobody listened is heard here.
             let called = async {
                 tokio::select! {
