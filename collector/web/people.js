@@ -74,7 +74,7 @@ function verdict(i, v, refresh) {
 export function opinion(i, refresh) {
   if (i.merged_into) return null;
   const path = `/api/v1/incidents/${encodeURIComponent(i.id)}/verdict`;
-  const say = (word) => button(`verdict-${word}`, start(word), i.id, refresh, () => {
+  const say = (word) => button(`verdict-${word.replace(" ", "-")}`, start(word), i.id, refresh, () => {
     const until = Number(value("until"));
     return { method: "POST", path, body: { word, note: value("note"), ...(until ? { until_ms: Math.round(Date.now() + until) } : {}) }, done: "It is kept. Press another to change your mind.", clear: ["note"] };
   });

@@ -126,7 +126,8 @@ pub(super) fn opinion(verdicts: &[Verdict], pattern: &str, now: u64) -> Opinion 
 }
 
 /// What verdicts change for the next incident like this one, in a sentence; none if nobody judged any like it. What is worth
-/// `price` is told now, and so is what is at least as urgent as `always`.
+/// `price` is told now, and so is what is at least as urgent as `always`. How unusual the next one is nobody knows, so its
+/// worth is what it may be at most.
 #[must_use]
 pub fn next_time(
     verdicts: &[Verdict],
@@ -138,16 +139,16 @@ pub fn next_time(
     let (why, before) = (why?, worth(incident));
     let after = before * factor;
     let change = if factor == 1.0 {
-        format!("the next one like it is worth {after:.2}, as without verdicts ({why})")
+        format!("the next one like it is worth at most {after:.2}, as without verdicts ({why})")
     } else {
-        format!("the next one like it is worth {after:.2} instead of {before:.2} ({why})")
+        format!("the next one like it is worth at most {after:.2} instead of {before:.2} ({why})")
     };
     let told = if incident.priority <= always {
         format!("priority {} is told whatever it is worth", incident.priority)
     } else if price <= 0.0 {
         "at present there is room for all in the budget: such is told".to_owned()
     } else if after >= price {
-        format!("at present {price:.2} and more is told, if the budget is not spent: such is told")
+        format!("at present {price:.2} and more is told: such may be told")
     } else {
         format!("at present {price:.2} and more is told: such is held back")
     };
@@ -202,7 +203,7 @@ mod tests {
             3,
             0.3,
             Some(
-                "the next one like it is worth 0.22 instead of 0.45 (1 of 1 like it was not useful); \
+                "the next one like it is worth at most 0.22 instead of 0.45 (1 of 1 like it was not useful); \
                  at present 0.30 and more is told: such is held back",
             ),
         );
@@ -211,8 +212,8 @@ mod tests {
             3,
             0.3,
             Some(
-                "the next one like it is worth 0.90 instead of 0.45 (1 of 1 like it was real); \
-                 at present 0.30 and more is told, if the budget is not spent: such is told",
+                "the next one like it is worth at most 0.90 instead of 0.45 (1 of 1 like it was real); \
+                 at present 0.30 and more is told: such may be told",
             ),
         );
         check(
@@ -220,7 +221,7 @@ mod tests {
             3,
             0.0,
             Some(
-                "the next one like it is worth 0.90 instead of 0.45 (1 of 1 like it was real); \
+                "the next one like it is worth at most 0.90 instead of 0.45 (1 of 1 like it was real); \
                  at present there is room for all in the budget: such is told",
             ),
         );
@@ -229,7 +230,7 @@ mod tests {
             1,
             0.3,
             Some(
-                "the next one like it is worth 0.90, as without verdicts (1 of 2 like it was not useful); \
+                "the next one like it is worth at most 0.90, as without verdicts (1 of 2 like it was not useful); \
                  priority 1 is told whatever it is worth",
             ),
         );
