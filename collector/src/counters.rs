@@ -61,6 +61,8 @@ pub struct Commits {
 pub struct Pages {
     /// Incidents that may be told now; negative while in debt.
     pub left: f64,
+    /// The worth that is told now.
+    pub price: f32,
     /// Incidents told in a period of the budget.
     pub realised: f64,
     /// Open incidents that the budget holds back.

@@ -73,10 +73,11 @@ pub async fn run_and_tell(
         instance: config.cluster.as_ref().map(|c| c.instance.clone()),
     };
     let bell = Bell::default();
+    let learn = config.correlation.learn;
     let declared = config.topology.file.as_deref().map(Declared::load).transpose()?.unwrap_or_default();
     let of = Arc::clone(&store);
     let desk = tokio::task::spawn_blocking(move || {
-        let (rules, learn) = (config.correlation.rules(), config.correlation.learn);
+        let rules = config.correlation.rules();
         let sites = if is_shared { Sites::none() } else { Sites::All };
         Desk::new(of, rules, learn, declared, sites, clock::wall_ms())
     });
@@ -89,6 +90,7 @@ pub async fn run_and_tell(
     let outlets = Arc::new(Outlets::start(&config.rules, &store, &mine)?);
     counters.outlets(outlets.counts().clone());
     let teller = Teller::new(Arc::clone(&store), config.rules.clone(), desk.atlas(), mine);
+    let past = teller.past();
     let teller = tokio::spawn(notify::run(teller, Arc::clone(&outlets), Arc::clone(&counters)));
     let desk = tokio::spawn(desk::run(desk, bell.clone(), intake.sites()));
     let health = tokio::spawn(health::run(Arc::clone(&store), Arc::clone(&atlas), intake.sites()));
@@ -96,6 +98,9 @@ pub async fn run_and_tell(
     let state = State {
         atlas,
         bell,
+        past,
+        rules: Arc::new(config.rules.clone()),
+        learn,
         asker: intake.asker(),
         door: intake.door(),
         last: Arc::default(),

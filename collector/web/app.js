@@ -1,6 +1,7 @@
 // The page. It asks the collector every two seconds and shows what it says. All text goes in as text, never as markup.
 
 import { incident, incidentCard, incidents } from "/incident.js";
+import { people, spending } from "/people.js";
 import { legend, plot } from "/plot.js";
 import { score, service, services } from "/service.js";
 import { ago, ask, clock, el, mark, now, pairs, panel, plural, quantity, refreshTimes, section, setSkew, span, start, time } from "/tools.js";
@@ -68,7 +69,7 @@ function headline(status, devices, open) {
     : gone ? things(gone, "device is lost", "devices are lost") : "All quiet.";
   const parts = [`${reachable} of ${plural(devices.length, "device")} online`];
   if (gone) parts.push(`${gone} lost`);
-  parts.push(plural(open, "open incident"), plural(status.episodes.open, "open episode"));
+  parts.push(plural(open, "open incident"), plural(status.episodes.open, "open episode"), spending(status.budget).toLowerCase());
   return el("div", { class: "hero" }, el("h1", {}, title), devices.length ? el("p", {}, parts.join(" · ")) : null);
 }
 
@@ -270,7 +271,8 @@ function view() {
   if (parts[0] === "episode" && parts.length === 5) return () => episode(parts.slice(1));
   if (parts[0] === "device" && parts.length === 3) return () => device(parts.slice(1));
   if (parts[0] === "incidents") return incidents;
-  if (parts[0] === "incident" && parts.length === 2) return () => incident(parts[1]);
+  if (parts[0] === "incident" && parts.length === 2) return () => incident(parts[1], refresh);
+  if (parts[0] === "people") return () => people(refresh);
   if (parts[0] === "topology") return () => topology(parts[1]);
   if (parts[0] === "entity" && parts.length === 2) return () => entity(parts[1], refresh);
   if (parts[0] === "services") return services;
@@ -299,13 +301,18 @@ function footer(s) {
 
 // Replaces the content, and keeps the keyboard where it was.
 function replace(nodes) {
-  const focused = document.activeElement?.getAttribute?.("href");
-  const inside = main.contains(document.activeElement);
+  const at = document.activeElement;
+  const [id, href] = main.contains(at) ? [at.id, at.getAttribute("href")] : [];
+  const marked = id && at.tagName === "INPUT" && at.type === "text" ? [at.selectionStart, at.selectionEnd] : null;
   main.replaceChildren(...nodes);
-  if (inside && focused) [...main.querySelectorAll("a")].find((a) => a.getAttribute("href") === focused)?.focus({ preventScroll: true });
+  const again = id ? document.getElementById(id) : href ? [...main.querySelectorAll("a")].find((a) => a.getAttribute("href") === href) : null;
+  again?.focus({ preventScroll: true });
+  if (again && marked) again.setSelectionRange(...marked);
 }
 
-async function refresh() {
+// `anew`: also if the collector says the same as before.
+async function refresh(anew = false) {
+  if (anew) shown = "";
   const asked = location.hash;
   try {
     const found = await view()();

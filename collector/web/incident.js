@@ -1,5 +1,6 @@
 // Incidents: what is wrong, why, who suffers, and what became of it.
 
+import { heldBack, opinion, similar, spending, statement, statementPanel } from "/people.js";
 import { ask, back, clock, el, entityLink, mark, now, pairs, panel, plural, section, span, start, status, time } from "/tools.js";
 
 const KINDS = { 1: "fatal", 2: "error", 3: "warning", 4: "info", 5: "quiet" };
@@ -28,13 +29,14 @@ export function incidentCard(i) {
 }
 
 export async function incidents() {
-  const [[s, steady], { incidents: open }, { incidents: closed }] = await Promise.all([status(), ask("/api/v1/incidents?state=open&limit=200"), ask("/api/v1/incidents?state=closed&limit=100")]);
+  const [[s, steady], { incidents: open }, { incidents: closed }, { held }] = await Promise.all([status(), ask("/api/v1/incidents?state=open&limit=200"), ask("/api/v1/incidents?state=closed&limit=100"), ask("/api/v1/notices?limit=50")]);
   open.sort((a, b) => a.priority - b.priority || b.onset_ms - a.onset_ms);
   const list = (all, cls, none) => (all.length ? el("ul", { class: cls }, ...all.map(incidentCard)) : el("p", { class: "empty" }, none));
-  const draw = () => [back(), el("div", { class: "hero" }, el("h1", {}, "Incidents"), el("p", {}, `${open.length} open, the most urgent first`)),
+  const draw = () => [back(), el("div", { class: "hero" }, el("h1", {}, "Incidents"), el("p", {}, `${open.length} open, the most urgent first. ${spending(s.budget)}.`)),
     section("Open", String(open.length), list(open, "episodes", "Nothing is wrong that is known of.")),
-    section("Over", String(closed.length), list(closed, "episodes small card", "No incident is over yet."))];
-  return { status: s, key: [steady, open, closed], draw, title: `Incidents (${open.length}): Fieldmouse` };
+    heldBack(held),
+    section("Over", String(closed.length), list(closed, "episodes small card", "No incident is over yet."))].filter(Boolean);
+  return { status: s, key: [steady, open, closed, held], draw, title: `Incidents (${open.length}): Fieldmouse` };
 }
 
 function link(l) {
@@ -81,14 +83,14 @@ const held = (i) => (i.decision && i.decision.outcome !== "page" ? OUTCOMES[i.de
 function told(i) {
   const d = i.decision;
   const notices = i.notices.map((n) => el("li", {}, `${n.outlet}: ${[n.event, n.state].filter((w) => typeof w === "string").join(", ")}`, n.made_ms ? el("span", {}, " ", time(n.made_ms)) : null, n.said ? el("span", { class: "sub" }, n.said) : null));
-  const verdicts = i.verdicts.map((v) => el("li", {}, `${v.who}: ${v.word}`, v.note ? el("span", { class: "sub" }, v.note) : null));
-  if (!d && !notices.length && !verdicts.length) return null;
+  if (!d && !notices.length) return null;
   return panel(d ? OUTCOMES[d.outcome] ?? "Whom it was told to" : "Whom it was told to",
-    el("ul", { class: "list" }, ...(d?.why ?? []).map((w) => el("li", {}, start(w))), ...(d?.runbook ? [el("li", {}, `What to do: ${d.runbook}`)] : []), ...notices, ...verdicts));
+    el("ul", { class: "list" }, ...(d?.why ?? []).map((w) => el("li", {}, start(w))), ...(d?.runbook ? [el("li", {}, `What to do: ${d.runbook}`)] : []), ...notices));
 }
 
-export async function incident(id) {
-  const [[s, steady], i] = await Promise.all([status(), ask(`/api/v1/incidents/${encodeURIComponent(decodeURIComponent(id))}`)]);
+export async function incident(id, refresh) {
+  const name = decodeURIComponent(id);
+  const [[s, steady], i, text] = await Promise.all([status(), ask(`/api/v1/incidents/${encodeURIComponent(name)}`), statement({ id: name })]);
   const chains = i.chains ?? [];
   const draw = () => [el("article", { class: "detail" }, back("#/incidents", "Incidents"),
     el("div", { class: "chips" }, rank(i), el("span", {}, i.sites.join(", ")), el("span", {}, i.state === "open" ? "open for " : "lasted ", i.state === "open" ? time(i.onset_ms, "span") : span((i.closed_ms ?? now()) - i.onset_ms)),
@@ -98,10 +100,13 @@ export async function incident(id) {
     el("div", { class: "grid" },
       el("div", { class: "stack" },
         panel("Likely causes", i.causes.length ? el("ol", { class: "bars causes" }, ...i.causes.map(cause)) : el("p", { class: "count" }, "None could be told apart.")),
+        similar(i),
         panel("What was told", el("ul", { class: "notes" }, ...i.members.map(member)), i.count > i.members.length ? el("p", { class: "count" }, `and ${plural(i.count - i.members.length, "more", "more")}`) : null),
         i.links.length || chains.length ? panel("Why it is one incident", el("ul", { class: "list" },
-          ...i.links.map((l) => el("li", {}, start(link(l)))), ...chains.map((c) => el("li", { class: "mono" }, c.join(" → "))))) : null),
+          ...i.links.map((l) => el("li", {}, start(link(l)))), ...chains.map((c) => el("li", { class: "mono" }, c.join(" → "))))) : null,
+        statementPanel(i, text, refresh)),
       el("div", { class: "stack" },
+        opinion(i, refresh),
         panel("Who suffers", pairs("facts", ["Devices", String(i.impact.devices)], ["Depend on it", String(i.impact.dependents)]),
           el("ul", { class: "list" }, ...i.impact.entities.map((e) => el("li", {}, entityLink(e))))),
         panel(`Why priority ${i.priority}`, el("ul", { class: "list" }, ...i.priority_why.map((w) => el("li", {}, start(w)))), i.priority_why.length ? null : el("p", { class: "count" }, "Nobody has weighed it yet.")),
@@ -109,5 +114,5 @@ export async function incident(id) {
         told(i),
         panel("In figures", pairs("facts", ["Began", clock(i.onset_ms)], ["Severity", i.severity], ["Confidence", `${i.confidence} %`], ["Signals", String(i.count)],
           i.reopened ? ["Came back", plural(i.reopened, "time")] : null, ["Name", el("span", { class: "mono" }, i.id)])))))];
-  return { status: s, key: [steady, i], draw, title: `${titleOf(i)}: Fieldmouse` };
+  return { status: s, key: [steady, i, text], draw, title: `${titleOf(i)}: Fieldmouse` };
 }

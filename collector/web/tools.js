@@ -19,6 +19,13 @@ export async function ask(path) {
   return body;
 }
 
+// Says something to the collector. `text` is what it answers when it will not have it.
+export async function tell(method, path, body) {
+  const answer = await fetch(path, { method, headers: { "content-type": "application/json" }, body: JSON.stringify(body) }).catch(() => null);
+  const said = await answer?.json().catch(() => null);
+  return { ok: Boolean(answer?.ok), said, text: said?.error ?? "the collector does not answer" };
+}
+
 export function quantity(value, unit) {
   if (value === null || value === undefined) return "unknown";
   const scaled = (names, by) => {

@@ -1,6 +1,6 @@
 // What depends on what: a site as a tree whose roots depend on nothing, and one entity with its neighbours.
 
-import { ask, back, el, entityLink, mark, pairs, panel, plural, section, start, status, time } from "/tools.js";
+import { ask, back, el, entityLink, mark, pairs, panel, plural, section, start, status, tell, time } from "/tools.js";
 
 const MANY = 12;
 const ORIGINS = {
@@ -96,11 +96,10 @@ function editor(name, refresh) {
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
     const [to, by, what] = [form.elements.to.value.trim(), form.elements.by.value.trim(), event.submitter?.value];
-    const body = JSON.stringify({ from: name, to, by, ...(what === "deny" ? { denied: true } : {}) });
-    const answer = await fetch("/api/v1/topology/edges", { method: what === "back" ? "DELETE" : "POST", headers: { "content-type": "application/json" }, body }).catch(() => null);
-    const said = await answer?.json().catch(() => null);
-    told.textContent = answer?.ok ? "It is kept." : start(said?.error ?? "the collector does not answer");
-    if (answer?.ok) refresh();
+    const body = { from: name, to, by, ...(what === "deny" ? { denied: true } : {}) };
+    const { ok, text } = await tell(what === "back" ? "DELETE" : "POST", "/api/v1/topology/edges", body);
+    told.textContent = ok ? "It is kept." : start(text);
+    if (ok) refresh();
   });
   return form;
 }

@@ -118,6 +118,7 @@ fn every_view_is_whole_at_a_desk_and_on_a_telephone() {
     check("#/device/hall/nas", "nas");
     check("#/topology", "gateway");
     check("#/services", "hall");
+    check("#/people", "What comes together");
     let complaints = browser.complaints();
     assert!(complaints.is_empty(), "{complaints:#?}");
 }
@@ -138,4 +139,51 @@ fn from_the_overview_to_the_cause_by_mouse_or_keyboard() {
     assert_eq!(browser.ask("document.querySelector('.episodes a').focus()"), Value::Null);
     browser.press(Key::Enter);
     browser.sees("Likely causes");
+}
+
+/// What the first answer of this list says of itself.
+fn first(site: &Site, path: &str, list: &str) -> Value {
+    http::get(&site.at, path).unwrap()[list][0].clone()
+}
+
+#[test]
+fn people_say_what_they_think_by_mouse_or_keyboard() {
+    let dir = tempfile::tempdir().unwrap();
+    let site = told(dir.path());
+    let listed = http::get(&site.at, "/api/v1/incidents?state=open").unwrap();
+    let id = listed["incidents"][0]["id"].as_str().unwrap().to_owned();
+    let browser = Browser::start();
+    browser.width(390);
+    browser.go(&format!("http://{}/#/incident/{id}", site.at));
+    browser.sees("What do you think of it?");
+    // Who says nothing of himself is asked.
+    browser.click("#verdict-real");
+    browser.sees("Say who you are first.");
+    let write = |field: &str, text: &str| {
+        assert_eq!(browser.ask(&format!("document.getElementById('{field}').focus()")), Value::Null);
+        text.chars().for_each(|c| browser.type_in(c));
+    };
+    write("by", "ana");
+    write("note", "somebody tripped over the cable");
+    // What is typed stays although the page is drawn anew.
+    assert_eq!(browser.ask("document.querySelector('#verdict-real').focus()"), Value::Null);
+    browser.press(Key::Enter);
+    browser.sees("1 of 1 like it was real");
+    let verdict = first(&site, "/api/v1/verdicts", "verdicts");
+    assert_eq!(
+        (verdict["by"].as_str(), verdict["word"].as_str(), verdict["note"].as_str()),
+        (Some("ana"), Some("real"), Some("somebody tripped over the cable"))
+    );
+    assert_eq!(browser.ask("document.activeElement.id"), "verdict-real", "the keyboard stays where it was");
+    browser.click("#silence");
+    browser.sees("It is silent for two hours.");
+    let silence = first(&site, "/api/v1/silences", "silences");
+    assert_eq!((&silence["covers"][0], silence["by"].as_str()), (&Value::from(id), Some("ana")));
+    // Both are listed, and taken back.
+    browser.go(&format!("http://{}/#/people", site.at));
+    browser.sees("covers 1 open incident");
+    browser.click(&format!("#end-{}", silence["id"].as_str().unwrap()));
+    browser.sees("ended by ana");
+    assert!(faults(&browser).is_empty(), "{:#?}", faults(&browser));
+    assert!(browser.complaints().is_empty(), "{:#?}", browser.complaints());
 }

@@ -93,6 +93,12 @@ impl Browser {
         self.wait(focused.send_keys(&char::from(key).to_string()));
     }
 
+    /// Types a character into what has the focus.
+    pub fn type_in(&self, character: char) {
+        let focused = self.wait(self.client.active_element());
+        self.wait(focused.send_keys(&character.to_string()));
+    }
+
     /// What scripts of the page complained about so far.
     #[must_use]
     pub fn complaints(&self) -> Vec<String> {

@@ -1,14 +1,19 @@
 //! Incidents as they are kept, with their lives. Severities are words here, as everywhere in the answers.
 
 use std::collections::BTreeSet;
+use std::sync::PoisonError;
 
 use axum::Json;
 use axum::extract::{Path, Query, State as Get};
+use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Answer, ApiError, State, ask};
+use super::{Answer, ApiError, State, ask, silence, verdict};
+use crate::desk::incident::Incident;
+use crate::desk::similar::Similar;
+use crate::notify::{self, Decision, IncidentView, Matcher};
 use crate::store::{Class, Record, RecordFilter, Store, StoreError};
 use crate::words;
 
@@ -73,19 +78,22 @@ pub(super) async fn list(Get(state): Get<State>, question: Question) -> Answer {
 }
 
 pub(super) async fn one(Get(state): Get<State>, Path(id): Path<String>) -> Answer {
-    let atlas = state.topology();
+    let (atlas, stakes) = (state.topology(), verdict::stakes(&state));
+    let (topology, past) = (atlas.clone(), state.past.clone());
     let found = ask(&state, move |store| {
-        // A star would stand for the rest of any name.
-        let known = if id.contains('*') {
-            Vec::new()
-        } else {
-            store.records(&RecordFilter::one(Class::Incident, &id))?
-        };
-        let Some(mut doc) = known.first().and_then(document) else { return Ok(None) };
+        let Some((record, incident)) = known(store, &id)? else { return Ok(None) };
+        let Some(mut doc) = document(&record) else { return Ok(None) };
+        let view = IncidentView::of(&incident, &Vec::new(), &topology);
+        let thought = verdict::view(store, &view, stakes)?;
         doc["life"] = lives(store, &id)?.into();
-        doc["notices"] = said(store, Class::Notice, &known[0], &id)?.into();
-        doc["verdicts"] = said(store, Class::Verdict, &known[0], &id)?.into();
+        doc["notices"] = notices(store, &record, &id)?.into();
+        doc["verdicts"] = thought["verdicts"].clone();
+        doc["next_time"] = thought["next_time"].clone();
         doc["decision"] = decision(store, &id)?;
+        doc["silences"] = silence::over(store, &view)?.into();
+        doc["silence_like_it"] = json!(Matcher::of(&view));
+        let similar = past.lock().unwrap_or_else(PoisonError::into_inner).similar(&incident);
+        doc["similar"] = json!(similar);
         Ok(Some(doc))
     })
     .await?;
@@ -109,15 +117,41 @@ fn lives(store: &dyn Store, id: &str) -> Result<Vec<Value>, StoreError> {
     Ok(records.iter().filter_map(document).collect())
 }
 
-/// What was told of an incident, or thought of it, since it was opened; the incident itself is not told again.
-fn said(store: &dyn Store, class: Class, incident: &Record, id: &str) -> Result<Vec<Value>, StoreError> {
-    let site = (class == Class::Notice).then_some(incident.site.as_str());
-    let records = store.records(&RecordFilter { site, limit: 1000, ..RecordFilter::all(class) })?;
+/// An incident in one text, for chats and tickets.
+pub(super) async fn statement(Get(state): Get<State>, Path(id): Path<String>) -> Answer {
+    let (past, rules) = (state.past.clone(), state.rules.clone());
+    let found = ask(&state, move |store| {
+        let Some((_, incident)) = known(store, &id)? else { return Ok(None) };
+        let records = store.records(&RecordFilter::one(Class::Decision, &id))?;
+        let decision = records.first().and_then(|r| serde_json::from_str::<Decision>(&r.doc).ok());
+        let runbook = decision.and_then(|d| d.runbook);
+        let similar: Vec<Similar> = past.lock().unwrap_or_else(PoisonError::into_inner).similar(&incident);
+        Ok(Some(notify::statement(&incident, runbook.as_deref(), &similar, rules.page_url.as_deref())))
+    })
+    .await?;
+    let text = found.ok_or(ApiError::NotFound)?;
+    Ok(([(CONTENT_TYPE, "text/plain; charset=utf-8")], text).into_response())
+}
+
+/// An incident by its name, as it is kept.
+pub(super) fn known(store: &dyn Store, id: &str) -> Result<Option<(Record, Incident)>, StoreError> {
+    // A star would stand for the rest of any name.
+    if id.contains('*') {
+        return Ok(None);
+    }
+    let found = store.records(&RecordFilter::one(Class::Incident, id))?.into_iter().next();
+    Ok(found.and_then(|record| serde_json::from_str(&record.doc).ok().map(|incident| (record, incident))))
+}
+
+/// What was told of an incident since it was opened; the incident itself is not told again.
+fn notices(store: &dyn Store, incident: &Record, id: &str) -> Result<Vec<Value>, StoreError> {
+    let of = RecordFilter { site: Some(&incident.site), limit: 1000, ..RecordFilter::all(Class::Notice) };
+    let records = store.records(&of)?;
     let mut found: Vec<Value> =
         records.iter().rev().filter_map(document).filter(|doc| doc["incident"] == id).collect();
     for doc in &mut found {
         if let Some(fields) = doc.as_object_mut() {
-            fields.remove("document");
+            fields.retain(|key, _| key != "document" && key != "statement");
         }
     }
     Ok(found)

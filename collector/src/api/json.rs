@@ -34,6 +34,30 @@ pub(super) struct Status {
     missing_numbers: u64,
     lost_events: u64,
     dead_letters: u64,
+    budget: Budget,
+}
+
+/// How much people are told at once, as allowed and as it is; so exactly that it does not change by the second.
+#[derive(Debug, Serialize)]
+pub(super) struct Budget {
+    allowed: String,
+    left: f64,
+    realised: f64,
+    price: f64,
+    held_back: u64,
+}
+
+/// How the budget for people stands.
+pub(super) fn budget(state: &State) -> Budget {
+    let pages = state.counters.pages();
+    let round = |n: f64| (10.0 * n).round() / 10.0;
+    Budget {
+        allowed: state.rules.budget.to_string(),
+        left: round(pages.left),
+        realised: round(pages.realised),
+        price: (100.0 * f64::from(pages.price)).round() / 100.0,
+        held_back: pages.held_back,
+    }
 }
 
 /// A device that floods, and is not listened to for a while.
@@ -101,6 +125,7 @@ pub(super) fn status(state: &State, t: &store::Totals, error: Option<String>) ->
         missing_numbers: t.missing_numbers,
         lost_events: t.lost_events,
         dead_letters: t.dead_letters,
+        budget: budget(state),
     }
 }
 

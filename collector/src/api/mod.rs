@@ -1,6 +1,7 @@
 //! The page, the API, the metrics: everything that can be asked over HTTP. What is asked for and not here yet is fetched
 //! from its device, and what people say of the fleet's shape is kept; nothing else here changes anything.
 
+mod body;
 mod capsule;
 mod episode;
 mod forecast;
@@ -8,8 +9,12 @@ mod health;
 mod incident;
 mod json;
 mod metrics;
+mod notice;
 mod page;
+mod pair;
+mod silence;
 mod topology;
+mod verdict;
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -17,7 +22,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::extract::rejection::QueryRejection;
-use axum::extract::{Path, Query, Request, State as Get};
+use axum::extract::{DefaultBodyLimit, Path, Query, Request, State as Get};
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
@@ -31,7 +36,10 @@ use tokio::sync::oneshot;
 use crate::clock;
 use crate::counters::Counters;
 use crate::desk::Bell;
+use crate::desk::patterns::Learn;
+use crate::desk::similar::Past;
 use crate::intake::{Asker, Door};
+use crate::notify::Rules;
 use crate::store::{OpenFilter, Store, StoreError, Totals};
 use crate::topology::{Atlas, Topology};
 
@@ -48,6 +56,12 @@ pub struct State {
     pub atlas: Arc<Mutex<Atlas>>,
     /// Who is told that it changed.
     pub bell: Bell,
+    /// What came of incidents before.
+    pub past: Arc<Mutex<Past>>,
+    /// What people are told, and what not.
+    pub rules: Arc<Rules>,
+    /// Whether what came together again and again is used.
+    pub learn: Learn,
     /// Who asks devices for capsules.
     pub asker: Asker,
     /// Who is let in.
@@ -111,6 +125,7 @@ fn routes() -> Vec<(&'static str, MethodRouter<State>)> {
         ("/service.js", get(page::service_js)),
         ("/topology.js", get(page::topology_js)),
         ("/incident.js", get(page::incident_js)),
+        ("/people.js", get(page::people_js)),
         ("/tools.js", get(page::tools_js)),
         ("/icon.svg", get(page::icon)),
         ("/openapi.json", get(page::openapi)),
@@ -124,6 +139,12 @@ fn routes() -> Vec<(&'static str, MethodRouter<State>)> {
         ("/api/v1/episodes/{site}/{node}/{epoch}/{id}/capsule", get(capsule::capsule)),
         ("/api/v1/incidents", get(incident::list)),
         ("/api/v1/incidents/{id}", get(incident::one)),
+        ("/api/v1/incidents/{id}/statement", get(incident::statement)),
+        ("/api/v1/incidents/{id}/verdict", get(verdict::of).post(verdict::say).delete(verdict::take_back)),
+        ("/api/v1/verdicts", get(verdict::list)),
+        ("/api/v1/silences", get(silence::list).post(silence::say).delete(silence::end)),
+        ("/api/v1/pairs", get(pair::list).post(pair::say).delete(pair::take_back)),
+        ("/api/v1/notices", get(notice::list)),
         ("/api/v1/topology", get(topology::graph)),
         ("/api/v1/topology/edges", post(topology::say).delete(topology::take_back)),
         ("/api/v1/services", get(health::list)),
@@ -141,6 +162,7 @@ fn router(state: State) -> Router {
         .fold(Router::new(), |router, (path, method)| router.route(path, method))
         .fallback(|| async { ApiError::NotFound })
         .method_not_allowed_fallback(|| async { ApiError::Method })
+        .layer(DefaultBodyLimit::max(body::MOST))
         .layer(middleware::from_fn(headers))
         .with_state(state)
 }
@@ -151,6 +173,7 @@ enum ApiError {
     NotFound,
     Method,
     Question(String),
+    TooLarge(String),
     Store(String),
 }
 
@@ -162,6 +185,7 @@ impl IntoResponse for ApiError {
                 (StatusCode::METHOD_NOT_ALLOWED, "this is not done here: see /openapi.json".to_owned())
             }
             Self::Question(what) => (StatusCode::BAD_REQUEST, what),
+            Self::TooLarge(what) => (StatusCode::PAYLOAD_TOO_LARGE, what),
             Self::Store(what) => (StatusCode::SERVICE_UNAVAILABLE, what),
         };
         (status, Json(json!({ "error": error }))).into_response()
@@ -350,17 +374,22 @@ mod tests {
         assert_eq!(described, served);
         for (path, item) in document["paths"].as_object().unwrap() {
             let methods: Vec<&String> = item.as_object().unwrap().keys().collect();
-            let edits = path == "/api/v1/topology/edges";
-            assert_eq!(methods, if edits { vec!["delete", "post"] } else { vec!["get"] }, "{path}");
-            let named: BTreeSet<&str> = item["get"]["parameters"]
-                .as_array()
-                .map(|all| {
-                    all.iter().filter(|p| p["in"] == "path").map(|p| p["name"].as_str().unwrap()).collect()
-                })
-                .unwrap_or_default();
+            // What people say, and take back.
+            let said = ["/api/v1/incidents/{id}/verdict", "/api/v1/silences", "/api/v1/pairs"];
+            let wanted = match path.as_str() {
+                "/api/v1/topology/edges" => vec!["delete", "post"],
+                path if said.contains(&path) => vec!["delete", "get", "post"],
+                _ => vec!["get"],
+            };
+            assert_eq!(methods, wanted, "{path}");
             let wanted: BTreeSet<&str> =
                 path.split('/').filter_map(|p| p.strip_prefix('{')?.strip_suffix('}')).collect();
-            assert_eq!(named, wanted, "{path}");
+            for method in item.as_object().unwrap().values() {
+                let named = method["parameters"].as_array().into_iter().flatten();
+                let named: BTreeSet<&str> =
+                    named.filter(|p| p["in"] == "path").map(|p| p["name"].as_str().unwrap()).collect();
+                assert_eq!(named, wanted, "{path}");
+            }
         }
     }
 }

@@ -30,6 +30,10 @@ pub(super) async fn incident_js() -> impl IntoResponse {
     ([(CONTENT_TYPE, "text/javascript; charset=utf-8")], include_str!("../../web/incident.js"))
 }
 
+pub(super) async fn people_js() -> impl IntoResponse {
+    ([(CONTENT_TYPE, "text/javascript; charset=utf-8")], include_str!("../../web/people.js"))
+}
+
 pub(super) async fn topology_js() -> impl IntoResponse {
     ([(CONTENT_TYPE, "text/javascript; charset=utf-8")], include_str!("../../web/topology.js"))
 }

@@ -4,20 +4,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError};
 
 use axum::Json;
-use axum::extract::rejection::{JsonRejection, QueryRejection};
+use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State as Get};
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::body::{Body, audit, said, who};
 use super::{Answer, ApiError, State, ask};
 use crate::clock;
-use crate::store::{Change, Class, Committed, Record};
+use crate::store::{Change, Committed};
 use crate::topology::{Edge, Name, Refused, Topology, device_of, site_of};
-
-/// The longest name of who corrects something.
-const BY: usize = 64;
 
 /// `?site=&entity=&at_ms=&limit=`
 #[derive(Debug, Default, Deserialize)]
@@ -150,29 +148,26 @@ pub(super) struct Said {
     denied: bool,
 }
 
-pub(super) async fn say(Get(state): Get<State>, body: Result<Json<Said>, JsonRejection>) -> Answer {
+pub(super) async fn say(Get(state): Get<State>, body: Body<Said>) -> Answer {
     edit(state, body, StatusCode::CREATED, |said, atlas, now| {
         atlas.say(&said.from, &said.to, said.denied, &said.by, now).map(|edge| vec![edge])
     })
     .await
 }
 
-pub(super) async fn take_back(Get(state): Get<State>, body: Result<Json<Said>, JsonRejection>) -> Answer {
+pub(super) async fn take_back(Get(state): Get<State>, body: Body<Said>) -> Answer {
     edit(state, body, StatusCode::OK, |said, atlas, now| atlas.take_back(&said.from, &said.to, &said.by, now))
         .await
 }
 
 async fn edit(
     state: State,
-    body: Result<Json<Said>, JsonRejection>,
+    body: Body<Said>,
     done: StatusCode,
     change: impl FnOnce(&Said, &mut crate::topology::Atlas, u64) -> Result<Vec<Edge>, Refused> + Send + 'static,
 ) -> Answer {
-    let Json(said) = body.map_err(|e| ApiError::Question(e.body_text()))?;
-    let by = said.by.trim();
-    if by.is_empty() || by.len() > BY || by.chars().any(char::is_control) {
-        return Err(ApiError::Question(format!("by: say who you are, in at most {BY} bytes")));
-    }
+    let mut said = said(body)?;
+    said.by = who(&said.by)?;
     let (atlas, now, bell) = (Arc::clone(&state.atlas), clock::wall_ms(), state.bell.clone());
     let edges = ask(&state, move |store| {
         let mut atlas = atlas.lock().unwrap_or_else(PoisonError::into_inner);
@@ -182,7 +177,7 @@ async fn edit(
             Err(refused) => return Ok(Err(refused.to_string())),
         };
         let mut changes: Vec<Change> = edges.iter().map(|edge| edge.kept(now)).collect();
-        changes.extend(edges.iter().map(|edge| audit(edge, now)));
+        changes.extend(edges.iter().map(|edge| audited(edge, now)));
         if let Err(e) = store.keep(&changes) {
             // What is not kept was not said.
             atlas.unsay(before);
@@ -198,15 +193,8 @@ async fn edit(
     Ok((done, Json(json!({ "edges": edges.iter().map(life).collect::<Vec<_>>() }))).into_response())
 }
 
-fn audit(edge: &Edge, now: u64) -> Change {
-    let by = edge.gone_by.as_ref().or(edge.by.as_ref());
+fn audited(edge: &Edge, now: u64) -> Change {
+    let by = edge.gone_by.as_ref().or(edge.by.as_ref()).map_or("", String::as_str);
     let what = if edge.gone.is_some() { "took back" } else { "said" };
-    Change::Put(Record {
-        class: Class::Audit,
-        key: format!("{now}/edge {}", edge.key()),
-        site: site_of(&edge.from).to_owned(),
-        at_ms: now,
-        is_open: false,
-        doc: json!({ "at_ms": now, "by": by, "what": what, "text": edge.to_string() }).to_string(),
-    })
+    audit(by, what, (&format!("edge {}", edge.key()), site_of(&edge.from)), &edge.to_string(), now)
 }

@@ -136,7 +136,7 @@ pub(super) fn life(after: &Incident, step: Step, text: String) -> Life {
 }
 
 /// `2 h 5 min`
-pub(super) fn span(ms: u64) -> String {
+pub(crate) fn span(ms: u64) -> String {
     let minutes = ms / 60_000;
     match (minutes / 1440, minutes / 60 % 24, minutes % 60) {
         (0, 0, 0) => format!("{} s", ms / 1000),

@@ -11,6 +11,7 @@ mod life;
 pub mod patterns;
 mod placing;
 mod seen;
+pub mod similar;
 mod task;
 #[cfg(test)]
 mod tests;
@@ -18,6 +19,7 @@ mod tests;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
+pub(crate) use life::span;
 pub use task::{Bell, run};
 
 use crate::cluster::Sites;
@@ -26,7 +28,7 @@ use crate::signal::{Role, Signal};
 use crate::store::{Change, Class, Record, RecordFilter, Store, StoreError};
 use crate::topology::{Atlas, Declared, Edge, Heard, Topology, site_of};
 use incident::{Incident, Life, State, Step};
-use patterns::Learn;
+use patterns::{Learn, Reviews};
 use seen::Seen;
 
 /// So far back is looked at least: what is older is decided.
@@ -50,6 +52,8 @@ pub struct Desk {
     learn: Learn,
     /// Of each site: when it was last learnt from, and what.
     pairs: BTreeMap<String, (u64, Vec<(String, String)>)>,
+    /// What people said of what was learnt.
+    reviews: Reviews,
     /// When a site's incidents may be over, by site.
     due: BTreeMap<String, u64>,
     sites: Sites,
@@ -92,9 +96,19 @@ impl Desk {
         let mut edges: Vec<Edge> =
             store.devices()?.iter().flat_map(|device| atlas.hear(Heard::of(device))).collect();
         edges.extend(atlas.declare(now, &sites));
-        let (atlas, pairs) = (Arc::new(Mutex::new(atlas)), BTreeMap::new());
-        let (due, gained, seen) = (BTreeMap::new(), BTreeSet::new(), Seen::default());
-        let desk = Self { store, rules, learn, atlas, pairs, due, sites, gained, read_ms: now, seen };
+        let desk = Self {
+            reviews: patterns::reviews(&*store)?,
+            store,
+            rules,
+            atlas: Arc::new(Mutex::new(atlas)),
+            learn,
+            pairs: BTreeMap::new(),
+            due: BTreeMap::new(),
+            sites,
+            gained: BTreeSet::new(),
+            read_ms: now,
+            seen: Seen::default(),
+        };
         desk.keep(&edges, now)?;
         Ok(desk)
     }
@@ -270,7 +284,10 @@ impl Desk {
                 let learnt = patterns::learn(&*self.store, site, until, self.rules.reach_ms, self.learn)?;
                 self.pairs.insert(site.clone(), (now, learnt));
             }
-            all.extend(self.pairs.get(site).into_iter().flat_map(|(_, pairs)| pairs.iter().cloned()));
+            let learnt = self.pairs.get(site).into_iter().flat_map(|(_, pairs)| pairs);
+            all.extend(
+                learnt.filter(|names| patterns::is_used(self.learn, self.reviews.get(*names))).cloned(),
+            );
         }
         Ok(all)
     }

@@ -110,6 +110,7 @@ fn look(desk: &mut Desk, news: &News, is_new: bool) -> Result<Looked, StoreError
     all.add(&desk.catch_up(now)?, &BTreeSet::new());
     desk.hear(&news.born, now)?;
     all.add(&news.touched, &news.born);
+    all.add(&desk.listen(now)?, &BTreeSet::new());
     if is_new {
         all.add(&desk.unseen(now)?, &BTreeSet::new());
     }

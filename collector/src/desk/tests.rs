@@ -332,3 +332,37 @@ fn what_is_said_at_one_collector_is_known_at_another() {
     let said = kept.iter().filter(|e| e.origin != Origin::Calls).count();
     assert_eq!(said, 2, "{kept:?}");
 }
+
+/// Another collector on the same store, that holds the same site.
+fn other(of: &Bench, learn: Learn) -> Desk {
+    let store = Arc::clone(&of.store) as Arc<dyn Store>;
+    Desk::new(store, Rules::default(), learn, Declared::default(), Sites::All, NOON).unwrap()
+}
+
+#[test]
+fn what_people_said_of_pairs_at_one_collector_reaches_the_others() {
+    let names = ("hall/a cpu".to_owned(), "hall/b disk".to_owned());
+    let check = |learn: Learn, wanted: bool, before: bool, after: bool| {
+        let bench = Bench::new("");
+        let mut there = other(&bench, learn);
+        there.pairs.insert("hall".into(), (NOON, vec![names.clone()]));
+        let used = |desk: &mut Desk| !desk.pairs(&["hall".into()], NOON + MINUTE).unwrap().is_empty();
+        assert_eq!(used(&mut there), before, "{learn:?}");
+        let review = patterns::Review { names: names.clone(), wanted, by: "ana".into(), at_ms: NOON };
+        bench.store.keep(&[Change::Put(review.record().unwrap())]).unwrap();
+        let touched: Vec<String> = there.listen(NOON + MINUTE).unwrap().into_keys().collect();
+        assert_eq!((used(&mut there), touched), (after, vec!["hall".to_owned()]), "{learn:?} {wanted}");
+        assert!(there.listen(NOON + MINUTE).unwrap().is_empty());
+        let mut third = other(&bench, learn);
+        third.pairs.insert("hall".into(), (NOON, vec![names.clone()]));
+        assert_eq!(used(&mut third), after, "who starts later knows it, too");
+        bench.store.keep(&[Change::Remove(Class::Review, patterns::key(&names))]).unwrap();
+        assert_eq!(there.listen(NOON + MINUTE).unwrap().len(), 1);
+        assert_eq!(used(&mut there), before, "it was taken back");
+    };
+    check(Learn::Automatic, false, true, false);
+    check(Learn::Automatic, true, true, true);
+    check(Learn::Review, true, false, true);
+    check(Learn::Review, false, false, false);
+    check(Learn::Off, true, false, false);
+}

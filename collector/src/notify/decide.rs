@@ -62,7 +62,7 @@ impl<'a> Case<'a> {
             is_flapping: flapping.is_some(),
             in_maintenance: maintained.is_some(),
         };
-        let opinion = verdict::opinion(&history.verdicts, incident.pattern());
+        let opinion = verdict::opinion(&history.verdicts, incident.pattern(), now);
         let mut why: Vec<String> = [seasonal, maintained].into_iter().flatten().collect();
         why.extend(flapping.iter().map(|(_, why)| why.clone()));
         let unusual = history.norm().unusual(&Look::of(incident), now);
@@ -210,7 +210,7 @@ impl Decision {
 }
 
 /// How much an incident would be worth a person, 0 to 1, if something is the matter, before anybody's verdict.
-fn worth(incident: &IncidentView) -> f32 {
+pub(super) fn worth(incident: &IncidentView) -> f32 {
     const OF_PRIORITY: [f32; 5] = [1.0, 0.75, 0.5, 0.3, 0.15];
     let priority = usize::from(incident.priority.clamp(1, 5)) - 1;
     OF_PRIORITY[priority] * (0.5 + 0.5 * incident.confidence.clamp(0.0, 1.0))

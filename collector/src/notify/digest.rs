@@ -197,6 +197,7 @@ impl Digest {
         Notice {
             outlet: outlet.to_owned(),
             incident: format!("digest-{}", self.day),
+            statement: String::new(),
             revision: 1,
             site: site.to_owned(),
             event: Event::Digest,

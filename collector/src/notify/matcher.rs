@@ -95,6 +95,18 @@ impl Matcher {
             && self.label.iter().all(label)
     }
 
+    /// What means this incident, and what is like it at the same place: its sites, what leads it, and what that looks like.
+    #[must_use]
+    pub fn of(incident: &IncidentView) -> Self {
+        let first = |names: &[String]| names.first().cloned().into_iter().collect();
+        Self {
+            site: incident.sites.clone(),
+            entity: first(&incident.entities),
+            pattern: first(&incident.patterns),
+            ..Self::default()
+        }
+    }
+
     /// Whether it means every incident.
     #[must_use]
     pub fn is_everything(&self) -> bool {
@@ -205,6 +217,18 @@ mod tests {
         check("label = { env = \"*\" }", true, true);
         check("label = { owner = \"*\" }", false, false);
         check("priority = [2]\nsite = [\"office\"]", false, false);
+    }
+
+    #[test]
+    fn what_is_made_of_an_incident_means_it() {
+        let mut seen = incident("1", 2);
+        seen.sites = vec!["home".into(), "shop".into()];
+        seen.entities = vec!["home/nas".into(), "shop/till#service=pay".into()];
+        let matcher = Matcher::of(&seen);
+        assert!(matcher.matches(&seen, Reach::All) && !matcher.is_everything());
+        assert_eq!(matcher.to_string(), "site home or shop, entity home/nas, pattern disk busy");
+        let other = IncidentView { entities: vec!["home/cam".into()], ..seen };
+        assert!(!matcher.matches(&other, Reach::All));
     }
 
     #[test]

@@ -18,6 +18,7 @@ mod rules;
 #[cfg(test)]
 mod sample;
 mod silence;
+mod statement;
 mod teller;
 mod verdict;
 mod view;
@@ -36,8 +37,9 @@ pub use matcher::{Matcher, Reach, Severity};
 pub use policy::{Marks, Policy, PolicyTable};
 pub use rules::{Notify, RuleError, Rules, Tables};
 pub use silence::{Inhibition, InhibitionTable, Maintenance, MaintenanceTable, Silence, Within};
+pub use statement::statement;
 pub use teller::{Teller, last, run};
-pub use verdict::{Verdict, Word};
+pub use verdict::{Verdict, Word, next_time};
 pub use view::{Spells, spells};
 
 /// What the rules look at in an incident. Times are milliseconds since 1970.

@@ -28,9 +28,13 @@ pub struct Silence {
     /// Until when.
     pub until_ms: u64,
     /// Who said so.
+    #[serde(rename = "by")]
     pub who: String,
     /// Why.
     pub why: String,
+    /// Who ended it before its time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended_by: Option<String>,
 }
 
 impl Silence {
@@ -47,10 +51,11 @@ impl Silence {
             );
         }
         if self.until_ms <= self.from_ms {
-            return wrong("until_ms", "is not after from_ms");
+            let what = format!("{} is not after from_ms, {}", self.until_ms, self.from_ms);
+            return wrong("until_ms", &what);
         }
         if self.who.trim().is_empty() {
-            return wrong("who", "is empty; say who does not want to hear of it");
+            return wrong("by", "is empty; say who does not want to hear of it");
         }
         if self.why.trim().is_empty() {
             return wrong("why", "is empty; say why, for those who wonder at the silence");
@@ -60,6 +65,12 @@ impl Silence {
 }
 
 impl Silence {
+    /// Whether this incident falls under it at this time.
+    #[must_use]
+    pub fn covers(&self, incident: &IncidentView, now: u64) -> bool {
+        (self.from_ms..self.until_ms).contains(&now) && self.matches.matches(incident, Reach::All)
+    }
+
     /// As it is kept: open as long as it may matter.
     #[must_use]
     pub fn record(&self, now: u64) -> Record {
@@ -71,10 +82,8 @@ impl Silence {
 
 /// The silence that this incident falls under, in words.
 pub(super) fn silenced(silences: &[Silence], incident: &IncidentView, now: u64) -> Option<String> {
-    let holds =
-        |s: &&Silence| (s.from_ms..s.until_ms).contains(&now) && s.matches.matches(incident, Reach::All);
     // The one that lasts longest tells how long.
-    let silence = silences.iter().filter(holds).max_by_key(|s| s.until_ms)?;
+    let silence = silences.iter().filter(|s| s.covers(incident, now)).max_by_key(|s| s.until_ms)?;
     Some(format!(
         "silenced by {} until {} UTC ({}): {}",
         silence.who,
@@ -267,6 +276,7 @@ mod tests {
             until_ms: 2_000_000,
             who: "anna".into(),
             why: "new disk".into(),
+            ended_by: None,
         };
         let mut seen = incident("1", 3);
         seen.sites = vec!["home".into()];

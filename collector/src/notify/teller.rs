@@ -13,11 +13,12 @@ use super::outlets::{Event, Mine, Notice, Outlets, notices};
 use super::view::{Spells, spells};
 use super::{
     By, Decision, History, IncidentView, LOOKS_BACK_MS, Occurrence, Report, Rules, Spending, decide, dry_run,
-    spending,
+    spending, statement,
 };
 use crate::clock;
 use crate::counters::{Counters, Pages};
 use crate::desk::incident::{Incident, Life};
+use crate::desk::similar::Past;
 use crate::store::{Change, Class, Record, RecordFilter, Store, StoreError};
 use crate::topology::{Atlas, Declared, Heard, Topology};
 
@@ -44,6 +45,8 @@ pub struct Teller {
     /// Whose incidents are decided here; the others are another collector's.
     mine: Mine,
     history: History,
+    /// What came of incidents before.
+    past: Arc<Mutex<Past>>,
     /// Up to when documents were read.
     read_ms: u64,
     /// The digest that is known to be made, by when it was due.
@@ -54,7 +57,21 @@ impl Teller {
     /// At this store, for the incidents of these sites.
     #[must_use]
     pub fn new(store: Arc<dyn Store>, rules: Rules, atlas: Arc<Mutex<Atlas>>, mine: Mine) -> Self {
-        Self { store, rules, atlas, mine, history: History::default(), read_ms: 0, digested_ms: 0 }
+        let (history, past) = (History::default(), Arc::default());
+        Self { store, rules, atlas, mine, history, past, read_ms: 0, digested_ms: 0 }
+    }
+
+    /// What came of incidents before: read here, and shown elsewhere.
+    #[must_use]
+    pub fn past(&self) -> Arc<Mutex<Past>> {
+        Arc::clone(&self.past)
+    }
+
+    /// What is told of an incident in one text.
+    fn statement(&self, decision: &Decision, document: &Value) -> String {
+        let Ok(incident) = serde_json::from_value::<Incident>(document.clone()) else { return String::new() };
+        let similar = self.past.lock().unwrap_or_else(PoisonError::into_inner).similar(&incident);
+        statement(&incident, decision.runbook.as_deref(), &similar, self.rules.page_url.as_deref())
     }
 
     /// Decides once, and makes the digest when it is due. Returns how much of it is news.
@@ -77,7 +94,13 @@ impl Teller {
             if !is_mine || before.is_some_and(|before| !decision.is_news(before)) {
                 continue;
             }
-            changes.extend(notices(before, &decision, view, document, now));
+            changes.extend(notices(
+                before,
+                &decision,
+                view,
+                (document, &self.statement(&decision, document)),
+                now,
+            ));
             changes.extend(record(&decision, view, now).map(Change::Put));
             news.push(decision);
         }
@@ -167,7 +190,10 @@ impl Teller {
             read => read.saturating_sub(SLACK_MS),
         };
         let since = RecordFilter { since_ms, ..RecordFilter::all(Class::Decision) };
+        let past = self.past();
         for decision in documents::<Decision>(&self.store.records(&since)?) {
+            let mut past = past.lock().unwrap_or_else(PoisonError::into_inner);
+            past.runbook(&decision.incident, decision.runbook.as_deref());
             self.history.decided(decision);
         }
         let all = self.incidents(topology, since_ms.min(now.saturating_sub(RECENT_MS)), now)?;
@@ -176,6 +202,12 @@ impl Teller {
         }
         self.read_ms = now;
         self.history.forget(now);
+        let mut past = past.lock().unwrap_or_else(PoisonError::into_inner);
+        past.forget(now.saturating_sub(LOOKS_BACK_MS));
+        past.thought(
+            self.history.verdicts.iter().map(|v| (v.incident.as_str(), v.who.as_str(), v.word.word())),
+        );
+        drop(past);
         let is_of_concern = |view: &IncidentView, document: &Value| {
             let decision = self.history.decisions.get(&view.id);
             let is_recent = view.closed_ms.is_none_or(|closed| closed.saturating_add(RECENT_MS) >= now);
@@ -223,6 +255,7 @@ impl Teller {
                 documents::<Life>(&store.records(&of)?)
             };
             let spells = spells(&incident, &lives);
+            self.past.lock().unwrap_or_else(PoisonError::into_inner).note(&incident);
             all.push((IncidentView::of(&incident, &spells, topology), spells, document));
         }
         let ends: BTreeMap<String, (Option<String>, Option<u64>)> = all
@@ -311,7 +344,8 @@ pub async fn run(mut teller: Teller, outlets: Arc<Outlets>, counters: Arc<Counte
         match looked.await {
             Ok((next, Ok((news, spending, held_back)))) => {
                 teller = next;
-                counters.spending(Pages { left: spending.left, realised: spending.realised, held_back });
+                let Spending { left, price, realised, .. } = spending;
+                counters.spending(Pages { left, price, realised, held_back });
                 if news > 0 {
                     outlets.wake();
                 }
@@ -405,6 +439,7 @@ mod tests {
             until_ms: MONDAY + 60 * MINUTE,
             who: "anna".into(),
             why: "new disk".into(),
+            ended_by: None,
         };
         store.keep(&[Change::Put(silence.record(MONDAY))]).unwrap();
         put(&store, "disk", 1, 2, MONDAY, None);
@@ -426,6 +461,7 @@ mod tests {
             word: Word::NotUseful,
             who: "ben".into(),
             at_ms: MONDAY,
+            until_ms: None,
             note: String::new(),
             pattern: "disk busy".into(),
             causes: Vec::new(),

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::decide::worth;
 use super::{Cause, IncidentView};
 use crate::store::{Class, Record};
 
@@ -19,9 +20,13 @@ pub struct Verdict {
     /// What was thought of it.
     pub word: Word,
     /// By whom.
+    #[serde(rename = "by")]
     pub who: String,
     /// When, in milliseconds since 1970.
     pub at_ms: u64,
+    /// Until when it counts; for good if nothing is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until_ms: Option<u64>,
     /// In their words.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub note: String,
@@ -55,6 +60,7 @@ impl Verdict {
             word,
             who: who.to_owned(),
             at_ms: now,
+            until_ms: None,
             note: note.to_owned(),
             pattern: incident.pattern().to_owned(),
             causes: incident.causes.clone(),
@@ -76,6 +82,18 @@ impl Verdict {
     }
 }
 
+impl Word {
+    /// As people say it.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Real => "real",
+            Self::NotUseful => "not useful",
+            Self::Expected => "expected",
+        }
+    }
+}
+
 /// What verdicts say of a pattern.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Opinion {
@@ -87,8 +105,9 @@ pub(super) struct Opinion {
 
 /// Each verdict that it was real doubles the worth of the same pattern, each other halves it. A verdict that is deleted
 /// was never given: nothing else is remembered of it.
-pub(super) fn opinion(verdicts: &[Verdict], pattern: &str) -> Opinion {
-    let mut like_it: Vec<&Verdict> = verdicts.iter().filter(|v| v.pattern == pattern).collect();
+pub(super) fn opinion(verdicts: &[Verdict], pattern: &str, now: u64) -> Opinion {
+    let counts = |v: &&Verdict| v.pattern == pattern && v.until_ms.is_none_or(|until| now < until);
+    let mut like_it: Vec<&Verdict> = verdicts.iter().filter(counts).collect();
     like_it.sort_by_key(|v| (std::cmp::Reverse(v.at_ms), v.key()));
     like_it.truncate(COUNTED);
     let count = |word| like_it.iter().filter(|v| v.word == word).count();
@@ -104,6 +123,36 @@ pub(super) fn opinion(verdicts: &[Verdict], pattern: &str) -> Opinion {
         (n, m) => Some(format!("{n} of {all} like it {} not useful, {m} expected", were(n))),
     };
     Opinion { factor: 2_f32.powi(net).clamp(BOUNDS.0, BOUNDS.1), why }
+}
+
+/// What verdicts change for the next incident like this one, in a sentence; none if nobody judged any like it. What is worth
+/// `price` is told now, and so is what is at least as urgent as `always`. How unusual the next one is nobody knows, so its
+/// worth is what it may be at most.
+#[must_use]
+pub fn next_time(
+    verdicts: &[Verdict],
+    incident: &IncidentView,
+    (price, always): (f32, u8),
+    now: u64,
+) -> Option<String> {
+    let Opinion { factor, why } = opinion(verdicts, incident.pattern(), now);
+    let (why, before) = (why?, worth(incident));
+    let after = before * factor;
+    let change = if factor == 1.0 {
+        format!("the next one like it is worth at most {after:.2}, as without verdicts ({why})")
+    } else {
+        format!("the next one like it is worth at most {after:.2} instead of {before:.2} ({why})")
+    };
+    let told = if incident.priority <= always {
+        format!("priority {} is told whatever it is worth", incident.priority)
+    } else if price <= 0.0 {
+        "at present there is room for all in the budget: such is told".to_owned()
+    } else if after >= price {
+        format!("at present {price:.2} and more is told: such may be told")
+    } else {
+        format!("at present {price:.2} and more is told: such is held back")
+    };
+    Some(format!("{change}; {told}"))
 }
 
 #[cfg(test)]
@@ -123,7 +172,7 @@ mod tests {
     fn verdicts_change_the_worth_within_bounds() {
         use Word::{Expected, NotUseful, Real};
         let check = |words: &[Word], factor: f32, why: Option<&str>| {
-            let got = opinion(&verdicts(words), incident("x", 3).pattern());
+            let got = opinion(&verdicts(words), incident("x", 3).pattern(), 0);
             assert_eq!(got, Opinion { factor, why: why.map(Into::into) }, "{words:?}");
         };
         check(&[], 1.0, None);
@@ -134,7 +183,57 @@ mod tests {
         check(&[NotUseful, Expected], 0.25, Some("1 of 2 like it was not useful, 1 expected"));
         // The last five count.
         check(&[NotUseful, NotUseful, Real, Real, Real, Real, Real], 2.0, Some("5 of 5 like it were real"));
-        assert_eq!(opinion(&verdicts(&[NotUseful]), "another").factor, 1.0);
+        assert_eq!(opinion(&verdicts(&[NotUseful]), "another", 0).factor, 1.0);
+        let until = Verdict { until_ms: Some(5000), ..verdicts(&[Expected])[0].clone() };
+        let pattern = until.pattern.clone();
+        assert_eq!(opinion(&[until.clone()], &pattern, 4999).factor, 0.5);
+        assert_eq!(opinion(&[until], &pattern, 5000), Opinion { factor: 1.0, why: None });
+    }
+
+    #[test]
+    fn it_is_said_what_a_verdict_changes() {
+        use Word::{NotUseful, Real};
+        let check = |words: &[Word], priority: u8, price: f32, wanted: Option<&str>| {
+            let got = next_time(&verdicts(words), &incident("x", priority), (price, 1), 0);
+            assert_eq!(got.as_deref(), wanted, "{words:?} {priority}");
+        };
+        check(&[], 3, 0.3, None);
+        check(
+            &[NotUseful],
+            3,
+            0.3,
+            Some(
+                "the next one like it is worth at most 0.22 instead of 0.45 (1 of 1 like it was not useful); \
+                 at present 0.30 and more is told: such is held back",
+            ),
+        );
+        check(
+            &[Real],
+            3,
+            0.3,
+            Some(
+                "the next one like it is worth at most 0.90 instead of 0.45 (1 of 1 like it was real); \
+                 at present 0.30 and more is told: such may be told",
+            ),
+        );
+        check(
+            &[Real],
+            3,
+            0.0,
+            Some(
+                "the next one like it is worth at most 0.90 instead of 0.45 (1 of 1 like it was real); \
+                 at present there is room for all in the budget: such is told",
+            ),
+        );
+        check(
+            &[Real, NotUseful],
+            1,
+            0.3,
+            Some(
+                "the next one like it is worth at most 0.90, as without verdicts (1 of 2 like it was not useful); \
+                 priority 1 is told whatever it is worth",
+            ),
+        );
     }
 
     fn word() -> impl Strategy<Value = Word> {
@@ -148,13 +247,13 @@ mod tests {
             let pattern = incident("x", 3).pattern().to_owned();
             let mut with = before.clone();
             with.insert(at.min(before.len()), Verdict::on(&incident("new", 3), more, "ben", "", 99_000));
-            let said = opinion(&with, &pattern);
+            let said = opinion(&with, &pattern, 0);
             prop_assert!((BOUNDS.0..=BOUNDS.1).contains(&said.factor));
             with.retain(|v| v.who != "ben");
-            prop_assert_eq!(opinion(&with, &pattern), opinion(&before, &pattern));
+            prop_assert_eq!(opinion(&with, &pattern, 0), opinion(&before, &pattern, 0));
             let mut turned = before.clone();
             turned.reverse();
-            prop_assert_eq!(opinion(&turned, &pattern), opinion(&before, &pattern));
+            prop_assert_eq!(opinion(&turned, &pattern, 0), opinion(&before, &pattern, 0));
         }
     }
 }

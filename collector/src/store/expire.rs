@@ -95,7 +95,7 @@ impl Kept {
             Self::Capsules => {
                 &["DELETE FROM capsules WHERE id IN (SELECT id FROM capsules WHERE asked_at < ?1 LIMIT ?2)"]
             }
-            Self::Incidents => &[records!("'incident', 'life', 'decision', 'verdict', 'pattern'")],
+            Self::Incidents => &[records!("'incident', 'life', 'decision', 'verdict', 'pattern', 'review'")],
             Self::Notices => &[records!("'notice', 'silence', 'alert'")],
             Self::Topology => &[records!("'edge'")],
             Self::Health => &[records!("'health'")],

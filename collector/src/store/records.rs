@@ -24,6 +24,8 @@ pub enum Class {
     Edge,
     /// Signals that came together again and again.
     Pattern,
+    /// What a person said of such signals.
+    Review,
     /// The health of a service over time.
     Health,
     /// Somebody did something: who, when, what.
@@ -34,7 +36,7 @@ pub enum Class {
 
 impl Class {
     /// All there are.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Incident,
         Self::Life,
         Self::Decision,
@@ -43,6 +45,7 @@ impl Class {
         Self::Silence,
         Self::Edge,
         Self::Pattern,
+        Self::Review,
         Self::Health,
         Self::Audit,
         Self::Alert,
@@ -60,6 +63,7 @@ impl Class {
             Self::Silence => "silence",
             Self::Edge => "edge",
             Self::Pattern => "pattern",
+            Self::Review => "review",
             Self::Health => "health",
             Self::Audit => "audit",
             Self::Alert => "alert",

@@ -169,6 +169,7 @@ fn silences_and_maintenance_end() {
         until_ms: MONDAY + 2 * HOUR,
         who: "anna".into(),
         why: "known".into(),
+        ended_by: None,
     });
     desk.open("short", 1, MONDAY + 10 * MINUTE, 20);
     desk.open("long", 1, MONDAY + 30 * MINUTE, 600).patterns = vec!["loud".into()];

@@ -59,6 +59,9 @@ pub struct Notice {
     pub closed_ms: Option<u64>,
     /// The incident, as it was then.
     pub document: Value,
+    /// The same in one text, for people.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub statement: String,
     /// How far it is.
     pub state: State,
     /// How often it was tried in vain.
@@ -98,13 +101,13 @@ impl Notice {
 }
 
 /// What is to be told now that `after` is decided where `before` stood: to be kept in one transaction with the decision.
-/// `document` is the incident as the page shows it. Whoever computes it again adds nothing.
+/// `document` is the incident as the page shows it, and `statement` the same as a text. Whoever computes it again adds nothing.
 #[must_use]
 pub fn notices(
     before: Option<&Decision>,
     after: &Decision,
     incident: &IncidentView,
-    document: &Value,
+    (document, statement): (&Value, &str),
     now: u64,
 ) -> Vec<Change> {
     let earlier: &[Told] = before.map(|b| b.told.as_slice()).unwrap_or_default();
@@ -132,6 +135,7 @@ pub fn notices(
         opened_ms: incident.opened_ms,
         closed_ms: incident.closed_ms,
         document: document.clone(),
+        statement: statement.to_owned(),
         state: State::Waiting,
         tries: 0,
         next_ms: now,

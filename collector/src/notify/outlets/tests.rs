@@ -40,6 +40,7 @@ fn notice(incident: &str, revision: u64, event: Event, made_ms: u64) -> Notice {
         opened_ms: 1_795_392_000_000,
         closed_ms: (event == Event::Over).then_some(1_795_392_600_000),
         document: json!({ "id": incident, "revision": revision }),
+        statement: "priority 2: disk of home/nas is busy\n".into(),
         state: State::Waiting,
         tries: 0,
         next_ms: made_ms,
@@ -154,7 +155,7 @@ fn a_revision_is_told_once_by_each_outlet() {
         told,
     };
     let check = |before: Option<&Decision>, after: &Decision, wanted: &[&str]| {
-        let changes = notices(before, after, &incident("a", 2), &json!({}), 9);
+        let changes = notices(before, after, &incident("a", 2), (&json!({}), ""), 9);
         let got: Vec<String> = changes
             .iter()
             .map(|change| {

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use super::notice::{Event, Notice};
 use crate::notify::calendar::rfc3339;
+use crate::notify::statement;
 use crate::signal::fnv;
 
 /// What secrets begin with that are told in base64.
@@ -47,6 +48,7 @@ pub(super) fn body(notice: &Notice, page: Option<&str>) -> Value {
         "event": notice.event,
         "revision": notice.revision,
         "why": notice.why,
+        "statement": notice.statement,
     });
     body[document] = notice.document.clone();
     body
@@ -71,11 +73,10 @@ pub(super) fn annotations(notice: &Notice) -> Value {
 /// Where the incident is shown; empty if nobody said where the page is.
 pub(super) fn link(notice: &Notice, page: Option<&str>) -> String {
     page.map_or_else(String::new, |page| {
-        let page = page.trim_end_matches('/');
         if notice.event == Event::Digest {
-            return format!("{page}/#/incidents");
+            return format!("{}/#/incidents", page.trim_end_matches('/'));
         }
-        format!("{page}/#/incidents/{}", notice.incident)
+        statement::link(page, &notice.incident)
     })
 }
 
