@@ -539,6 +539,16 @@ fn any_order_with_any_repeats_stores_each_once(open: Open<'_>) {
     ran.unwrap();
 }
 
+fn turn(instance: &str, life: Option<i64>, span_s: u64, found: &[&str]) -> Turn {
+    Turn {
+        instance: instance.to_owned(),
+        life,
+        span: std::time::Duration::from_secs(span_s),
+        found: found.iter().map(|s| (*s).to_owned()).collect(),
+        together: Vec::new(),
+    }
+}
+
 fn takes_a_turn(
     store: &Database,
     instance: &str,
@@ -546,15 +556,39 @@ fn takes_a_turn(
     span_s: u64,
     found: &[&str],
 ) -> (i64, String) {
-    let turn = Turn {
-        instance: instance.to_owned(),
-        life,
-        span: std::time::Duration::from_secs(span_s),
-        found: found.iter().map(|s| (*s).to_owned()).collect(),
-        together: Vec::new(),
-    };
-    let tenure = store.turn(&turn).unwrap();
+    taken(store, &turn(instance, life, span_s, found))
+}
+
+/// The life after a turn, and what it holds.
+fn taken(store: &Database, turn: &Turn) -> (i64, String) {
+    let tenure = store.turn(turn).unwrap();
     (tenure.life, tenure.sites.into_iter().collect::<Vec<_>>().join(" "))
+}
+
+#[test]
+fn sites_that_come_to_depend_on_each_other_come_to_one_holder() {
+    let server = server::Postgres::start();
+    let [a, b] = [(); 2].map(|()| Database::connect_shared(&at(&server.url())).unwrap());
+    let (life_a, _) = takes_a_turn(&a, "a", None, 60, &["hall", "shed", "yard", "attic"]);
+    let (life_b, _) = takes_a_turn(&b, "b", None, 60, &[]);
+    assert_eq!(takes_a_turn(&a, "a", Some(life_a), 60, &[]).1, "shed yard");
+    assert_eq!(takes_a_turn(&b, "b", Some(life_b), 60, &[]).1, "attic hall");
+    // An edge appears between sites of two holders: the one with the longer life gets both, and gives up
+    // what the other has room for.
+    let together = vec![BTreeSet::from(["hall".to_owned(), "yard".to_owned()])];
+    let goes_on = |store: &Database, instance: &str, life| {
+        taken(store, &Turn { together: together.clone(), ..turn(instance, Some(life), 60, &[]) }).1
+    };
+    for (store, instance, life, held) in [
+        (&a, "a", life_a, "yard"),
+        (&b, "b", life_b, "attic shed"),
+        (&a, "a", life_a, "hall yard"),
+        (&b, "b", life_b, "attic shed"),
+        (&a, "a", life_a, "hall yard"),
+        (&b, "b", life_b, "attic shed"),
+    ] {
+        assert_eq!(goes_on(store, instance, life), held, "{instance}");
+    }
 }
 
 #[test]
