@@ -440,20 +440,23 @@ fn what_a_site_told_is_found_since_then(open: Open<'_>) {
     let bench = Bench::new(open);
     bench.take("status", EPOCH, &[sample::status(state::ONLINE)], false);
     let done = bench.events(&[
-        sample::fact(1, "note", "long ago").at(NOON - 100_000),
-        fact(2).at(NOON),
+        sample::fact(1, "note", "long ago").at(NOON - 100_000).of(13),
+        fact(2).at(NOON).of(13),
         sample::episode(3, 9, phase::OPENED, 5_000).at(NOON - 90_000),
+        // A note concerns nobody else, unless it is of a change.
+        fact(4).at(NOON),
+        sample::fact(5, "package", "libc6 2.37").at(NOON),
     ]);
     assert_eq!(done.touched.into_iter().collect::<Vec<_>>(), [("hall".to_owned(), NOON - 100_000)]);
     bench.take("status", EPOCH, &[sample::status(state::LOST)], false);
     let told = bench.0.told(&["hall", "yard"], NOON - 50_000).unwrap();
-    assert_eq!(told.facts.iter().map(|f| (f.epoch, f.seq)).collect::<Vec<_>>(), [(EPOCH, 2)]);
+    assert_eq!(told.facts.iter().map(|f| (f.epoch, f.seq)).collect::<Vec<_>>(), [(EPOCH, 2), (EPOCH, 5)]);
     assert_eq!(told.episodes.len(), 1, "it is still open");
     assert_eq!(told.presence.last().map(|p| (p.node.as_str(), p.state)), Some(("press-1", state::LOST)));
     assert!(bench.0.told(&["yard"], 0).unwrap().facts.is_empty());
     let told =
         bench.0.told_by(&[("hall", "press-2"), ("yard", "press-1"), ("hall", "press-1")], NOON).unwrap();
-    assert_eq!((told.facts.len(), told.episodes.len(), told.presence.len()), (1, 1, 2));
+    assert_eq!((told.facts.len(), told.episodes.len(), told.presence.len()), (2, 1, 2));
     let after = |number| bench.0.told_after("hall", number).unwrap();
     let [(node, number)] = &after(0)[..] else { panic!("{:?}", after(0)) };
     assert_eq!((node.as_str(), after(*number)), ("press-1", Vec::new()));
