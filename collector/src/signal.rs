@@ -18,7 +18,7 @@ use crate::store::{Closing, Episode, Expected, Fact, Presence, Told, Trouble};
 /// Severity from which on a fact founds an incident: error.
 const FOUNDS: u8 = 17;
 /// Severity from which on a fact is more than a note: warning.
-const HINTS: u8 = 13;
+pub(crate) const HINTS: u8 = 13;
 /// Severity of a device that is gone.
 const LOST: u8 = 17;
 
@@ -137,22 +137,24 @@ impl Signal {
 }
 
 /// Kinds of facts that say what people or programs changed.
+pub(crate) const CHANGES: [&str; 12] = [
+    "package",
+    "file-changed",
+    "unit-changed",
+    "kernel",
+    "boot",
+    "time-zone",
+    "host",
+    "image",
+    "deployment",
+    "release",
+    "config",
+    "job",
+];
+
+/// Whether facts of a kind say what people or programs changed.
 #[must_use]
 pub fn is_change(kind: &str) -> bool {
-    const CHANGES: [&str; 12] = [
-        "package",
-        "file-changed",
-        "unit-changed",
-        "kernel",
-        "boot",
-        "time-zone",
-        "host",
-        "image",
-        "deployment",
-        "release",
-        "config",
-        "job",
-    ];
     CHANGES.contains(&kind)
 }
 

@@ -51,6 +51,8 @@ mod page;
 mod replay;
 /// Virtual time: power cuts and the whole system.
 mod sim;
+/// Many devices at once.
+mod storm;
 /// What systemd hears.
 mod supervisor;
 /// Real senders of syslog.

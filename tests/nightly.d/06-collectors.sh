@@ -11,5 +11,5 @@ for words in gone full-store flood; do
 done
 target/release/hostile rubbish 1000000 "$seed"
 target/release/bench storm
-target/release/bench storm --queue
+target/release/bench storm --postgres
 target/release/figures "$FIELDMOUSE_RESULTS" collector/SCALING.md

@@ -440,20 +440,23 @@ fn what_a_site_told_is_found_since_then(open: Open<'_>) {
     let bench = Bench::new(open);
     bench.take("status", EPOCH, &[sample::status(state::ONLINE)], false);
     let done = bench.events(&[
-        sample::fact(1, "note", "long ago").at(NOON - 100_000),
-        fact(2).at(NOON),
+        sample::fact(1, "note", "long ago").at(NOON - 100_000).of(13),
+        fact(2).at(NOON).of(13),
         sample::episode(3, 9, phase::OPENED, 5_000).at(NOON - 90_000),
+        // A note concerns nobody else, unless it is of a change.
+        fact(4).at(NOON),
+        sample::fact(5, "package", "libc6 2.37").at(NOON),
     ]);
     assert_eq!(done.touched.into_iter().collect::<Vec<_>>(), [("hall".to_owned(), NOON - 100_000)]);
     bench.take("status", EPOCH, &[sample::status(state::LOST)], false);
     let told = bench.0.told(&["hall", "yard"], NOON - 50_000).unwrap();
-    assert_eq!(told.facts.iter().map(|f| (f.epoch, f.seq)).collect::<Vec<_>>(), [(EPOCH, 2)]);
+    assert_eq!(told.facts.iter().map(|f| (f.epoch, f.seq)).collect::<Vec<_>>(), [(EPOCH, 2), (EPOCH, 5)]);
     assert_eq!(told.episodes.len(), 1, "it is still open");
     assert_eq!(told.presence.last().map(|p| (p.node.as_str(), p.state)), Some(("press-1", state::LOST)));
     assert!(bench.0.told(&["yard"], 0).unwrap().facts.is_empty());
     let told =
         bench.0.told_by(&[("hall", "press-2"), ("yard", "press-1"), ("hall", "press-1")], NOON).unwrap();
-    assert_eq!((told.facts.len(), told.episodes.len(), told.presence.len()), (1, 1, 1));
+    assert_eq!((told.facts.len(), told.episodes.len(), told.presence.len()), (2, 1, 2));
     let after = |number| bench.0.told_after("hall", number).unwrap();
     let [(node, number)] = &after(0)[..] else { panic!("{:?}", after(0)) };
     assert_eq!((node.as_str(), after(*number)), ("press-1", Vec::new()));
@@ -509,7 +512,7 @@ fn a_file_keeps_what_was_committed_and_a_newer_file_is_refused() {
     assert_eq!((done.stored, done.duplicates, acked(&done)), (1, 1, Some(2)));
     drop(store);
     rusqlite::Connection::open(&path).unwrap().pragma_update(None, "user_version", 99).unwrap();
-    assert!(matches!(Database::open(&path), Err(StoreError::Newer { found: 99, known: 9, .. })));
+    assert!(matches!(Database::open(&path), Err(StoreError::Newer { found: 99, known: 8, .. })));
 }
 
 fn any_order_with_any_repeats_stores_each_once(open: Open<'_>) {
@@ -539,6 +542,16 @@ fn any_order_with_any_repeats_stores_each_once(open: Open<'_>) {
     ran.unwrap();
 }
 
+fn turn(instance: &str, life: Option<i64>, span_s: u64, found: &[&str]) -> Turn {
+    Turn {
+        instance: instance.to_owned(),
+        life,
+        span: std::time::Duration::from_secs(span_s),
+        found: found.iter().map(|s| (*s).to_owned()).collect(),
+        together: Vec::new(),
+    }
+}
+
 fn takes_a_turn(
     store: &Database,
     instance: &str,
@@ -546,15 +559,39 @@ fn takes_a_turn(
     span_s: u64,
     found: &[&str],
 ) -> (i64, String) {
-    let turn = Turn {
-        instance: instance.to_owned(),
-        life,
-        span: std::time::Duration::from_secs(span_s),
-        found: found.iter().map(|s| (*s).to_owned()).collect(),
-        together: Vec::new(),
-    };
-    let tenure = store.turn(&turn).unwrap();
+    taken(store, &turn(instance, life, span_s, found))
+}
+
+/// The life after a turn, and what it holds.
+fn taken(store: &Database, turn: &Turn) -> (i64, String) {
+    let tenure = store.turn(turn).unwrap();
     (tenure.life, tenure.sites.into_iter().collect::<Vec<_>>().join(" "))
+}
+
+#[test]
+fn sites_that_come_to_depend_on_each_other_come_to_one_holder() {
+    let server = server::Postgres::start();
+    let [a, b] = [(); 2].map(|()| Database::connect_shared(&at(&server.url())).unwrap());
+    let (life_a, _) = takes_a_turn(&a, "a", None, 60, &["hall", "shed", "yard", "attic"]);
+    let (life_b, _) = takes_a_turn(&b, "b", None, 60, &[]);
+    assert_eq!(takes_a_turn(&a, "a", Some(life_a), 60, &[]).1, "shed yard");
+    assert_eq!(takes_a_turn(&b, "b", Some(life_b), 60, &[]).1, "attic hall");
+    // An edge appears between sites of two holders: the one with the longer life gets both, and gives up
+    // what the other has room for.
+    let together = vec![BTreeSet::from(["hall".to_owned(), "yard".to_owned()])];
+    let goes_on = |store: &Database, instance: &str, life| {
+        taken(store, &Turn { together: together.clone(), ..turn(instance, Some(life), 60, &[]) }).1
+    };
+    for (store, instance, life, held) in [
+        (&a, "a", life_a, "yard"),
+        (&b, "b", life_b, "attic shed"),
+        (&a, "a", life_a, "hall yard"),
+        (&b, "b", life_b, "attic shed"),
+        (&a, "a", life_a, "hall yard"),
+        (&b, "b", life_b, "attic shed"),
+    ] {
+        assert_eq!(goes_on(store, instance, life), held, "{instance}");
+    }
 }
 
 #[test]

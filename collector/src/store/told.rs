@@ -9,6 +9,7 @@ use super::read::episode_row;
 use super::value::{Row, Value, values};
 use super::write::{Origin, id, int};
 use super::{Closing, Episode, Fact, Trouble, facts, troubles};
+use crate::signal::{CHANGES, HINTS};
 
 /// How far back a trouble may lie that is still one.
 const TROUBLE_MS: u64 = 7 * 86_400_000;
@@ -18,7 +19,7 @@ const TROUBLE_MS: u64 = 7 * 86_400_000;
 pub struct Told {
     /// Episodes that are open or changed since.
     pub episodes: Vec<Episode>,
-    /// Facts since.
+    /// Facts since, without the notes that concern nobody else: a busy site tells thousands of them.
     pub facts: Vec<Fact>,
     /// Troubles since, and those that last.
     pub troubles: Vec<Trouble>,
@@ -93,11 +94,13 @@ pub(super) fn told(db: &mut dyn Engine, who: Who<'_>, since_ms: u64) -> Result<T
         }
     };
     let mut ask = Ask { db, of, rows };
+    let changes = CHANGES.map(|kind| format!("'{kind}'")).join(", ");
+    let news = format!("t.at >= k.since AND (t.severity >= {HINTS} OR t.kind IN ({changes}))");
     let open = format!("t.phase <> {}", phase::CLOSED);
     let lost = format!("t.at >= k.since OR d.state = {} AND t.at = d.state_at", state::LOST);
     Ok(Told {
         episodes: ask.all(("t.*", "episodes"), "t.closing = 0 OR t.updated_at >= k.since", episode_row)?,
-        facts: ask.all(("t.*", "facts"), "t.at >= k.since", facts::row)?,
+        facts: ask.all(("t.*", "facts"), &news, facts::row)?,
         troubles: ask.all(
             ("t.*", "troubles"),
             "t.at >= k.far AND (t.at >= k.since OR t.verdict <> 0 AND NOT EXISTS (SELECT 1 FROM troubles u

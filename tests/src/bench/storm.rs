@@ -22,8 +22,8 @@ use crate::program::Collector;
 use crate::results::Row;
 use crate::wait::{LIMIT, wait_for};
 
-/// Events that each has.
-const EVENTS: u64 = 4;
+/// Events that each device has.
+pub const EVENTS: u64 = 4;
 /// As an agent: what is not acknowledged is sent again.
 const RESEND: Duration = Duration::from_secs(60);
 const GIVE_UP: Duration = Duration::from_secs(600);
@@ -51,29 +51,19 @@ pub fn main(args: &[String]) {
         (http::get(&collector.http, "/api/v1/status").ok()?["connected"] == true).then_some(())
     });
     let before = collector.run.memory_kib();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let at = SocketAddr::from(([127, 0, 0, 1], broker.port));
-    let began = clock::mono_ms();
-    let mut waits = runtime.block_on(async {
-        let mut all = JoinSet::new();
-        (0..devices).for_each(|n| drop(all.spawn(timeout(GIVE_UP, device(at, n)))));
-        let mut waits = Vec::new();
-        while let Some(done) = all.join_next().await {
-            if done.unwrap().is_ok() {
-                waits.push(clock::mono_ms() - began);
-            }
+    let waits = storm(broker.port, devices);
+    let what = match (server.is_some(), queue.is_empty()) {
+        (false, true) => "devices that all connect at once, SQLite, mosquitto as installed",
+        (true, true) => "devices that all connect at once, PostgreSQL, mosquitto as installed",
+        (false, false) => {
+            "devices that all connect at once, SQLite, mosquitto without a limit of queued messages"
         }
-        waits
-    });
-    waits.sort_unstable();
-    let store = if server.is_some() { "postgresql" } else { "sqlite" };
-    let what = if queue.is_empty() {
-        "devices that all connect at once, mosquitto as installed"
-    } else {
-        "devices that all connect at once, mosquitto without a limit of queued messages"
+        (true, false) => {
+            "devices that all connect at once, PostgreSQL, mosquitto without a limit of queued messages"
+        }
     };
     let mut row = Row::new("storm", what, None);
-    row.count("storm.devices", devices, &format!("MQTT clients, {store}"));
+    row.count("storm.devices", devices, "MQTT clients");
     row.failures("storm.unacknowledged", devices - waits.len() as u64, "devices");
     let part =
         |of: f64| waits.get(((waits.len() as f64 * of) as usize).min(waits.len().saturating_sub(1))).copied();
@@ -94,6 +84,28 @@ pub fn main(args: &[String]) {
         collector.run.memory_kib().saturating_sub(before),
         "KiB more than before the storm",
     );
+}
+
+/// Lets so many devices connect at once; how long each waited until all that it has was acknowledged, the shortest wait
+/// first. Who waits for too long is not among them.
+#[must_use]
+pub fn storm(port: u16, devices: u64) -> Vec<u64> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let at = SocketAddr::from(([127, 0, 0, 1], port));
+    let began = clock::mono_ms();
+    let mut waits = runtime.block_on(async {
+        let mut all = JoinSet::new();
+        (0..devices).for_each(|n| drop(all.spawn(timeout(GIVE_UP, device(at, n)))));
+        let mut waits = Vec::new();
+        while let Some(done) = all.join_next().await {
+            if done.unwrap().is_ok() {
+                waits.push(clock::mono_ms() - began);
+            }
+        }
+        waits
+    });
+    waits.sort_unstable();
+    waits
 }
 
 /// A device from its first byte to the acknowledgement of all that it has.
