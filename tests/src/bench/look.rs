@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use fieldmouse_collector::cluster::Sites;
 use fieldmouse_collector::correlate::Rules;
 use fieldmouse_collector::desk::Desk;
 use fieldmouse_collector::desk::patterns::Learn;
@@ -69,5 +70,5 @@ pub fn main(args: &[String]) {
 
 fn desk(fleet: &Fleet, store: &Arc<dyn Store>) -> Desk {
     let declared = Declared::read("topology.toml", &fleet.layout.declared()).unwrap();
-    Desk::new(Arc::clone(store), Rules::default(), Learn::Automatic, declared, 0).unwrap()
+    Desk::new(Arc::clone(store), Rules::default(), Learn::Automatic, declared, Sites::All, 0).unwrap()
 }
