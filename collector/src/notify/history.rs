@@ -50,9 +50,11 @@ impl History {
         if let Some(into) = &incident.merged_into {
             self.looks.remove(&incident.id);
             self.merged.entry(into.clone()).or_default().insert(incident.id.clone());
-        } else {
-            self.looks.insert(incident.id.clone(), Look::of(incident));
+            // The whole counts, and is over when it is.
+            self.past.values_mut().for_each(|past| past.retain(|o| o.incident != incident.id));
+            return;
         }
+        self.looks.insert(incident.id.clone(), Look::of(incident));
         let past = self.past.entry(incident.same()).or_default();
         let now = Occurrence {
             incident: incident.id.clone(),

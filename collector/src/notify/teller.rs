@@ -479,6 +479,51 @@ mod tests {
         assert!(!store.records(&RecordFilter::one(Class::Silence, "s2")).unwrap()[0].is_open);
     }
 
+    /// Changes what is kept of an incident at this time.
+    fn change(store: &Arc<dyn Store>, id: &str, now: u64, changes: &Value) {
+        let mut record = store.records(&RecordFilter::one(Class::Incident, id)).unwrap().remove(0);
+        let mut doc: Value = serde_json::from_str(&record.doc).unwrap();
+        for (key, value) in changes.as_object().unwrap() {
+            doc[key] = value.clone();
+        }
+        doc["updated_ms"] = now.into();
+        (record.doc, record.at_ms, record.is_open) = (doc.to_string(), now, doc["state"] == "open");
+        store.keep(&[Change::Put(record)]).unwrap();
+    }
+
+    #[test]
+    fn what_was_over_before_anybody_heard_of_it_stands_in_the_digest() {
+        let store: Arc<dyn Store> = Arc::new(Database::in_memory().unwrap());
+        let (onset, over, heard) = (MONDAY, MONDAY + 10 * MINUTE, MONDAY + 180 * MINUTE);
+        put(&store, "uplink", 1, 2, onset, Some(over));
+        change(&store, "uplink", heard, &json!({}));
+        let mut teller = teller(&store);
+        teller.look(heard).unwrap();
+        teller.look(MONDAY + DAY / 2).unwrap();
+        assert_eq!(digests(&store), [("2026-11-23".to_owned(), vec![vec!["uplink".to_owned()]])]);
+    }
+
+    #[test]
+    fn what_became_part_of_another_is_told_once_and_over_with_it() {
+        let store: Arc<dyn Store> = Arc::new(Database::in_memory().unwrap());
+        put(&store, "part", 1, 2, MONDAY + MINUTE, None);
+        let mut teller = teller(&store);
+        teller.look(MONDAY + MINUTE).unwrap();
+        // What began before it is heard of later.
+        put(&store, "whole", 1, 2, MONDAY, None);
+        let merged = json!({ "state": "merged", "merged_into": "whole", "revision": 2 });
+        change(&store, "part", MONDAY + 2 * MINUTE, &merged);
+        teller.look(MONDAY + 2 * MINUTE).unwrap();
+        teller.look(MONDAY + 90 * MINUTE).unwrap();
+        assert_eq!(notices(&store), ["pager/part-1"], "people know it, and it goes on");
+        let over = MONDAY + 100 * MINUTE;
+        change(&store, "whole", over, &json!({ "state": "closed", "closed_ms": over, "revision": 2 }));
+        teller.look(over + 15 * MINUTE).unwrap();
+        assert_eq!(notices(&store), ["pager/part-1", "pager/part-2"], "it is over with the whole");
+        teller.look(MONDAY + DAY).unwrap();
+        assert_eq!(notices(&store).len(), 2, "nor does it stand in a digest");
+    }
+
     /// The digests of an outlet: day, and what stands in each row.
     fn digests(store: &Arc<dyn Store>) -> Vec<(String, Vec<Vec<String>>)> {
         let found = store.records(&RecordFilter::all(Class::Notice)).unwrap();

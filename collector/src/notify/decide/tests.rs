@@ -186,25 +186,31 @@ fn silences_and_maintenance_end() {
 fn what_is_unusual_is_told_before_what_there_is_much_of() {
     // Devices lose their connection all day, each for as long as it takes to be told; then five hang at once. The budget is
     // the same.
-    let told = |devices: usize, patterns: &[&str]| {
+    let told = |devices: usize, patterns: &[&str], minutes: u64| {
         let mut desk = Desk::new("[notify]\npages = \"1 per day\"\n");
         for i in 0..96 {
             let lost = desk.open(&format!("lost{i:02}"), 3, MONDAY + i * 30 * MINUTE, 6);
             lost.founder = format!("home/{i}");
             lost.patterns = vec!["lost".into()];
         }
-        let seen = desk.open("x", 3, MONDAY + 2 * DAY + HOUR, 30);
+        let seen = desk.open("x", 3, MONDAY + 2 * DAY + HOUR, minutes);
         seen.founder = "home/x".into();
         seen.patterns = patterns.iter().map(|p| (*p).to_owned()).collect();
         seen.devices = devices;
         desk.run(MONDAY, 50 * 60);
         let is_told = desk.said.iter().any(|s| s.1 == "x");
-        (is_told, desk.history.decisions["x"].why.first().cloned().unwrap_or_default())
+        let x = &desk.history.decisions["x"];
+        (
+            is_told,
+            x.worth / desk.history.decisions["lost95"].worth,
+            x.why.first().cloned().unwrap_or_default(),
+        )
     };
-    let (is_told, why) = told(5, &["lost", "burns"]);
-    assert!(is_told && why.contains("1 of 97 befell 5 devices or more"), "{why}");
-    let (is_told, _) = told(1, &["lost"]);
-    assert!(!is_told, "one more of many");
+    let (is_told, worth, why) = told(5, &["lost", "burns"], 30);
+    assert!(is_told && worth > 1.5, "{worth}");
+    assert!(why.contains("1 of 97 befell 5 devices or more"), "{why}");
+    let (_, worth, _) = told(1, &["lost"], 6);
+    assert!((worth - 1.0).abs() < 0.1, "one more of many: {worth}");
 }
 
 #[test]
