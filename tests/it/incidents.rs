@@ -158,8 +158,13 @@ fn five_symptoms_of_one_fault_are_one_incident_with_a_life() {
         60:30 hall/host-1 moved span.error{{service.name=web,span.name=get}} 500
         60:40 hall/host-2 moved span.error{{service.name=shop,span.name=buy}} 500"
     );
-    let found = incidents(NOTHING, &history);
-    assert_eq!(found.len(), 1, "{:?}", found.iter().map(shown).collect::<Vec<_>>());
+    let found = check(
+        NOTHING,
+        &history,
+        &[
+            "closed hall/host-1#service=web hall/host-2#service=shop hall/host-3#service=db: hall/host-3#service=db",
+        ],
+    );
     assert_eq!(found[0]["incident"]["impact"]["devices"], 3);
     let steps = steps(&found[0]);
     assert_eq!((steps[0], steps[steps.len() - 1]), ("opened", "closed"), "{steps:?}");
@@ -171,8 +176,8 @@ fn faults_that_have_nothing_to_do_with_each_other_stay_apart_however_near_in_tim
     let unrelated = format!("00:00 hall/a moved {CPU} 300\n00:10 hall/b moved {CPU} 300\n");
     check(NOTHING, &unrelated, &["closed hall/a: hall/a", "closed hall/b: hall/b"]);
     let given = Given { topology: "[[depends]]\nfrom = 'hall/a'\non = 'hall/b'\n", ..NOTHING };
-    let dependent = format!("00:00 hall/b moved {CPU} 300\n00:10 hall/a moved {CPU} 300\n");
-    let found = check(given, &dependent, &["closed hall/a hall/b: hall/b"]);
+    // Whichever was seen first.
+    let found = check(given, &unrelated, &["closed hall/a hall/b: hall/b"]);
     let links = found[0]["incident"]["links"].to_string();
     assert!(links.contains("\"who\":\"hall/a\"") && links.contains("\"on\":\"hall/b\""), "{links}");
 }
@@ -210,8 +215,27 @@ fn one_of_twenty_is_odd_and_twenty_of_twenty_are_the_site() {
         writeln!(there, "00:00 hall/d-{i:02} is role=sensor").unwrap();
         writeln!(all, "30:{i:02} hall/d-{i:02} moved {HOT} 600").unwrap();
     }
-    check(NOTHING, &format!("{there}30:00 hall/d-07 moved {HOT} 600"), &["closed hall/d-07: hall/d-07"]);
-    let found = incidents(NOTHING, &format!("{there}{all}"));
-    let sizes: Vec<&Value> = found.iter().map(|line| &line["incident"]["impact"]["devices"]).collect();
-    assert_eq!(sizes, [20]);
+    let odd = format!("{there}30:00 hall/d-07 moved {HOT} 600");
+    let found = check(NOTHING, &odd, &["closed hall/d-07: hall/d-07"]);
+    let siblings = &found[0]["incident"]["impact"]["siblings"];
+    assert_eq!((siblings["of"].as_u64(), siblings["same"].as_u64()), (Some(19), Some(0)), "{siblings}");
+    let found = check(NOTHING, &format!("{there}{all}"), &["closed 20 of them: hall"]);
+    assert_eq!(found[0]["incident"]["impact"]["devices"], 20);
+}
+
+#[test]
+fn who_depends_on_it_is_counted_and_decides_the_order() {
+    let mut history = String::from("00:00 hall/gateway is role=gateway\n00:00 hall/lonely is role=host\n");
+    for i in 1..=12 {
+        writeln!(history, "00:00 hall/sensor-{i} is role=sensor").unwrap();
+    }
+    writeln!(history, "30:00 hall/lonely moved {CPU} 300\n31:00 hall/gateway moved {CPU} 300").unwrap();
+    let given = Given { topology: UPLINK, ..NOTHING };
+    let found =
+        check(given, &history, &["closed hall/lonely: hall/lonely", "closed hall/gateway: hall/gateway"]);
+    let [lonely, gateway] = [0, 1].map(|i| &found[i]["incident"]);
+    assert_eq!((&lonely["impact"]["dependents"], &gateway["impact"]["dependents"]), (&0.into(), &12.into()));
+    assert!(gateway["priority"].as_u64() < lonely["priority"].as_u64(), "{gateway:#}\n{lonely:#}");
+    let why = gateway["priority_why"].to_string();
+    assert!(why.contains("12 entities depend on it"), "{why}");
 }

@@ -7,6 +7,8 @@ mod accuracy;
 mod agent;
 /// Input that nobody wants, and what it may cost.
 mod badinput;
+/// What users of other systems know, and the tests that show it.
+mod behaviours;
 /// What is kept of the readings around an episode.
 mod capsule;
 /// Agent, broker and collector together.

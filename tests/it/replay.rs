@@ -24,6 +24,50 @@ fn readings(t: u64) -> [Reading; 3] {
     [Ok(busy), Ok(counter), sensor]
 }
 
+/// Phase and shape of the episodes that these readings of a sensor make, one a second.
+fn episodes(seconds: u32, reading: impl Fn(u32) -> f64) -> Vec<(String, String)> {
+    let dir = tempfile::tempdir().unwrap();
+    let events = dir.path().join("events.jsonl");
+    let files = Files { input: dir.path().join("in.csv"), events: Some(events.clone()), ..Files::default() };
+    let mut csv = String::from("timestamp,\"hw.temperature{hw.id=soc,hw.sensor_location=package}\"\n");
+    for i in 0..seconds {
+        writeln!(csv, "{},{}", 1_700_000_000 + i, reading(i)).unwrap();
+    }
+    std::fs::write(&files.input, csv).unwrap();
+    replay::run(&files, pipeline()).unwrap();
+    let told = std::fs::read_to_string(events).unwrap();
+    let told = told.lines().map(|l| serde_json::from_str::<serde_json::Value>(l).unwrap());
+    let word =
+        |event: &serde_json::Value, key: &str| event["body"][key].as_str().unwrap_or_default().to_owned();
+    told.filter(|event| event["kind"] == "episode").map(|e| (word(&e, "phase"), word(&e, "shape"))).collect()
+}
+
+/// Between -0.5 and 0.5.
+fn noise(i: u32) -> f64 {
+    f64::from(i.wrapping_mul(2_654_435_761) >> 8) / f64::from(1u32 << 24) - 0.5
+}
+
+#[test]
+fn the_noise_of_numbers_is_no_news() {
+    for size in [0.0, 1e-12, 1e-6, 1e-3] {
+        assert_eq!(episodes(1500, |i| 21.5 + size * noise(i)), [], "{size}");
+    }
+}
+
+#[test]
+fn shapes_are_told_with_their_episode() {
+    let check = |strange: fn(u32) -> f64, phase: &str, want: &str| {
+        let told = episodes(660, |i| 50.0 + noise(i) + if i < 600 { 0.0 } else { strange(i - 600) });
+        let shape = told.iter().find(|(of, _)| of == phase).map(|(_, shape)| shape.as_str());
+        assert_eq!(shape, Some(want), "{told:?}");
+    };
+    check(|_| 30.0, "opened", "step");
+    check(|_| -30.0, "opened", "drop");
+    check(|i| 19.0 * noise(600 + i), "opened", "variance");
+    check(|i| if i < 12 { 30.0 } else { 0.0 }, "closed", "spike");
+    check(|i| if i < 12 { -30.0 } else { 0.0 }, "closed", "dip");
+}
+
 #[test]
 fn a_disk_that_fills_is_foretold() {
     // 3 % a day and, at the end of the fourth day, nothing any more.

@@ -209,4 +209,27 @@ mod tests {
             }
         }
     }
+
+    #[test]
+    fn promtool_takes_it_without_a_word() {
+        use std::io::Write as _;
+        use std::process::{Command, Stdio};
+
+        let counters = Counters::default();
+        let done = Committed { malformed: vec!["body"], stored: 3, ..Committed::default() };
+        counters.committed(&done, Duration::from_millis(3));
+        let own = Own { quarantined: 1, is_member: true };
+        let text = exposition(&counters, &own, Some(&Totals::default()));
+        let mut tool = Command::new("promtool")
+            .args(["check", "metrics"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap_or_else(|e| panic!("promtool: {e}; install it: apt-get install prometheus"));
+        tool.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+        let said = tool.wait_with_output().unwrap();
+        let words = String::from_utf8_lossy(&said.stdout) + String::from_utf8_lossy(&said.stderr);
+        assert!(said.status.success() && words.is_empty(), "{words}{text}");
+    }
 }

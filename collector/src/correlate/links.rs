@@ -188,7 +188,7 @@ impl<'a> Above<'a> {
 
 /// How many of so many are too many for chance: a share of a few, and of a crowd some more than what goes on in any
 /// crowd, which grows as its square root.
-fn many(of: usize, (least, share): (usize, f64)) -> usize {
+pub(super) fn many(of: usize, (least, share): (usize, f64)) -> usize {
     let of = of as f64;
     ((share * of).ceil().min(3.0 + 2.0 * of.sqrt()) as usize).max(least)
 }

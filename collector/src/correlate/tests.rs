@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::signal::{Key, What};
+use crate::signal::{Key, Moved, What};
 use crate::topology::{Known, Topology};
 
 const MINUTE: u64 = 60_000;
@@ -43,7 +43,13 @@ fn topology(edges: &str, signals: &[Signal]) -> Topology {
         .collect();
     let named =
         edges.iter().flat_map(|(a, b)| [a.as_str(), b.as_str()]).chain(signals.iter().map(Signal::device));
-    let known = |name| (name, Known { reported: true, ..Known::default() });
+    // A node's name before the first `-` is its line.
+    let line =
+        |name: &str| name.rsplit('/').next().and_then(|n| n.split('-').next()).unwrap_or("").to_owned();
+    let known = |name| {
+        let labels = [("line".to_owned(), line(name))].into();
+        (name, Known { reported: true, labels, ..Known::default() })
+    };
     let extra: Vec<String> = (0..10).map(|i| format!("wide/d{i}")).collect();
     let all = named.map(device_of).chain(extra.iter().map(String::as_str)).map(known).collect::<Vec<_>>();
     Topology::new(all, edges.iter().map(|(a, b)| (a.as_str(), b.as_str())))
@@ -88,6 +94,44 @@ fn one_scope_within_a_rolling_window() {
     let late = "hall/d0 p 54.02";
     check_with(&rules, "", &[&told[..], &[late]].concat(), &[&told, &[late]]);
     check("", &told[..2], &[&told[..1], &told[1..2]]);
+    // A scope may be any label of the devices.
+    let by_line = Rules { scopes: vec!["line".into()], ..Rules::default() };
+    let told = ["hall/press-1 cpu 0", "hall/press-2 cpu 5", "hall/saw-1 cpu 6", "hall/press-3 cpu 21"];
+    check_with(&by_line, "", &told, &[&[told[0], told[1]], &[told[2]], &[told[3]]]);
+}
+
+/// One of a part of a device that goes on for so many minutes, or for ever.
+fn lasting(n: usize, text: &str, group: &str, minutes: Option<u64>) -> Signal {
+    let mut signal = signal(n, text);
+    signal.end_ms = minutes.map(|m| signal.onset_ms + m * MINUTE);
+    signal.moved = vec![Moved { series: "x".into(), group: group.into(), share: 1.0 }];
+    signal
+}
+
+#[test]
+fn what_goes_on_in_a_part_of_a_device_is_one_problem_however_long_it_takes() {
+    let check = |told: &[(&str, &str, Option<u64>)], want: &[&[&str]]| {
+        let signals: Vec<Signal> = told
+            .iter()
+            .enumerate()
+            .map(|(n, (text, group, minutes))| lasting(n, text, group, *minutes))
+            .collect();
+        assert_eq!(grouped(&signals, "", &Rules::default()), want, "{told:?}");
+    };
+    let (leak, kill) = ("hall/a leak 0", "hall/a oom 300");
+    check(&[(leak, "memory", None), (kill, "memory", Some(1))], &[&[leak, kill]]);
+    check(&[(leak, "memory", Some(300)), (kill, "memory", Some(1))], &[&[leak, kill]]);
+    check(&[(leak, "memory", Some(299)), (kill, "memory", Some(1))], &[&[leak], &[kill]]);
+    check(&[(leak, "memory", None), (kill, "disk", Some(1))], &[&[leak], &[kill]]);
+    check(&[(leak, "", None), (kill, "", Some(1))], &[&[leak], &[kill]]);
+    let other = "hall/b oom 300";
+    check(&[(leak, "memory", None), (other, "memory", Some(1))], &[&[leak], &[other]]);
+    // A short one between does not end the long one.
+    let short = "hall/a page 100";
+    check(
+        &[(leak, "memory", Some(400)), (short, "memory", Some(1)), (kill, "memory", Some(1))],
+        &[&[leak, short, kill]],
+    );
 }
 
 #[test]
@@ -110,9 +154,48 @@ fn many_that_depend_on_the_same_silent_thing() {
     let edges = "s1>gw s2>gw s3>gw s4>gw s5>gw";
     let told = ["hall/s1 lost 0", "hall/s2 lost 0.5", "hall/s3 lost 1"];
     check(edges, &told, &[&[told[0], told[1], told[2], "!hall/gw"]]);
+    check(&format!("{edges} gw>core"), &told, &[&[told[0], told[1], told[2], "!hall/gw"]]);
     check(edges, &told[..2], &[&told[..1], &told[1..2]]);
+    // Who speaks twice is one.
+    let twice = ["hall/s1 lost 0", "hall/s1 slow 0.5", "hall/s2 lost 1"];
+    check(edges, &twice, &[&twice[..2], &twice[2..]]);
+    // A crowd that goes on is one crowd.
+    let on = ["hall/s1 lost 0", "hall/s2 lost 0.5", "hall/s3 lost 1", "hall/s4 lost 2.5", "hall/s5 lost 3"];
+    let signals: Vec<Signal> = on.iter().enumerate().map(|(n, text)| signal(n, text)).collect();
+    let groups = correlate(&signals, &topology(edges, &signals), &Rules::default(), &[]);
+    assert_eq!(groups[0].links, [Link::Shared { on: "hall/gw".into(), count: 5, of: 5 }]);
     let slow = ["hall/s1 lost 0", "hall/s2 lost 3", "hall/s3 lost 6"];
     check(edges, &slow, &[&slow[..1], &slow[1..2], &slow[2..]]);
+    // What runs on the thing itself is told apart by its parts.
+    let parts = ["hall/gw#service=a slow 0", "hall/gw#service=b slow 0.5", "hall/s1 lost 1"];
+    check(edges, &parts, &[&[parts[0], parts[1], parts[2], "!hall/gw"]]);
+    let one = ["hall/gw#service=a slow 0", "hall/gw#service=a slow 0.5", "hall/s1 lost 1"];
+    check(edges, &one, &[&one[..2], &one[2..]]);
+}
+
+#[test]
+fn the_nearest_that_all_share_is_named_and_farther_ones_where_they_join_more() {
+    let edges = "a1>g1 a2>g1 b1>g2 b2>g2 g1>core g2>core";
+    let told = ["hall/a1 lost 0", "hall/a2 lost 0.5"];
+    check(edges, &told, &[&[told[0], told[1], "!hall/g1"]]);
+    let all = ["hall/a1 lost 0", "hall/a2 lost 0.5", "hall/b1 lost 0.7", "hall/b2 lost 0.9"];
+    check(edges, &all, &[&[all[0], all[1], all[2], all[3], "!hall/core", "!hall/g1", "!hall/g2"]]);
+    // What told something of itself is not silent, though it was too early to be linked with all.
+    let edges = "s1>gw s2>gw s3>gw s4>gw s5>gw";
+    let (gw, sensors) = ("hall/gw lost 0", ["hall/s1 lost 9", "hall/s2 lost 10.4", "hall/s3 lost 10.5"]);
+    check(edges, &[gw, sensors[0], sensors[1], sensors[2]], &[&[gw, sensors[0], sensors[1], sensors[2]]]);
+}
+
+#[test]
+fn a_crowd_is_more_than_chance_brings() {
+    let check = |of: usize, rule: (usize, f64), want: usize| assert_eq!(links::many(of, rule), want, "{of}");
+    let shared = (2, 0.5);
+    for (of, want) in [(0, 2), (1, 2), (4, 2), (5, 3), (20, 10), (40, 15), (100, 23), (10_000, 203)] {
+        check(of, shared, want);
+    }
+    for (of, want) in [(1, 3), (5, 3), (8, 4), (10_000, 203)] {
+        check(of, (3, 0.5), want);
+    }
 }
 
 #[test]
@@ -121,6 +204,10 @@ fn most_of_a_site_doing_the_same() {
     let told: Vec<&str> = told.iter().map(String::as_str).collect();
     check("", &told, &[&[told[0], told[1], told[2], told[3], told[4], "!wide"]]);
     check("", &told[..4], &[&told[..1], &told[1..2], &told[2..3], &told[3..4]]);
+    // A limit that is foretold is each device's own.
+    let mut foretold: Vec<Signal> = told.iter().enumerate().map(|(n, text)| signal(n, text)).collect();
+    foretold.iter_mut().for_each(|s| s.key.what = What::Forecast);
+    assert_eq!(grouped(&foretold, "", &Rules::default()).len(), 5);
     let mixed = ["wide/d0 a 0", "wide/d1 b 0", "wide/d2 c 0", "wide/d3 d 0", "wide/d4 e 0"];
     check("", &mixed, &[&mixed[..1], &mixed[1..2], &mixed[2..3], &mixed[3..4], &mixed[4..]]);
 }
@@ -133,6 +220,27 @@ fn hints_join_and_changes_are_suspected() {
     check("", &[cpu, "?hall/b log-new 31", "+hall/b deployment 25"], &[&[cpu]]);
     check("", &[cpu, "+hall/a deployment 32"], &[&[cpu]]);
     check("a>gw", &[cpu, "+hall/gw kernel 20"], &[&[cpu, "+hall/gw kernel 20"]]);
+    check("b>a", &[cpu, "+hall/b kernel 20"], &[&[cpu]]);
+    // For an hour, and told a moment late.
+    let (early, late) = ("hall/a cpu 100", "+hall/a kernel 100.9");
+    check("", &[early, "+hall/a kernel 40"], &[&[early, "+hall/a kernel 40"]]);
+    check("", &[early, "+hall/a kernel 39.9", late, "+hall/a kernel 101.1"], &[&[early, late]]);
+    // A hint joins the nearest, and none that is far.
+    let (first, second) = ("hall/a cpu 0", "hall/a cpu 20");
+    check("", &[first, second, "?hall/a log-new 9"], &[&[first, "?hall/a log-new 9"], &[second]]);
+    check("", &[first, second, "?hall/a log-new 11"], &[&[first], &[second, "?hall/a log-new 11"]]);
+    check("", &[first, "?hall/a log-new 15.1"], &[&[first]]);
+}
+
+#[test]
+fn what_belonged_together_when_more_was_known_still_does() {
+    let signals = ["hall/a cpu 0", "hall/b cpu 50", "hall/c cpu 90"].map(|text| signal(text.len(), text));
+    let groups = |stuck: &[Vec<usize>]| -> Vec<Vec<usize>> {
+        let depends = topology("", &signals);
+        correlate(&signals, &depends, &Rules::default(), stuck).into_iter().map(|g| g.symptoms).collect()
+    };
+    assert_eq!(groups(&[]), [[0], [1], [2]]);
+    assert_eq!(groups(&[vec![2, 0]]), [vec![0, 2], vec![1]]);
 }
 
 #[test]
@@ -154,7 +262,10 @@ fn what_came_together_three_times_is_together_the_fourth() {
     let pairs = learn(3).into_iter().map(|p| p.names).collect();
     let told = ["hall/a cpu 0", "hall/b disk 1", "hall/c log 2"];
     check("", &told, &[&told[..1], &told[1..2], &told[2..]]);
-    check_with(&Rules { pairs, ..Rules::default() }, "", &told, &[&told]);
+    let learnt = Rules { pairs, ..Rules::default() };
+    check_with(&learnt, "", &told, &[&told]);
+    let late = ["hall/a cpu 0", "hall/b disk 10.1"];
+    check_with(&learnt, "", &late, &[&late[..1], &late[1..]]);
 }
 
 proptest! {

@@ -1,5 +1,8 @@
 //! What becomes of incidents: which group is which incident, and what is new about it. Pure: no clock, no store.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::draft;

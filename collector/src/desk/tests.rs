@@ -20,12 +20,16 @@ struct Bench {
 
 impl Bench {
     fn new(topology: &str) -> Self {
+        Self::learning(topology, Learn::Automatic)
+    }
+
+    fn learning(topology: &str, learn: Learn) -> Self {
         let store = Arc::new(Database::in_memory().unwrap());
         let declared = Declared::read("topology.toml", topology).unwrap();
         let desk = Desk::new(
             Arc::clone(&store) as Arc<dyn Store>,
             Rules::default(),
-            Learn::Automatic,
+            learn,
             declared,
             Sites::All,
             NOON,
@@ -214,30 +218,70 @@ fn a_restart_and_a_take_over_change_nothing() {
     assert_eq!(bench.incidents(), before);
 }
 
+impl Bench {
+    /// Two that have nothing to do with each other come within a minute, on these days.
+    fn together(&mut self, days: std::ops::Range<u64>) {
+        let day = 24 * 60;
+        for d in days {
+            for (node, minute) in [("press-1", 0), ("other", 1)] {
+                let (seq, id) = (2 * d + 1, d);
+                self.episode(node, seq, id, phase::OPENED, d * day + minute);
+                self.episode(node, seq + 1, id, phase::CLOSED, d * day + minute + 2);
+            }
+            self.wait(d * day + 10);
+        }
+    }
+
+    /// How many incidents there are, and how many devices the last of them has.
+    fn check_last(&self, count: usize, devices: usize) {
+        let all = self.incidents();
+        assert_eq!((all.len(), all.last().map(|i| i.impact.devices)), (count, Some(devices)));
+    }
+
+    /// The pair that was learnt, as it is kept.
+    fn learnt(&self) -> (Record, patterns::Kept) {
+        let mut kept = self.store.records(&RecordFilter::all(Class::Pattern)).unwrap();
+        assert_eq!(kept.len(), 1);
+        let record = kept.remove(0);
+        let pair = serde_json::from_str(&record.doc).unwrap();
+        (record, pair)
+    }
+
+    /// A person says whether it is wanted.
+    fn want(&self, wanted: bool) {
+        let (record, kept) = self.learnt();
+        let kept = patterns::Kept { wanted: Some(wanted), by: Some("ana".into()), ..kept };
+        let doc = serde_json::to_string(&kept).unwrap();
+        self.store.keep(&[Change::Put(Record { doc, ..record })]).unwrap();
+    }
+}
+
 #[test]
 fn what_came_together_three_times_is_one_incident_the_fourth_time() {
-    let day = 24 * 60;
     let mut bench = Bench::new("");
-    for d in 0..4 {
-        for (node, minute) in [("press-1", 0), ("other", 1)] {
-            let (seq, id) = (2 * d + 1, d);
-            bench.episode(node, seq, id, phase::OPENED, d * day + minute);
-            bench.episode(node, seq + 1, id, phase::CLOSED, d * day + minute + 2);
-        }
-        bench.wait(d * day + 10);
-    }
-    let one = |node| (State::Closed, node);
-    bench.check(&[
-        one("press-1"),
-        one("other"),
-        one("press-1"),
-        one("other"),
-        one("press-1"),
-        one("other"),
-        one("other press-1"),
-    ]);
-    let kept = bench.store.records(&RecordFilter::all(Class::Pattern)).unwrap();
-    assert_eq!(kept.len(), 1);
+    bench.together(0..3);
+    bench.check_last(6, 1);
+    bench.together(3..4);
+    bench.check_last(7, 2);
+    assert_eq!(bench.learnt().1.pair.count, 3);
+    // Until a person says no.
+    bench.want(false);
+    bench.together(4..5);
+    bench.check_last(9, 1);
+}
+
+#[test]
+fn what_was_learnt_waits_for_a_person_where_that_is_wanted() {
+    let mut bench = Bench::learning("", Learn::Review);
+    bench.together(0..4);
+    bench.check_last(8, 1);
+    bench.want(true);
+    bench.together(4..5);
+    bench.check_last(9, 2);
+    let mut bench = Bench::learning("", Learn::Off);
+    bench.together(0..5);
+    bench.check_last(10, 1);
+    assert_eq!(bench.store.records(&RecordFilter::all(Class::Pattern)).unwrap().len(), 0);
 }
 
 proptest! {

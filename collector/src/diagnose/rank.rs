@@ -61,6 +61,11 @@ struct View<'a> {
 }
 
 impl<'a> View<'a> {
+    /// What each kind of symptom counts.
+    fn catching(&self) -> impl Iterator<Item = f64> {
+        self.evidence.iter().filter(|(kind, _)| kind.spreads()).map(|(_, (_, counts))| *counts)
+    }
+
     fn strongest(&self, tuning: &Tuning) -> Option<&'a Evidence> {
         let by_weight = |(e, counts): &(&Evidence, f64)| (*counts, strength(e) * tuning.weight(e.kind));
         let mut all: Vec<_> = self.evidence.values().copied().filter(|(_, counts)| *counts > 0.0).collect();
@@ -118,8 +123,7 @@ impl Ranking<'_> {
                     _ => strength(evidence) * t.weight(*kind) * beside(*kind, case.alert.as_ref(), t),
                 };
             }
-            let spreading = view.evidence.iter().filter(|(kind, _)| kind.spreads());
-            view.symptoms = spreading.map(|(_, (_, counts))| counts).sum();
+            view.symptoms = view.catching().sum();
             view.suffers = (view.symptoms - t.affected * t.symptom).clamp(0.0, t.plenty * t.symptom);
             let strong =
                 view.evidence.values().filter(|(e, _)| e.kind != Kind::Change && strength(e) > t.affected);
@@ -181,7 +185,7 @@ impl Ranking<'_> {
         let names: Vec<String> = affected.iter().take(3).map(|i| short(self.graph.names[*i])).collect();
         let more = affected.len().saturating_sub(names.len());
         let text = match (affected.len(), more) {
-            (0, _) => return None,
+            (0, _) => return self.below(at, share),
             (1, _) => format!("{}, which depends on it, is affected as well", names.join(", ")),
             (n, 0) => format!("{n} that depend on it are affected as well ({})", names.join(", ")),
             (n, more) => {
@@ -191,17 +195,28 @@ impl Ranking<'_> {
         Some(reason(Argument::Covers, t.covers * share * suffered, text))
     }
 
-    /// The worst symptoms among those on whom it depends, up to its own.
+    /// Whoever depends on it and is unusual as well, though not by what one catches: that decides between equals.
+    fn below(&self, at: usize, share: f64) -> Option<Reason> {
+        let is_hidden = |i: usize| !self.views[i].is_observed;
+        let is_odd = |i: &usize| self.views[*i].onset_ms.is_some();
+        let odd = reach(at, &self.graph.serves, is_hidden).into_iter().find(is_odd)?;
+        let text = format!("{}, which depends on it, is unusual as well", short(self.graph.names[odd]));
+        Some(reason(Argument::Covers, self.tuning.below * share, text))
+    }
+
+    /// Each of its symptoms, up to those of the worst on whom it depends, directly or through what nobody observes.
     fn explained(&self, at: usize) -> Option<Reason> {
-        let own = self.views[at].symptoms;
-        let affected = self.graph.needs[at].iter().filter(|i| self.views[**i].suffers > 0.0);
-        let worst = affected.max_by(|a, b| {
+        let is_hidden = |i: usize| !self.views[i].is_observed;
+        let mut affected = reach(at, &self.graph.needs, is_hidden);
+        affected.retain(|i| self.views[*i].suffers > 0.0);
+        let worst = affected.into_iter().max_by(|a, b| {
             let of = |i: usize| self.views[i].symptoms;
-            of(**a).total_cmp(&of(**b)).then(b.cmp(a))
+            of(*a).total_cmp(&of(*b)).then(b.cmp(a))
         })?;
-        let weight = -self.tuning.explained * self.views[*worst].symptoms.min(own);
-        let text = format!("{}, on which it depends, is affected as well", short(self.graph.names[*worst]));
-        Some(reason(Argument::Explained, weight, text))
+        // What is slow makes others slow, and fail: two symptoms of one trouble are no two troubles.
+        let caught: f64 = self.views[at].catching().map(|own| own.min(self.views[worst].symptoms)).sum();
+        let text = format!("{}, on which it depends, is affected as well", short(self.graph.names[worst]));
+        Some(reason(Argument::Explained, -self.tuning.explained * caught, text))
     }
 
     /// How early it began among all.

@@ -110,6 +110,32 @@ fn the_cause_is_first() {
         &["a latency 6@1000", "b latency 9@1000, stock 5@1000", "c latency 7@1000"],
         "b",
     );
+    check(
+        "of equals whose trouble is their own, the one on which the other depends",
+        "a>b",
+        &["a usage 9@1000", "b usage 9@1010"],
+        "b",
+    );
+    check(
+        "slow, and failing for that: two symptoms of one trouble",
+        "web>shop>db",
+        &[
+            "web latency 10@1020, errors 10@1030",
+            "shop latency 10@1010, errors 10@1040",
+            "db latency 10@1000",
+        ],
+        "db",
+    );
+    check(
+        "what nobody observes hides nobody",
+        "web>shop>name>db",
+        &[
+            "web latency 10@1000, errors 10@1000",
+            "shop latency 10@1000, errors 10@1000",
+            "db latency 10@1000",
+        ],
+        "db",
+    );
     check("depends on itself", "a>a", &["a latency 6@1000", "b"], "a");
     check(
         "a quiet one between breaks the path",

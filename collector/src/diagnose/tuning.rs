@@ -33,6 +33,8 @@ pub struct Tuning {
     pub plenty: f64,
     /// How much of what its dependents suffer is added to a suspect.
     pub covers: f64,
+    /// What it is worth that somebody who depends on it is unusual, by what is no symptom.
+    pub below: f64,
     /// How much of its own symptoms is explained by those of what it depends on.
     pub explained: f64,
     /// What is left of the belief in one on whom the alert's entity does not depend.
@@ -66,6 +68,7 @@ impl Tuning {
         affected: 3.0,
         plenty: 12.0,
         covers: 0.5,
+        below: 0.2,
         explained: 0.5,
         apart: 0.3,
         first: 1.0,
@@ -76,7 +79,7 @@ impl Tuning {
     };
 
     /// Each constant by name, to be shaken.
-    pub fn each(&mut self) -> [(&'static str, &mut f64); 21] {
+    pub fn each(&mut self) -> [(&'static str, &mut f64); 22] {
         [
             ("freedom", &mut self.freedom),
             ("floor", &mut self.floor),
@@ -92,6 +95,7 @@ impl Tuning {
             ("affected", &mut self.affected),
             ("plenty", &mut self.plenty),
             ("covers", &mut self.covers),
+            ("below", &mut self.below),
             ("explained", &mut self.explained),
             ("apart", &mut self.apart),
             ("first", &mut self.first),

@@ -1,17 +1,20 @@
-//! Breaks a copy of the product on purpose, one change at a time, and demands that the simulations find each:
+//! Breaks a copy of the product on purpose, one change at a time, and demands that the simulations, or the unit tests, find each:
 //! `mutants [PART OF A NAME …]`.
 #![expect(clippy::print_stdout, reason = "counts are what it is for")]
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 
 use anyhow::Context;
 use fieldmouse_tests::repository;
 use fieldmouse_tests::sim::mutants::all;
+use serde_json::Value;
 
 /// What a simulation may look at before a mutant counts as not found.
 const POWER_CUTS: [&str; 3] = ["--states", "300000", "--quick"];
 const SIM: [&str; 3] = ["--seeds", "300", "--quick"];
+/// The unit tests that look at what is decided of signals.
+const UNITS: [&str; 5] = ["--quiet", "correlate::", "desk::", "diagnose::", "topology::"];
 
 fn main() -> anyhow::Result<ExitCode> {
     let wanted: Vec<String> = std::env::args().skip(1).collect();
@@ -25,8 +28,7 @@ fn main() -> anyhow::Result<ExitCode> {
         let file = tree.join(&mutant.file);
         let whole = std::fs::read_to_string(&file).with_context(|| mutant.file.clone())?;
         std::fs::write(&file, mutant.apply(&tree)?)?;
-        let built = build(&tree, &place.join("target"), &mutant.found_by);
-        let said = built.and_then(|()| look(&place.join("target/debug").join(&mutant.found_by)));
+        let said = build(&tree, &place.join("target"), &mutant.found_by).and_then(|program| look(&program));
         std::fs::write(&file, whole)?;
         match said {
             Ok(Some(how)) => {
@@ -61,9 +63,15 @@ fn copy(root: &Path, to: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn build(tree: &Path, target: &Path, program: &str) -> anyhow::Result<()> {
+/// The program that must find it.
+fn build(tree: &Path, target: &Path, found_by: &str) -> anyhow::Result<PathBuf> {
+    let what: &[&str] = match found_by {
+        "unit-tests" => &["test", "--no-run", "--lib", "--package", "fieldmouse-collector"],
+        program => &["build", "--package", "fieldmouse-tests", "--bin", program],
+    };
     let done = Command::new("cargo")
-        .args(["build", "--quiet", "--locked", "--package", "fieldmouse-tests", "--bin", program])
+        .args(what)
+        .args(["--quiet", "--locked", "--message-format", "json"])
         .current_dir(tree)
         .env("CARGO_TARGET_DIR", target)
         .env("CARGO_INCREMENTAL", "1")
@@ -71,13 +79,23 @@ fn build(tree: &Path, target: &Path, program: &str) -> anyhow::Result<()> {
         .output()
         .context("cargo")?;
     anyhow::ensure!(done.status.success(), "it does not build:\n{}", String::from_utf8_lossy(&done.stderr));
-    Ok(())
+    // Each line tells of one thing that was built; the last one with a program is ours.
+    let said = String::from_utf8(done.stdout)?;
+    let program =
+        |line: &str| serde_json::from_str::<Value>(line).ok()?["executable"].as_str().map(PathBuf::from);
+    said.lines().rev().find_map(program).context("cargo tells of no program")
 }
 
-/// How the simulation failed; none if it did not.
+/// How the simulation or the tests failed; none if they did not.
 fn look(program: &Path) -> anyhow::Result<Option<String>> {
-    let args = if program.ends_with("sim") { SIM } else { POWER_CUTS };
+    let args: &[&str] = match program.file_name().and_then(|name| name.to_str()) {
+        Some("sim") => &SIM,
+        Some("power-cuts") => &POWER_CUTS,
+        _ => &UNITS,
+    };
     let done = Command::new(program).args(args).output().with_context(|| program.display().to_string())?;
     let said = String::from_utf8_lossy(&done.stdout);
-    Ok((!done.status.success()).then(|| said.lines().next().unwrap_or_default().to_owned()))
+    // A test that failed is named after its module.
+    let failed = |line: &&str| !line.trim().is_empty() && (args != UNITS || line.starts_with("    "));
+    Ok((!done.status.success()).then(|| said.lines().find(failed).unwrap_or_default().trim().to_owned()))
 }

@@ -1,4 +1,4 @@
-//! The product, broken on purpose: a table of changes, each of which a simulation must find.
+//! The product, broken on purpose: a table of changes, each of which a simulation or a unit test must find.
 
 use std::path::Path;
 
@@ -16,7 +16,7 @@ pub struct Mutant {
     pub from: String,
     /// What is to stand there.
     pub to: String,
-    /// The program that must find it.
+    /// The program that must find it, or `unit-tests`: those of the collector.
     pub found_by: String,
 }
 
