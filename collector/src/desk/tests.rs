@@ -4,6 +4,7 @@ use proptest::prelude::*;
 
 use super::incident::{Incident, State};
 use super::*;
+use crate::correlate::learnt::Pair;
 use crate::intake::decode;
 use crate::sample::{self, NOON, Sample};
 use crate::signal;
@@ -238,21 +239,18 @@ impl Bench {
         assert_eq!((all.len(), all.last().map(|i| i.impact.devices)), (count, Some(devices)));
     }
 
-    /// The pair that was learnt, as it is kept.
-    fn learnt(&self) -> (Record, patterns::Kept) {
-        let mut kept = self.store.records(&RecordFilter::all(Class::Pattern)).unwrap();
-        assert_eq!(kept.len(), 1);
-        let record = kept.remove(0);
-        let pair = serde_json::from_str(&record.doc).unwrap();
-        (record, pair)
+    /// The pair that was learnt.
+    fn learnt(&self) -> Pair {
+        let [pair] = &patterns::learnt(&*self.store, None).unwrap()[..] else { panic!("not one pair") };
+        pair.clone()
     }
 
     /// A person says whether it is wanted.
-    fn want(&self, wanted: bool) {
-        let (record, kept) = self.learnt();
-        let kept = patterns::Kept { wanted: Some(wanted), by: Some("ana".into()), ..kept };
-        let doc = serde_json::to_string(&kept).unwrap();
-        self.store.keep(&[Change::Put(Record { doc, ..record })]).unwrap();
+    fn want(&mut self, wanted: bool) {
+        let names = self.learnt().names;
+        let review = patterns::Review { names, wanted, by: "ana".into(), at_ms: NOON };
+        self.store.keep(&[Change::Put(review.record().unwrap())]).unwrap();
+        self.desk.listen(NOON).unwrap();
     }
 }
 
@@ -263,7 +261,7 @@ fn what_came_together_three_times_is_one_incident_the_fourth_time() {
     bench.check_last(6, 1);
     bench.together(3..4);
     bench.check_last(7, 2);
-    assert_eq!(bench.learnt().1.pair.count, 3);
+    assert_eq!(bench.learnt().count, 3);
     // Until a person says no.
     bench.want(false);
     bench.together(4..5);
