@@ -94,6 +94,7 @@ async fn session(dir: &Path, children: &mut Children, once: bool) -> anyhow::Res
     let is_new = |e: &Value| {
         e["group"] == group && before.iter().all(|b| b["id"] != e["id"] || b["recurred"] != e["recurred"])
     };
+    let before_incidents = incidents(page).await.unwrap_or_default();
     let opened = || async { episodes(page).await?.into_iter().find(is_new) };
     match patiently("the episode on the page", 60, opened).await {
         Ok(e) => {
@@ -102,6 +103,13 @@ async fn session(dir: &Path, children: &mut Children, once: bool) -> anyhow::Res
             let (site, node, epoch) = (text("site"), text("node"), text("epoch"));
             let id = e["id"].as_str().map_or_else(|| e["id"].to_string(), ToOwned::to_owned);
             say(&format!("  http://127.0.0.1:{page}/#/episode/{site}/{node}/{epoch}/{id}"))?;
+            say("what the collector makes of it:")?;
+            let name = format!("{site}/{node}");
+            let id = patiently("its incident", 60, || incident(page, &name, &before_incidents)).await?;
+            for line in request(page, &format!("/api/v1/incidents/{id}/statement")).await?.lines() {
+                say(&format!("  {line}"))?;
+            }
+            say(&format!("  http://127.0.0.1:{page}/#/incident/{id}"))?;
         }
         Err(error) => bail!("{error}; {}", tail(&dir.join("drill.log"))),
     }
@@ -138,6 +146,21 @@ async fn episodes(page: u16) -> Option<Vec<Value>> {
     Some(get(page, "/api/v1/episodes?state=open").await.ok()?["episodes"].as_array()?.clone())
 }
 
+async fn incidents(page: u16) -> Option<Vec<Value>> {
+    Some(get(page, "/api/v1/incidents?state=open").await.ok()?["incidents"].as_array()?.clone())
+}
+
+/// The newest open incident in which this device suffers, if it was not there before.
+async fn incident(page: u16, device: &str, before: &[Value]) -> Option<String> {
+    let is_new = |i: &&Value| before.iter().all(|b| b["id"] != i["id"]);
+    let concerns = |i: &&Value| {
+        let entities = i["impact"]["entities"].as_array();
+        entities.is_some_and(|all| all.iter().any(|e| e.as_str().is_some_and(|e| e.starts_with(device))))
+    };
+    let open = incidents(page).await?;
+    open.iter().filter(is_new).find(concerns)?["id"].as_str().map(ToOwned::to_owned)
+}
+
 /// Looks twice a second until there is something.
 async fn patiently<T, F>(what: &str, seconds: u64, mut look: impl FnMut() -> F) -> anyhow::Result<T>
 where
@@ -158,13 +181,17 @@ where
 
 /// The JSON at a path of the page's server.
 async fn get(port: u16, path: &str) -> anyhow::Result<Value> {
+    Ok(serde_json::from_str(&request(port, path).await?)?)
+}
+
+/// What stands at a path of the page's server.
+async fn request(port: u16, path: &str) -> anyhow::Result<String> {
     let mut stream = tokio::net::TcpStream::connect(("127.0.0.1", port)).await?;
     let request = format!("GET {path} HTTP/1.0\r\nHost: 127.0.0.1:{port}\r\n\r\n");
     stream.write_all(request.as_bytes()).await?;
     let mut answer = String::new();
     timeout(Duration::from_secs(5), stream.read_to_string(&mut answer)).await??;
-    let (_, body) = answer.split_once("\r\n\r\n").context("no answer")?;
-    Ok(serde_json::from_str(body)?)
+    Ok(answer.split_once("\r\n\r\n").context("no answer")?.1.to_owned())
 }
 
 /// This port if it is free, else any that is.

@@ -202,6 +202,7 @@ mod tests {
             statement(&Incident { causes: Vec::new(), members: Vec::new(), ..of }, None, &[past()], None),
         ];
         assert_eq!(texts.join("--\n"), include_str!("statement.txt"));
+        assert!(include_str!("../../../README.md").contains(&texts[0]), "the readme shows another");
     }
 
     #[test]
