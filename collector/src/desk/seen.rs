@@ -2,7 +2,7 @@
 //! or of which something is too old by now. Nothing is here that the store does not have. What is looked at is taken out, and
 //! put back when all went well; what is not here is read anew.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::placing;
@@ -29,17 +29,16 @@ pub(super) struct Domain {
     /// By which the signals were placed.
     topology: Arc<Topology>,
     begun_ms: u64,
-    /// Of each site, up to which of its changes it was read.
-    numbers: BTreeMap<String, u64>,
     /// By site and node.
     devices: BTreeMap<(String, String), Span>,
     /// In the order of their keys.
     signals: Vec<Signal>,
 }
 
-/// What a device told since any moment of this is what was read.
+/// What a device told since any moment of this is what was read, if it told no more.
 #[derive(Debug)]
 struct Span {
+    told: u64,
     from_ms: u64,
     to_ms: u64,
 }
@@ -57,7 +56,6 @@ impl Seen {
             sites: sites.to_vec(),
             topology: Arc::clone(topology),
             begun_ms: now,
-            numbers: BTreeMap::new(),
             devices: BTreeMap::new(),
             signals: Vec::new(),
         })
@@ -85,28 +83,31 @@ impl Seen {
 impl Domain {
     /// All that was told since then, in the order of the keys.
     pub(super) fn read(&mut self, store: &dyn Store, since_ms: u64) -> Result<&[Signal], StoreError> {
-        let is_stale = |span: &Span| !(span.from_ms..=span.to_ms).contains(&since_ms);
-        let stale = self.devices.iter().filter(|(_, span)| is_stale(span));
-        let mut stale: BTreeSet<(String, String)> = stale.map(|(device, _)| device.clone()).collect();
+        let mut stale: BTreeMap<(String, String), u64> = BTreeMap::new();
         for site in &self.sites {
-            let number = self.numbers.entry(site.clone()).or_default();
-            for (node, told) in store.told_after(site, *number)? {
-                *number = told.max(*number);
-                stale.insert((site.clone(), node));
+            // How often is asked first: what comes in between is read again the next time.
+            for (node, told) in store.told_times(site)? {
+                let device = (site.clone(), node);
+                let is_read =
+                    |span: &Span| span.told == told && (span.from_ms..=span.to_ms).contains(&since_ms);
+                if !self.devices.get(&device).is_some_and(is_read) {
+                    stale.insert(device, told);
+                }
             }
         }
         if stale.is_empty() {
             return Ok(&self.signals);
         }
-        let names: Vec<(&str, &str)> = stale.iter().map(|(site, node)| (&**site, &**node)).collect();
+        let times: Vec<u64> = stale.values().copied().collect();
+        let names: Vec<(&str, &str)> = stale.keys().map(|(site, node)| (&**site, &**node)).collect();
         let again: HashSet<(&str, &str)> = names.iter().copied().collect();
         self.signals.retain(|s| !again.contains(&(&*s.key.site, &*s.key.node)));
-        for some in names.chunks(DEVICES) {
+        for (some, times) in names.chunks(DEVICES).zip(times.chunks(DEVICES)) {
             let told = store.told_by(some, since_ms)?;
             let leaves = told.leaves(since_ms);
-            for device @ (site, node) in some {
+            for (device @ (site, node), &times) in some.iter().zip(times) {
                 let to_ms = leaves.get(device).copied().unwrap_or(u64::MAX);
-                let span = Span { from_ms: since_ms, to_ms };
+                let span = Span { told: times, from_ms: since_ms, to_ms };
                 self.devices.insert(((*site).to_owned(), (*node).to_owned()), span);
             }
             let mut signals = signal::signals(&told);

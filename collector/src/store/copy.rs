@@ -11,6 +11,7 @@ const PAGE: i64 = 2000;
 /// no part of it.
 pub(super) const TABLES: &[(&str, &str)] = &[
     ("devices", "id"),
+    ("heard", "device"),
     ("epochs", "device, epoch"),
     ("gaps", "device, epoch, first"),
     ("events", "id"),

@@ -230,8 +230,8 @@ impl Store for Database {
         self.read(|db| told::told(db, told::Who::Devices(devices), since_ms))
     }
 
-    fn told_after(&self, site: &str, number: u64) -> Result<Vec<(String, u64)>> {
-        self.read(|db| told::after(db, site, number))
+    fn told_times(&self, site: &str) -> Result<Vec<(String, u64)>> {
+        self.read(|db| told::times(db, site))
     }
 
     fn keep(&self, changes: &[Change]) -> Result<()> {

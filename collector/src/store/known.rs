@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::engine::{Engine, Result};
-use super::value::{Row, Value, values};
+use super::value::{Value, values};
 use super::write::{id, int};
 use crate::intake::decode::Message;
 use crate::numbers::Numbers;
@@ -48,6 +48,12 @@ pub(super) struct Known {
     pub(super) epochs: BTreeMap<(i64, u64), Epoch>,
 }
 
+impl Device {
+    fn new(id: i64, epoch: u64, seen_at: u64) -> Self {
+        Self { id, epoch, seen_at, seen_before: seen_at, is_new: false, is_anew: false }
+    }
+}
+
 impl Known {
     /// Loads what is known of those that `messages` name. Devices that are new get their row, as last heard of at `heard`.
     pub(super) fn load<'m>(
@@ -62,41 +68,38 @@ impl Known {
             names.into_iter().map(|(site, node)| values![site, node].into()).collect();
         let known = db.many(
             "WITH k (site, node) AS (VALUES (?1, ?2))
-             SELECT d.id, d.site, d.node, d.epoch, d.seen_at FROM k JOIN devices d ON d.site = k.site AND d.node = k.node",
+             SELECT d.id, d.site, d.node, d.epoch, h.seen_at
+             FROM k JOIN devices d ON d.site = k.site AND d.node = k.node JOIN heard h ON h.device = d.id",
             &names,
         )?;
-        known.iter().try_for_each(|row| own.device_row(row, false))?;
+        for row in &known {
+            let device = Device::new(row.get("id")?, row.get("epoch")?, row.get("seen_at")?);
+            own.devices.insert((row.get("site")?, row.get("node")?), device);
+        }
         if own.devices.len() < names.len() {
-            let mut new: BTreeMap<(&str, &str), Vec<Value>> = BTreeMap::new();
+            let mut new: BTreeMap<(&str, &str), &Message> = BTreeMap::new();
             for m in messages.clone().filter(|m| own.device(m).is_none()) {
-                new.entry((&m.site, &m.node)).or_insert_with(|| {
-                    values![&m.site, &m.node, int(m.received_ms), int(heard(m)), id(m.epoch)].into()
-                });
+                new.entry((&m.site, &m.node)).or_insert(m);
             }
-            let new: Vec<Vec<Value>> = new.into_values().collect();
+            let rows =
+                new.values().map(|m| values![&m.site, &m.node, int(m.received_ms), id(m.epoch)].into());
             let made = db.many(
-                "INSERT INTO devices (site, node, first_seen, seen_at, epoch) VALUES (?1, ?2, ?3, ?4, ?5)
-                 RETURNING id, site, node, epoch, seen_at",
-                &new,
+                "INSERT INTO devices (site, node, first_seen, epoch) VALUES (?1, ?2, ?3, ?4) RETURNING id",
+                &rows.collect::<Vec<_>>(),
             )?;
-            made.iter().try_for_each(|row| own.device_row(row, true))?;
+            let rows = made.iter().zip(new.values());
+            let rows = rows.map(|(row, m)| Ok(values![row.get::<i64>("id")?, int(heard(m)), 0_i64].into()));
+            db.many(
+                "INSERT INTO heard (device, seen_at, told) VALUES (?1, ?2, ?3)",
+                &rows.collect::<Result<Vec<_>>>()?,
+            )?;
+            for (row, m) in made.iter().zip(new.into_values()) {
+                let device = Device::new(row.get("id")?, m.epoch, heard(m));
+                own.devices.insert((m.site.clone(), m.node.clone()), Device { is_new: true, ..device });
+            }
         }
         own.load_epochs(db, messages)?;
         Ok(own)
-    }
-
-    fn device_row(&mut self, row: &Row, is_new: bool) -> Result<()> {
-        let seen_at = row.get("seen_at")?;
-        let device = Device {
-            id: row.get("id")?,
-            epoch: row.get("epoch")?,
-            seen_at,
-            seen_before: seen_at,
-            is_new,
-            is_anew: false,
-        };
-        self.devices.insert((row.get("site")?, row.get("node")?), device);
-        Ok(())
     }
 
     fn load_epochs<'m>(
@@ -204,24 +207,17 @@ impl Known {
 
     /// Writes what is different now.
     pub(super) fn save(&self, db: &mut dyn Engine) -> Result<()> {
-        let seen: Vec<Vec<Value>> = self
-            .devices
-            .values()
-            .filter(|d| d.seen_at > d.seen_before)
-            .map(|d| values![d.id, int(d.seen_at)].into())
-            .collect();
-        db.many(
-            "WITH k (id, seen_at) AS (VALUES (?1, ?2)) UPDATE devices SET seen_at = k.seen_at FROM k WHERE devices.id = k.id",
-            &seen,
-        )?;
-        let anew = self.devices.values().filter(|d| d.is_anew).map(|d| d.id);
         let told = self.epochs.iter().filter(|(_, e)| e.has_told).map(|((device, _), _)| *device);
-        let told: BTreeSet<i64> = told.chain(anew).collect();
-        let told: Vec<Vec<Value>> = told.into_iter().map(|device| values![device].into()).collect();
+        let told: BTreeSet<i64> = told.collect();
+        let heard = self.devices.values().filter_map(|d| {
+            let has_told = d.is_anew || told.contains(&d.id);
+            let is_heard = has_told || d.seen_at > d.seen_before;
+            is_heard.then(|| values![d.id, int(d.seen_at), i64::from(has_told)].into())
+        });
         db.many(
-            "WITH k (id) AS (VALUES (?1)) UPDATE devices SET told =
-             (SELECT 1 + max(other.told) FROM devices other WHERE other.site = devices.site) FROM k WHERE devices.id = k.id",
-            &told,
+            "WITH k (device, seen_at, told) AS (VALUES (?1, ?2, ?3))
+             UPDATE heard SET seen_at = k.seen_at, told = heard.told + k.told FROM k WHERE heard.device = k.device",
+            &heard.collect::<Vec<_>>(),
         )?;
         let (mut highs, mut gone, mut gaps) = (Vec::new(), Vec::new(), Vec::new());
         for (&(device, epoch), e) in self.epochs.iter().filter(|(_, e)| e.is_entered) {

@@ -181,9 +181,8 @@ pub trait Store: Send + Sync {
     fn told(&self, sites: &[&str], since_ms: u64) -> Result<Told, StoreError>;
     /// The same of these devices, by site and node.
     fn told_by(&self, devices: &[(&str, &str)], since_ms: u64) -> Result<Told, StoreError>;
-    /// The devices of a site that told something since its change of this number, and with which change they did last. All
-    /// that ever did after zero.
-    fn told_after(&self, site: &str, number: u64) -> Result<Vec<(String, u64)>, StoreError>;
+    /// The devices of a site, and how often each told something: once for each commit with anything of it.
+    fn told_times(&self, site: &str) -> Result<Vec<(String, u64)>, StoreError>;
     /// Changes documents: all of these, or none. When it returns, they survive a power cut.
     fn keep(&self, changes: &[Change]) -> Result<(), StoreError>;
     /// Documents, those that changed last first.

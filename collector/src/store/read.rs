@@ -24,13 +24,14 @@ pub(super) fn devices(db: &mut dyn Engine, one: Option<(&str, &str)>) -> Result<
     all(
         db,
         concat!(
-            "SELECT d.*, coalesce(e.high, 0) AS high, (SELECT ",
+            "SELECT d.*, h.seen_at, coalesce(e.high, 0) AS high, (SELECT ",
             sum!("g.last - g.first + 1"),
             " FROM gaps g WHERE g.device = d.id AND g.epoch = d.epoch) AS missing, (SELECT ",
             sum!("l.count - l.arrived"),
             " FROM losses l WHERE l.device = d.id AND l.reason <> 255) AS lost,
              (SELECT count(*) FROM episodes p WHERE p.device = d.id AND p.closing = 0) AS open_episodes
-             FROM devices d LEFT JOIN epochs e ON e.device = d.id AND e.epoch = d.epoch
+             FROM devices d JOIN heard h ON h.device = d.id
+             LEFT JOIN epochs e ON e.device = d.id AND e.epoch = d.epoch
              WHERE CAST(?1 AS TEXT) IS NULL OR (d.site = ?1 AND d.node = ?2) ORDER BY d.site, d.node"
         ),
         &values![site, node],

@@ -457,13 +457,15 @@ fn what_a_site_told_is_found_since_then(open: Open<'_>) {
     let told =
         bench.0.told_by(&[("hall", "press-2"), ("yard", "press-1"), ("hall", "press-1")], NOON).unwrap();
     assert_eq!((told.facts.len(), told.episodes.len(), told.presence.len()), (2, 1, 1));
-    let after = |number| bench.0.told_after("hall", number).unwrap();
-    let [(node, number)] = &after(0)[..] else { panic!("{:?}", after(0)) };
-    assert_eq!((node.as_str(), after(*number)), ("press-1", Vec::new()));
+    let times = || bench.0.told_times("hall").unwrap();
+    let [(_, before)] = times()[..] else { panic!("{:?}", times()) };
+    let more = |n| [("press-1".to_owned(), before + n)];
     bench.take("beat", EPOCH, &[sample::beat(9, 0)], false);
-    assert_eq!(after(*number), [], "a beat tells nothing");
+    assert_eq!(times(), more(0), "a beat tells nothing");
+    bench.events(&[fact(10).at(NOON)]);
+    assert_eq!(times(), more(1));
     bench.take("beat", EPOCH + 1, &[sample::beat(0, 0)], false);
-    assert_eq!(after(*number), [("press-1".to_owned(), number + 1)], "what goes on in the old epoch is over");
+    assert_eq!(times(), more(2), "what goes on in the old epoch is over");
 }
 
 fn retention_forgets_closed_things_and_keeps_the_numbers(open: Open<'_>) {

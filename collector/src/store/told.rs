@@ -149,12 +149,12 @@ impl Ask<'_> {
     }
 }
 
-/// See [`super::Store::told_after`].
-pub(super) fn after(db: &mut dyn Engine, site: &str, number: u64) -> Result<Vec<(String, u64)>> {
+/// See [`super::Store::told_times`].
+pub(super) fn times(db: &mut dyn Engine, site: &str) -> Result<Vec<(String, u64)>> {
     all(
         db,
-        "SELECT node, told FROM devices WHERE site = ?1 AND told > ?2",
-        &values![site, int(number)],
+        "SELECT d.node, h.told FROM devices d JOIN heard h ON h.device = d.id WHERE d.site = ?1",
+        &values![site],
         |r| Ok((r.get("node")?, r.get("told")?)),
     )
 }
