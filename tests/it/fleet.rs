@@ -90,7 +90,7 @@ fn behind_one_uplink_everybody_speaks_at_once() {
 /// What the collector makes of these lines.
 fn replayed(dir: &std::path::Path, fleet: &Fleet, lines: &[Value]) -> String {
     std::fs::write(dir.join("topology.toml"), fleet.layout.declared()).unwrap();
-    let config = Config::from_toml(&fleet.config(dir)).unwrap();
+    let config = Config::from_toml(&fleet.config(dir, None)).unwrap();
     let events: String = lines.iter().map(|line| format!("{line}\n")).collect();
     let mut out = Vec::new();
     replay(&config, events.as_bytes(), &mut out, false).unwrap();

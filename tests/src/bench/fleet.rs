@@ -1,11 +1,11 @@
 //! Faults of a generated fleet, replayed through the collector as it is shipped: were they seen, was each one incident,
 //! was its cause named, and how much were people told.
 //!
-//! `bench fleet-week [--seeds 5] [--from 9000] [--keep DIR]` and `bench uplink [--seeds 2] [--from 9000] [--devices 10000]`.
+//! `bench fleet-week [--seeds 5] [--from 9000] [--pages "3 per day"] [--keep DIR]` and `bench uplink [--seeds 2] [--from 9000] [--devices 10000]`.
 //! Rules are developed on the seeds below 1000; figures are of seeds from 9000 on.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::fleet::score::{Idle, Line, Score, relation, score};
@@ -17,11 +17,12 @@ use crate::wait::{pause, timed};
 struct Options {
     seeds: std::ops::Range<u64>,
     devices: usize,
+    pages: Option<String>,
     keep: Option<PathBuf>,
 }
 
 fn options(args: &[String], seeds: u64, devices: usize) -> Options {
-    let (mut seeds, mut from, mut devices, mut keep) = (seeds, 9000, devices, None);
+    let (mut seeds, mut from, mut devices, mut pages, mut keep) = (seeds, 9000, devices, None, None);
     for pair in args.chunks(2) {
         let value = pair.get(1).map(String::as_str).unwrap_or_default();
         let number = || value.parse().unwrap_or_else(|e| panic!("{} `{value}`: {e}", pair[0]));
@@ -29,13 +30,16 @@ fn options(args: &[String], seeds: u64, devices: usize) -> Options {
             "--seeds" => seeds = number(),
             "--from" => from = number(),
             "--devices" => devices = usize::try_from(number()).unwrap(),
+            "--pages" => pages = Some(value.to_owned()),
             "--keep" => keep = Some(PathBuf::from(value)),
             other => {
-                panic!("`{other}` is not understood; usage: --seeds N, --from SEED, --devices N, --keep DIR")
+                panic!(
+                    "`{other}` is not understood; usage: --seeds N, --from SEED, --devices N, --pages TEXT, --keep DIR"
+                )
             }
         }
     }
-    Options { seeds: from..from + seeds, devices, keep }
+    Options { seeds: from..from + seeds, devices, pages, keep }
 }
 
 /// Prints the figures of weeks.
@@ -46,7 +50,7 @@ pub fn week(args: &[String]) {
     let mut notices: BTreeMap<String, usize> = BTreeMap::new();
     for seed in options.seeds.clone() {
         let fleet = generate(Plan { devices: options.devices, ..Plan::week(seed) });
-        let run = replay(&fleet, options.keep.as_deref());
+        let run = replay(&fleet, &options);
         let found = score(&fleet, &run.lines);
         tell(seed, &fleet, &found, &run);
         for (label, fate) in fleet.labels.iter().zip(&found.fates) {
@@ -85,7 +89,7 @@ pub fn uplink(args: &[String]) {
     let table = Table("uplink");
     for seed in options.seeds.clone() {
         let fleet = storm::uplink(seed, options.devices);
-        let run = replay(&fleet, options.keep.as_deref());
+        let run = replay(&fleet, &options);
         let found = score(&fleet, &run.lines);
         tell(seed, &fleet, &found, &run);
         let name = format!("seed {seed}");
@@ -209,13 +213,13 @@ struct Run {
 }
 
 /// Replays with the program that lies beside this one.
-fn replay(fleet: &Fleet, keep: Option<&Path>) -> Run {
+fn replay(fleet: &Fleet, options: &Options) -> Run {
     let temporary = tempfile::tempdir().unwrap();
-    let dir = keep.unwrap_or(temporary.path());
+    let dir = options.keep.as_deref().unwrap_or(temporary.path());
     std::fs::create_dir_all(dir).unwrap();
     fleet.write(dir).unwrap();
     let out = dir.join("incidents.jsonl");
-    std::fs::write(dir.join("collector.toml"), fleet.config(dir)).unwrap();
+    std::fs::write(dir.join("collector.toml"), fleet.config(dir, options.pages.as_deref())).unwrap();
     let mut child = std::process::Command::new(collector_binary())
         .arg("replay")
         .arg(dir.join("events.jsonl"))

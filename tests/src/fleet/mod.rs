@@ -137,12 +137,13 @@ impl Fleet {
         self.sent.iter().map(|s| s.events).sum()
     }
 
-    /// What a collector is configured with that knows what people declared of this fleet in `dir`, and tells somebody of ten
-    /// incidents a day.
+    /// What a collector is configured with that knows what people declared of this fleet in `dir`, and tells somebody of so
+    /// many incidents, or of as many as it does as it is shipped.
     #[must_use]
-    pub fn config(&self, dir: &Path) -> String {
+    pub fn config(&self, dir: &Path, pages: Option<&str>) -> String {
+        let notify = pages.map_or_else(String::new, |pages| format!("[notify]\npages = \"{pages}\"\n"));
         format!(
-            "[broker]\nembedded = true\n[topology]\nfile = \"{0}/topology.toml\"\n[notify]\npages = \"10 per day\"\n\
+            "[broker]\nembedded = true\n[topology]\nfile = \"{0}/topology.toml\"\n{notify}\
              [[outlet]]\nname = \"pager\"\nkind = \"alertmanager\"\nurl = \"http://127.0.0.1:9\"\n",
             dir.display()
         )
