@@ -107,6 +107,13 @@ impl Asked {
         self.operand.as_deref().ok_or_else(|| Failure::Usage(format!("{command} which {what}?")))
     }
 
+    /// The configuration, for what connects to a broker.
+    fn config_of_run(&self) -> Result<Config, Failure> {
+        let config = self.config()?;
+        config.broker().map_err(Failure::Config)?;
+        Ok(config)
+    }
+
     fn config(&self) -> Result<Config, Failure> {
         let text = |(k, v): (OsString, OsString)| Some((k.into_string().ok()?, v.into_string().ok()?));
         let env = std::env::vars_os().filter_map(text);
@@ -117,13 +124,9 @@ impl Asked {
         Ok(config)
     }
 
-    /// That of the file that was named; without one, the defaults: what needs no broker needs no file.
+    /// That of the file that was named; without one, the defaults.
     fn config_or_default(&self) -> Result<Config, Failure> {
-        if self.config.is_some() {
-            self.config()
-        } else {
-            Config::from_toml("broker.embedded = true").map_err(Failure::Config)
-        }
+        if self.config.is_some() { self.config() } else { Config::from_toml("").map_err(Failure::Config) }
     }
 }
 
@@ -157,7 +160,7 @@ fn command(args: impl IntoIterator<Item = OsString>) -> Result<(), Failure> {
         }
     }
     match asked.command.as_deref() {
-        Some("run") => start(asked.config()?),
+        Some("run") => start(asked.config_of_run()?),
         Some("check") => check(&asked),
         Some("replay") => replay(&asked),
         Some("policies") => policies(&asked),
@@ -176,7 +179,7 @@ fn command(args: impl IntoIterator<Item = OsString>) -> Result<(), Failure> {
 }
 
 fn check(asked: &Asked) -> Result<(), Failure> {
-    let text = toml::to_string(&asked.config()?).map_err(|e| Failure::Internal(e.to_string()))?;
+    let text = toml::to_string(&asked.config_of_run()?).map_err(|e| Failure::Internal(e.to_string()))?;
     let from = asked.config.clone().unwrap_or_else(|| DEFAULT_FILE.into());
     let built_in: String = Rules::built_in().lines().map(|line| format!("# {line}\n")).collect();
     print(&format!(

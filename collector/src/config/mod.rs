@@ -31,8 +31,9 @@ pub struct Config {
     pub root: String,
     /// Name of this collector.
     pub id: String,
-    /// Which broker.
-    pub broker: Broker,
+    /// Which broker, if one was said: enough for commands that connect to none. See [`Self::broker`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub broker: Option<Broker>,
     /// Page and API.
     pub http: Http,
     /// Database.
@@ -245,6 +246,16 @@ impl Config {
         Self::mean(Written::parse("configuration", text)?)
     }
 
+    /// Which broker, for what connects to one.
+    ///
+    /// # Errors
+    /// If none was said.
+    pub fn broker(&self) -> Result<&Broker, ConfigError> {
+        let what =
+            "is missing: say which broker (mqtt://host:1883 or mqtts://host:8883), or broker.embedded = true";
+        self.broker.as_ref().map_or_else(|| wrong("broker.url", what), Ok)
+    }
+
     fn mean(w: Written) -> Result<Self, ConfigError> {
         let root = w.root.unwrap_or_else(|| "fieldmouse".to_owned());
         let id = w.id.unwrap_or_else(|| "collector".to_owned());
@@ -261,7 +272,7 @@ impl Config {
         let store = w.store.unwrap_or_default();
         let broker = broker::meant(w.broker.unwrap_or_default())?;
         let place = Place::mean(&store)?;
-        let cluster = w.cluster.map(|c| cluster(c, &broker, &place)).transpose()?;
+        let cluster = w.cluster.map(|c| cluster(c, broker.as_ref(), &place)).transpose()?;
         let rules = Rules::of(Tables {
             notify: w.notify.unwrap_or_default(),
             policy: w.policy.into_iter().map(toml::Spanned::into_inner).collect(),
@@ -289,7 +300,7 @@ fn wrong<T>(key: &str, what: &str) -> Result<T, ConfigError> {
     Err(ConfigError { place: String::new(), key: key.to_owned(), what: what.to_owned() })
 }
 
-fn cluster(w: written::Cluster, broker: &Broker, place: &Place) -> Result<Cluster, ConfigError> {
+fn cluster(w: written::Cluster, broker: Option<&Broker>, place: &Place) -> Result<Cluster, ConfigError> {
     let Some(instance) = w.instance else {
         return wrong(
             "cluster.instance",
@@ -300,7 +311,7 @@ fn cluster(w: written::Cluster, broker: &Broker, place: &Place) -> Result<Cluste
         let what = format!("\"{instance}\" is not a name: [a-z0-9-], 1 to 48 characters");
         return wrong("cluster.instance", &what);
     }
-    if matches!(broker, Broker::Embedded(_)) {
+    if matches!(broker, Some(Broker::Embedded(_))) {
         return wrong(
             "cluster",
             "needs a broker that all its members reach: broker.url instead of broker.embedded",
@@ -336,7 +347,8 @@ mod tests {
     use super::*;
 
     fn says(text: &str) -> String {
-        Config::from_toml(text).map_or_else(|e| e.to_string(), |c| toml::to_string(&c).unwrap())
+        let config = Config::from_toml(text).and_then(|c| c.broker().map(|_| c.clone()));
+        config.map_or_else(|e| e.to_string(), |c| toml::to_string(&c).unwrap())
     }
 
     #[test]
@@ -415,7 +427,9 @@ mod tests {
         assert_eq!(load("ID", "two").unwrap().id, "two");
         assert_eq!(load("ID", "2").unwrap().id, "2");
         assert_eq!(load("INTAKE__DEVICE_RATE", "20").unwrap().intake.device_rate, 20);
-        let Broker::Remote(remote) = load("BROKER__URL", "mqtt://b:1884").unwrap().broker else { panic!() };
+        let Some(Broker::Remote(remote)) = load("BROKER__URL", "mqtt://b:1884").unwrap().broker else {
+            panic!()
+        };
         assert_eq!((remote.host.as_str(), remote.port, remote.tls), ("b", 1884, false));
         let said = load("BROKER__URI", "x").unwrap_err().to_string();
         assert!(said.contains("FIELDMOUSE_COLLECTOR__BROKER__URI") && said.contains("`url`"), "{said}");
