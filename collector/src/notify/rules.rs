@@ -6,9 +6,10 @@ use serde::{Deserialize, Serialize};
 
 use super::budget::Budget;
 use super::digest::Daily;
+use super::inhibition::{Inhibition, InhibitionTable};
+use super::maintenance::{Maintenance, MaintenanceTable};
 use super::outlets::{Outlet, OutletTable};
 use super::policy::{Policy, PolicyTable};
-use super::silence::{Inhibition, InhibitionTable, Maintenance, MaintenanceTable};
 
 /// What is done unless the configuration says otherwise first.
 const BUILT_IN: &str = include_str!("policies.toml");

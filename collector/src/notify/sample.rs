@@ -2,9 +2,10 @@
 
 use serde::Deserialize;
 
+use super::inhibition::InhibitionTable;
+use super::maintenance::MaintenanceTable;
 use super::outlets::OutletTable;
 use super::rules::{Notify, Rules, Tables};
-use super::silence::{InhibitionTable, MaintenanceTable};
 use super::{IncidentView, PolicyTable};
 
 /// An open incident that something busy at one device founded.
