@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::IncidentView;
 use super::matcher::{Matcher, Reach};
-use super::rules::RuleError;
+use crate::config::ConfigError;
 
 /// An incident explains others for so long after it is over: what depends on it needs a while to recover.
 const LINGERS_MS: u64 = 5 * 60_000;
@@ -54,8 +54,9 @@ pub struct Inhibition {
 }
 
 impl InhibitionTable {
-    pub(super) fn inhibition(&self) -> Result<Inhibition, RuleError> {
-        let error = |key: &str, what: String| RuleError::new(&self.place, "inhibit", &self.name, key, what);
+    pub(super) fn inhibition(&self) -> Result<Inhibition, ConfigError> {
+        let error =
+            |key: &str, what: String| ConfigError::of_table(&self.place, "inhibit", &self.name, key, what);
         if self.by.is_everything() {
             return Err(error("by", "is everything; say what explains the others".to_owned()));
         }

@@ -4,8 +4,8 @@ use fieldmouse_core::calendar::Day;
 use serde::{Deserialize, Serialize};
 
 use super::matcher::{Matcher, Reach};
-use super::rules::RuleError;
 use super::{IncidentView, Window};
+use crate::config::ConfigError;
 
 /// `[[maintenance]]`, as written.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -28,6 +28,9 @@ pub struct MaintenanceTable {
     /// Which incidents.
     #[serde(rename = "match", default, skip_serializing_if = "Matcher::is_everything")]
     pub matches: Matcher,
+    /// File and line.
+    #[serde(skip)]
+    pub place: String,
 }
 
 /// When something is done where, as meant.
@@ -39,8 +42,10 @@ pub struct Maintenance {
 }
 
 impl MaintenanceTable {
-    pub(super) fn maintenance(&self) -> Result<Maintenance, RuleError> {
-        let error = |key: &str, what: String| RuleError::new("", "maintenance", &self.name, key, what);
+    pub(super) fn maintenance(&self) -> Result<Maintenance, ConfigError> {
+        let error = |key: &str, what: String| {
+            ConfigError::of_table(&self.place, "maintenance", &self.name, key, what)
+        };
         if self.name.trim().is_empty() {
             return Err(error("name", "is empty; write what is done then".to_owned()));
         }

@@ -39,7 +39,7 @@ pub use inhibition::{Inhibition, InhibitionTable, Within};
 pub use maintenance::{Maintenance, MaintenanceTable};
 pub use matcher::{Matcher, Reach, Severity};
 pub use policy::{Marks, Policy, PolicyTable};
-pub use rules::{Notify, RuleError, Rules, Tables};
+pub use rules::{Notify, Rules, Tables};
 pub use silence::Silence;
 pub use statement::statement;
 pub use teller::{Teller, last, run};

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use super::entity::Name;
 use super::graph::{MOST_IMPORTANT, USUAL_IMPORTANCE};
 use super::pattern::{Entities, Glob};
-use crate::config::{ConfigError, parse};
+use crate::config::{ConfigError, parse, wrong};
 
 /// What people declare.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -129,10 +129,6 @@ fn entities(key: &str, text: &str) -> Result<Entities, ConfigError> {
     Entities::new(text).or_else(|what| wrong(key, &what))
 }
 
-fn wrong<T>(key: &str, what: &str) -> Result<T, ConfigError> {
-    Err(ConfigError { place: String::new(), key: key.to_owned(), what: what.to_owned() })
-}
-
 fn importance(key: &str, given: Option<u8>) -> Result<u8, ConfigError> {
     match given.unwrap_or(USUAL_IMPORTANCE) {
         n if n <= MOST_IMPORTANT => Ok(n),
@@ -159,7 +155,7 @@ impl Declared {
     /// As [`Self::load`].
     pub fn read(file: &str, text: &str) -> Result<Self, ConfigError> {
         let written: Written = parse(file, text)?;
-        Self::mean(written).map_err(|e| ConfigError { place: file.to_owned(), ..e })
+        Self::mean(written).map_err(|e| e.within(file, text))
     }
 
     fn mean(w: Written) -> Result<Self, ConfigError> {

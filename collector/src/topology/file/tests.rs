@@ -11,7 +11,7 @@ fn mistakes_are_named_with_file_key_and_what_is_allowed() {
     check("[[entity]]\nname = \"hall/*\"\nimportance = 11", &["fine"]);
     check(
         "[[entity]]\nname = \"hall/*\"\nimportance = 12",
-        &["topology.toml", "entity[0].importance", "0 to 11"],
+        &["topology.toml:3: entity[0].importance: 12 is not 0 to 11"],
     );
     check("[[entity]]\nname = \"Hall\"", &["entity[0].name", "`Hall`", "site/node"]);
     check("[[entity]]\nnam = \"hall\"", &["topology.toml:2", "nam", "`name`"]);
