@@ -277,9 +277,15 @@ impl Teller {
 ///
 /// # Errors
 /// If the store cannot be read.
-pub fn last(store: Arc<dyn Store>, rules: Rules, since_ms: u64, now: u64) -> Result<Report, StoreError> {
+pub fn last(
+    store: Arc<dyn Store>,
+    rules: Rules,
+    declared: Declared,
+    since_ms: u64,
+    now: u64,
+) -> Result<Report, StoreError> {
     let edges = store.records(&RecordFilter::all(Class::Edge))?;
-    let mut atlas = Atlas::new(Declared::default(), documents(&edges));
+    let mut atlas = Atlas::new(declared, documents(&edges));
     for device in store.devices()? {
         // What it depends on is known from the edges that were kept.
         drop(atlas.hear(Heard::of(&device)));

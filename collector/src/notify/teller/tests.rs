@@ -236,8 +236,24 @@ fn a_dry_run_changes_nothing() {
     let store: Arc<dyn Store> = Arc::new(Database::in_memory().unwrap());
     put(&store, "disk", 2, 1, MONDAY, Some(MONDAY + 5 * MINUTE));
     put(&store, "small", 1, 5, MONDAY + MINUTE, None);
-    let report = last(Arc::clone(&store), rules(OUTLET), MONDAY - DAY, MONDAY + DAY).unwrap();
+    let report =
+        last(Arc::clone(&store), rules(OUTLET), Declared::default(), MONDAY - DAY, MONDAY + DAY).unwrap();
     assert_eq!((report.count("told"), report.count("digest")), (1, 1), "{report}");
     assert!(notices(&store).is_empty());
     assert!(store.records(&RecordFilter::all(Class::Decision)).unwrap().is_empty());
+}
+
+#[test]
+fn a_dry_run_knows_what_is_declared() {
+    let store: Arc<dyn Store> = Arc::new(Database::in_memory().unwrap());
+    put(&store, "disk", 1, 1, MONDAY, None);
+    let policy = "[[policy]]\nname = \"test\"\nmatch = { label = { env = \"test\" } }\nthen = \"suppress\"\n";
+    let suppressed = |topology: &str| {
+        let declared = Declared::read("topology.toml", topology).unwrap();
+        last(Arc::clone(&store), rules(policy), declared, MONDAY - DAY, MONDAY + DAY)
+            .unwrap()
+            .count("suppressed")
+    };
+    assert_eq!(suppressed(""), 0);
+    assert_eq!(suppressed("[[entity]]\nname = \"home/nas\"\nlabels = { env = \"test\" }"), 1);
 }
