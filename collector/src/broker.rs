@@ -176,7 +176,7 @@ mod tests {
     async fn broker() -> Broker {
         let config =
             config::Config::from_toml("[broker]\nembedded = true\nlisten = \"127.0.0.1:0\"").unwrap();
-        let config::Broker::Embedded(embedded) = config.broker else { panic!("it is embedded") };
+        let Some(config::Broker::Embedded(embedded)) = config.broker else { panic!("it is embedded") };
         Broker::start(&embedded).await.unwrap()
     }
 
@@ -240,7 +240,7 @@ mod tests {
     async fn a_port_in_use_is_an_error() {
         let first = broker().await;
         let text = format!("[broker]\nembedded = true\nlisten = \"{}\"", first.listen);
-        let config::Broker::Embedded(taken) = config::Config::from_toml(&text).unwrap().broker else {
+        let Some(config::Broker::Embedded(taken)) = config::Config::from_toml(&text).unwrap().broker else {
             panic!()
         };
         let said = format!("{:#}", Broker::start(&taken).await.unwrap_err());

@@ -110,21 +110,32 @@ impl Asked {
     fn config(&self) -> Result<Config, Failure> {
         let text = |(k, v): (OsString, OsString)| Some((k.into_string().ok()?, v.into_string().ok()?));
         let env = std::env::vars_os().filter_map(text);
-        let config = Config::load(self.config.as_deref(), env).map_err(Failure::Config)?;
-        if let Some(declared) = &config.topology.file {
-            Declared::load(declared).map_err(Failure::Config)?;
-        }
+        Config::load(self.config.as_deref(), env).map_err(Failure::Config)
+    }
+
+    /// The configuration with all that `run` needs of it.
+    fn config_of_run(&self) -> Result<Config, Failure> {
+        let config = self.config()?;
+        let place = || self.config_file().display().to_string();
+        config.broker().map_err(|e| Failure::Config(ConfigError { place: place(), ..e }))?;
+        declared(&config)?;
         Ok(config)
     }
 
-    /// That of the file that was named; without one, the defaults: what needs no broker needs no file.
-    fn config_or_default(&self) -> Result<Config, Failure> {
-        if self.config.is_some() {
-            self.config()
-        } else {
-            Config::from_toml("broker.embedded = true").map_err(Failure::Config)
-        }
+    fn config_file(&self) -> &Path {
+        self.config.as_deref().unwrap_or(Path::new(DEFAULT_FILE))
     }
+
+    /// That of the file that was named; without one, the defaults.
+    fn config_or_default(&self) -> Result<Config, Failure> {
+        if self.config.is_some() { self.config() } else { Config::from_toml("").map_err(Failure::Config) }
+    }
+}
+
+/// What is declared of the fleet's shape.
+fn declared(config: &Config) -> Result<Declared, Failure> {
+    let file = config.topology.file.as_deref();
+    Ok(file.map(Declared::load).transpose().map_err(Failure::Config)?.unwrap_or_default())
 }
 
 fn command(args: impl IntoIterator<Item = OsString>) -> Result<(), Failure> {
@@ -157,7 +168,7 @@ fn command(args: impl IntoIterator<Item = OsString>) -> Result<(), Failure> {
         }
     }
     match asked.command.as_deref() {
-        Some("run") => start(asked.config()?),
+        Some("run") => start(asked.config_of_run()?),
         Some("check") => check(&asked),
         Some("replay") => replay(&asked),
         Some("policies") => policies(&asked),
@@ -176,22 +187,23 @@ fn command(args: impl IntoIterator<Item = OsString>) -> Result<(), Failure> {
 }
 
 fn check(asked: &Asked) -> Result<(), Failure> {
-    let text = toml::to_string(&asked.config()?).map_err(|e| Failure::Internal(e.to_string()))?;
-    let from = asked.config.clone().unwrap_or_else(|| DEFAULT_FILE.into());
+    let text = toml::to_string(&asked.config_of_run()?).map_err(|e| Failure::Internal(e.to_string()))?;
     let built_in: String = Rules::built_in().lines().map(|line| format!("# {line}\n")).collect();
     print(&format!(
         "# in force, from {} and the environment\n{text}\n# and behind these tables, built in:\n{built_in}",
-        from.display()
+        asked.config_file().display()
     ))
 }
 
 /// A dry run over the incidents in the store.
 fn policies(asked: &Asked) -> Result<(), Failure> {
     let config = asked.config()?;
-    let store: Arc<dyn Store> = Arc::new(crate::run::open(&config.store.place).map_err(Failure::Running)?);
+    let declared = declared(&config)?;
+    let store: Arc<dyn Store> = Arc::new(open(&config.store.place).map_err(Failure::Running)?);
     let (now, since) = (clock::wall_ms(), asked.since.unwrap_or(WEEK));
     let since_ms = now.saturating_sub(u64::try_from(since.as_millis()).unwrap_or(u64::MAX));
-    let report = notify::last(store, config.rules, since_ms, now).map_err(|e| Failure::Running(e.into()))?;
+    let report =
+        notify::last(store, config.rules, declared, since_ms, now).map_err(|e| Failure::Running(e.into()))?;
     print(&report.to_string())
 }
 

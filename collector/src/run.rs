@@ -57,7 +57,7 @@ pub async fn run_and_tell(
     let http = tokio::net::TcpListener::bind(config.http.listen)
         .await
         .with_context(|| format!("http.listen {}", config.http.listen))?;
-    let (broker, remote) = match &config.broker {
+    let (broker, remote) = match config.broker()? {
         config::Broker::Embedded(embedded) => {
             let broker = Broker::start(embedded).await?;
             let own = Remote::own(broker.own);

@@ -175,6 +175,26 @@ fn key(site: &str, node: &str, what: What, epoch: u64, id: u64) -> Key {
     Key { site: site.to_owned(), node: node.to_owned(), what, epoch, id }
 }
 
+/// What is beyond doubt, of the device itself, and goes on: to be filled in.
+fn certain(key: Key, role: Role, severity: u8, onset_ms: u64) -> Signal {
+    Signal {
+        entity: format!("{}/{}", key.site, key.node),
+        key,
+        role,
+        pattern: String::new(),
+        onset_ms,
+        end_ms: None,
+        severity,
+        score: 1.0,
+        confidence: 100,
+        text: String::new(),
+        moved: Vec::new(),
+        culprit: None,
+        near: Vec::new(),
+        due_ms: None,
+    }
+}
+
 /// Attributes that name a part of a device which others may depend on.
 const PARTS: [(&str, &str); 4] = [
     ("service.name", "service"),
@@ -238,45 +258,29 @@ fn fact(f: &Fact) -> Option<Signal> {
     };
     let at = f.at.saturating_sub(u64::from(f.since_ms));
     Some(Signal {
-        key: key(&f.site, &f.node, What::Fact, f.epoch, f.seq),
-        role,
-        entity: format!("{}/{}", f.site, f.node),
         pattern: if f.about.is_empty() { f.kind.clone() } else { format!("{} {}", f.kind, f.about) },
-        onset_ms: at,
         end_ms: Some(f.at),
-        severity: f.severity,
-        score: 1.0,
-        confidence: 100,
         text: f.text.clone(),
-        moved: Vec::new(),
-        culprit: None,
-        near: Vec::new(),
-        due_ms: None,
+        ..certain(key(&f.site, &f.node, What::Fact, f.epoch, f.seq), role, f.severity, at)
     })
 }
 
 fn forecast(f: &Expected) -> Signal {
     let name = f.body.key.to_string();
+    // Before the limit is near it is a matter of planning.
+    let role = if f.severity >= HINTS { Role::Symptom } else { Role::Hint };
+    let key = key(&f.site, &f.node, What::Forecast, f.epoch, fnv(&name));
     Signal {
-        key: key(&f.site, &f.node, What::Forecast, f.epoch, fnv(&name)),
-        // Before the limit is near it is a matter of planning.
-        role: if f.severity >= HINTS { Role::Symptom } else { Role::Hint },
         entity: entity(&f.site, &f.node, Some(&f.body.key)),
         pattern: format!("forecast {}", f.body.key.metric().name),
-        onset_ms: f.first_at,
-        end_ms: None,
-        severity: f.severity,
-        score: 1.0,
-        confidence: 100,
         text: explain::expected(&f.body).to_string(),
         moved: vec![Moved {
             series: name,
             group: Group::word(f.body.key.metric().group as u8).to_owned(),
             share: 1.0,
         }],
-        culprit: None,
-        near: Vec::new(),
         due_ms: Some(f.at.saturating_add(u64::from(f.body.expected_s) * 1000)),
+        ..certain(key, role, f.severity, f.first_at)
     }
 }
 
@@ -300,21 +304,12 @@ fn troubles(told: &[Trouble]) -> Vec<Signal> {
                 None if t.verdict == 0 => {}
                 None => {
                     let verdict = Verdict::word(t.verdict);
+                    let role = if t.severity >= HINTS { Role::Symptom } else { Role::Hint };
+                    let key = key(site, node, What::Trouble, t.epoch, t.seq);
                     open = Some(Signal {
-                        key: key(site, node, What::Trouble, t.epoch, t.seq),
-                        role: if t.severity >= HINTS { Role::Symptom } else { Role::Hint },
-                        entity: format!("{site}/{node}"),
                         pattern: format!("{verdict} {source}{}", series.split('{').next().unwrap_or("")),
-                        onset_ms: t.at,
-                        end_ms: None,
-                        severity: t.severity,
-                        score: 1.0,
-                        confidence: 100,
                         text: t.text.clone(),
-                        moved: Vec::new(),
-                        culprit: None,
-                        near: Vec::new(),
-                        due_ms: None,
+                        ..certain(key, role, t.severity, t.at)
                     });
                 }
             }
@@ -341,21 +336,11 @@ fn lost(told: &[Presence]) -> Vec<Signal> {
                     signals.push(signal);
                 }
             } else if open.is_none() {
+                let key = key(site, node, What::Presence, p.epoch, p.at);
                 open = Some(Signal {
-                    key: key(site, node, What::Presence, p.epoch, p.at),
-                    role: Role::Symptom,
-                    entity: format!("{site}/{node}"),
                     pattern: "lost".to_owned(),
-                    onset_ms: p.at,
-                    end_ms: None,
-                    severity: LOST,
-                    score: 1.0,
-                    confidence: 100,
                     text: format!("{site}/{node} is not heard of"),
-                    moved: Vec::new(),
-                    culprit: None,
-                    near: Vec::new(),
-                    due_ms: None,
+                    ..certain(key, Role::Symptom, LOST, p.at)
                 });
             }
         }

@@ -1,9 +1,8 @@
 //! Every command that needs no running agent.
 
 use std::path::Path;
-use std::process::Command;
 
-use fieldmouse_tests::program::{Ran, collector_binary, fieldmouse};
+use fieldmouse_tests::program::{Collector, Ran, collector, fieldmouse};
 use fieldmouse_tests::repository;
 use serde_json::Value;
 
@@ -337,11 +336,38 @@ fn the_doctor_says_why_nothing_arrives() {
     agent.until("the link", |s| s["link"]["state"] == "up");
     is(&unset(doctor(&text)), &["the broker is there, but no collector"]);
 
-    let _collector = fieldmouse_tests::program::Collector::start(dir.path(), &broker.url());
+    let _collector = Collector::start(dir.path(), &broker.url());
     agent.until("everything at the collector", |s| s["outbox"]["waiting"] == 0);
     is(&unset(doctor(&text)), &[]);
     let words = fieldmouse(dir.path(), &["doctor", "-c", "d.toml"]);
     assert!(words.code == 1 || words.out.starts_with("nothing found"), "{}", words.out);
+}
+
+#[test]
+fn only_commands_of_the_collector_that_connect_need_a_broker() {
+    let dir = tempfile::tempdir().unwrap();
+    let broker = format!("embedded = true\nlisten = \"127.0.0.1:{}\"", fieldmouse_tests::free_port());
+    let store = "[store]\npath = \"c.db\"\n";
+    // Makes the database.
+    drop(Collector::configured(dir.path(), "with", &format!("[broker]\n{broker}\n{store}"), |command| {
+        command
+    }));
+    std::fs::write(dir.path().join("without.toml"), store).unwrap();
+    std::fs::write(dir.path().join("new.toml"), "[store]\npath = \"new.db\"\n").unwrap();
+    std::fs::write(dir.path().join("no.jsonl"), "").unwrap();
+    let check = |words: &str, code: i32, said: &str| {
+        let args: Vec<&str> = words.split(' ').collect();
+        let Ran { code: found, out, err } = collector(dir.path(), &args);
+        assert_eq!(found, code, "`{words}`: {err}");
+        assert!(if code == 0 { &out } else { &err }.contains(said), "`{words}` said:\n{out}{err}");
+    };
+    check("run --config without.toml", 78, "broker.url: is missing: say which broker (mqtt://host:1883");
+    check("check --config without.toml", 78, "broker.url: is missing");
+    check("policies --config without.toml", 0, "0 incidents");
+    check("backup b.db --config without.toml", 0, "rows");
+    check("restore b.db --config new.toml", 0, "rows");
+    check("export out --config without.toml", 0, "events.parquet 0 rows");
+    check("replay no.jsonl --incidents out.jsonl --config without.toml", 0, "0 events");
 }
 
 #[test]
@@ -360,6 +386,5 @@ fn every_command_is_in_the_readme() {
     };
     let dir = tempfile::tempdir().unwrap();
     check("fieldmouse", &fieldmouse(dir.path(), &["help"]).out, 11);
-    let collector = Command::new(collector_binary()).arg("--help").output().unwrap();
-    check("fieldmouse-collector", &String::from_utf8_lossy(&collector.stdout), 8);
+    check("fieldmouse-collector", &collector(dir.path(), &["--help"]).out, 8);
 }

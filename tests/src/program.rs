@@ -36,7 +36,7 @@ pub fn binary(name: &str, variable: &str) -> PathBuf {
     path
 }
 
-/// A command of the agent, run to its end.
+/// A command, run to its end.
 #[derive(Debug)]
 pub struct Ran {
     /// The exit code.
@@ -50,12 +50,22 @@ pub struct Ran {
 /// Runs `fieldmouse` with these arguments in `dir`.
 #[must_use]
 pub fn fieldmouse(dir: &Path, args: &[&str]) -> Ran {
-    let done = Command::new(agent_binary())
+    ran(&agent_binary(), dir, args)
+}
+
+/// Runs `fieldmouse-collector` with these arguments in `dir`.
+#[must_use]
+pub fn collector(dir: &Path, args: &[&str]) -> Ran {
+    ran(&collector_binary(), dir, args)
+}
+
+fn ran(binary: &Path, dir: &Path, args: &[&str]) -> Ran {
+    let done = Command::new(binary)
         .args(args)
         .current_dir(dir)
         .stdin(Stdio::null())
         .output()
-        .unwrap_or_else(|e| panic!("fieldmouse: {e}"));
+        .unwrap_or_else(|e| panic!("{}: {e}", binary.display()));
     let Output { status, stdout, stderr } = done;
     let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
     Ran { code: status.code().unwrap_or(-1), out: text(stdout), err: text(stderr) }

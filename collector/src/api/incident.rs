@@ -4,12 +4,13 @@ use std::collections::BTreeSet;
 use std::sync::PoisonError;
 
 use axum::Json;
-use axum::extract::{Path, Query, State as Get};
+use axum::extract::{Path, State as Get};
 use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::question::{Question, asked, limit, open};
 use super::{Answer, ApiError, State, ask, silence, verdict};
 use crate::desk::incident::Incident;
 use crate::desk::similar::Similar;
@@ -32,20 +33,9 @@ pub(super) struct Which {
     limit: Option<u32>,
 }
 
-pub(super) type Question = Result<Query<Which>, axum::extract::rejection::QueryRejection>;
-
-pub(super) async fn list(Get(state): Get<State>, question: Question) -> Answer {
-    let Query(which) = question.map_err(|e| ApiError::Question(e.body_text()))?;
-    let open = match which.state.as_deref() {
-        None | Some("all") => None,
-        Some("open") => Some(true),
-        Some("closed") => Some(false),
-        Some(_) => return Err(ApiError::Question("state: open, closed or all".to_owned())),
-    };
-    let limit = which.limit.unwrap_or(100);
-    if !(1..=1000).contains(&limit) {
-        return Err(ApiError::Question("limit: 1 to 1000".to_owned()));
-    }
+pub(super) async fn list(Get(state): Get<State>, question: Question<Which>) -> Answer {
+    let which = asked(question)?;
+    let (open, limit) = (open(which.state.as_deref())?, limit(which.limit)?);
     let mut found = ask(&state, move |store| {
         // Which priorities there are only the documents say.
         let most = if which.priority.is_some() { 1000 } else { limit };

@@ -12,23 +12,22 @@ mod metrics;
 mod notice;
 mod page;
 mod pair;
+mod question;
 mod silence;
+mod told;
 mod topology;
 mod verdict;
 
-use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{DefaultBodyLimit, Path, Query, Request, State as Get};
+use axum::extract::{DefaultBodyLimit, Request, State as Get};
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get, post};
 use axum::{Json, Router};
-use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
@@ -40,7 +39,7 @@ use crate::desk::patterns::Learn;
 use crate::desk::similar::Past;
 use crate::intake::{Asker, Door};
 use crate::notify::Rules;
-use crate::store::{OpenFilter, Store, StoreError, Totals};
+use crate::store::{Store, StoreError, Totals};
 use crate::topology::{Atlas, Topology};
 
 /// The store may take so long before it is said that it does not answer.
@@ -117,25 +116,16 @@ pub async fn serve(
 
 /// Every route, with the very words of the description in `/openapi.json`.
 fn routes() -> Vec<(&'static str, MethodRouter<State>)> {
-    vec![
-        ("/", get(page::index)),
-        ("/app.css", get(page::css)),
-        ("/app.js", get(page::js)),
-        ("/plot.js", get(page::plot_js)),
-        ("/service.js", get(page::service_js)),
-        ("/topology.js", get(page::topology_js)),
-        ("/incident.js", get(page::incident_js)),
-        ("/people.js", get(page::people_js)),
-        ("/tools.js", get(page::tools_js)),
-        ("/icon.svg", get(page::icon)),
-        ("/openapi.json", get(page::openapi)),
+    let mut all: Vec<_> =
+        page::FILES.into_iter().map(|(path, kind, text)| (path, page::file(kind, text))).collect();
+    all.extend([
         ("/healthz", get(healthz)),
         ("/metrics", get(metrics::text)),
         ("/api/v1/status", get(status)),
-        ("/api/v1/devices", get(devices)),
-        ("/api/v1/devices/{site}/{node}", get(device)),
-        ("/api/v1/episodes", get(episodes)),
-        ("/api/v1/episodes/{site}/{node}/{epoch}/{id}", get(episode)),
+        ("/api/v1/devices", get(told::devices)),
+        ("/api/v1/devices/{site}/{node}", get(told::device)),
+        ("/api/v1/episodes", get(told::episodes)),
+        ("/api/v1/episodes/{site}/{node}/{epoch}/{id}", get(told::episode)),
         ("/api/v1/episodes/{site}/{node}/{epoch}/{id}/capsule", get(capsule::capsule)),
         ("/api/v1/incidents", get(incident::list)),
         ("/api/v1/incidents/{id}", get(incident::one)),
@@ -149,11 +139,12 @@ fn routes() -> Vec<(&'static str, MethodRouter<State>)> {
         ("/api/v1/topology/edges", post(topology::say).delete(topology::take_back)),
         ("/api/v1/services", get(health::list)),
         ("/api/v1/services/{kind}/{name}", get(health::one)),
-        ("/api/v1/facts", get(facts)),
-        ("/api/v1/troubles", get(troubles)),
-        ("/api/v1/forecasts", get(forecasts)),
-        ("/api/v1/dead-letters", get(dead_letters)),
-    ]
+        ("/api/v1/facts", get(told::facts)),
+        ("/api/v1/troubles", get(told::troubles)),
+        ("/api/v1/forecasts", get(told::forecasts)),
+        ("/api/v1/dead-letters", get(told::dead_letters)),
+    ]);
+    all
 }
 
 fn router(state: State) -> Router {
@@ -207,33 +198,6 @@ async fn ask<T: Send + 'static>(
     }
 }
 
-fn list<T, V: Serialize>(name: &str, found: &[T], view: impl Fn(&T) -> V) -> Answer {
-    let items: Vec<V> = found.iter().map(view).collect();
-    Ok(Json(BTreeMap::from([(name, items)])).into_response())
-}
-
-/// `?state=&node=&limit=`
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Which {
-    state: Option<String>,
-    node: Option<String>,
-    limit: Option<u32>,
-}
-
-type Question = Result<Query<Which>, QueryRejection>;
-
-fn which(question: Question, has_state: bool) -> Result<Which, ApiError> {
-    let Query(which) = question.map_err(|e| ApiError::Question(e.body_text()))?;
-    if which.state.is_some() && !has_state {
-        return Err(ApiError::Question("state: is no parameter here".to_owned()));
-    }
-    if !(1..=1000).contains(&which.limit.unwrap_or(100)) {
-        return Err(ApiError::Question("limit: 1 to 1000".to_owned()));
-    }
-    Ok(which)
-}
-
 /// The sums, or why there are none: what has to be known just then must not hang on the store.
 async fn totals(state: &State) -> Result<Totals, String> {
     let asked = tokio::time::timeout(PATIENCE, ask(state, |s| s.totals())).await;
@@ -261,81 +225,6 @@ async fn healthz(Get(state): Get<State>) -> Answer {
     let health = json::health(&state.counters, totals(&state).await.is_ok());
     let code = if health.ok { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     Ok((code, Json(health)).into_response())
-}
-
-async fn devices(Get(state): Get<State>) -> Answer {
-    let found = ask(&state, |s| s.devices()).await?;
-    list("devices", &found, json::device)
-}
-
-async fn device(Get(state): Get<State>, Path((site, node)): Path<(String, String)>) -> Answer {
-    let found = ask(&state, move |s| {
-        let Some(device) = s.device(&site, &node)? else { return Ok(None) };
-        Ok(Some((device, s.gaps(&site, &node)?, s.losses(&site, &node)?)))
-    })
-    .await?;
-    let (device, gaps, losses) = found.ok_or(ApiError::NotFound)?;
-    Ok(Json(json::device_in_full(&device, &gaps, &losses)).into_response())
-}
-
-fn open_filter(question: Question) -> Result<OpenFilter, ApiError> {
-    let which = which(question, true)?;
-    let open = match which.state.as_deref() {
-        None | Some("all") => None,
-        Some("open") => Some(true),
-        Some("closed") => Some(false),
-        Some(_) => return Err(ApiError::Question("state: open, closed or all".to_owned())),
-    };
-    Ok(OpenFilter { open, node: which.node, limit: which.limit.unwrap_or(100) })
-}
-
-async fn episodes(Get(state): Get<State>, question: Question) -> Answer {
-    let filter = open_filter(question)?;
-    let found = ask(&state, move |s| s.episodes(&filter)).await?;
-    list("episodes", &found, episode::episode)
-}
-
-async fn episode(
-    Get(state): Get<State>,
-    Path((site, node, epoch, id)): Path<(String, String, String, String)>,
-) -> Answer {
-    let (Ok(epoch), Ok(id)) = (epoch.parse(), id.parse()) else { return Err(ApiError::NotFound) };
-    let found = ask(&state, move |s| {
-        let Some(episode) = s.episode(&site, &node, epoch, id)? else { return Ok(None) };
-        let events = s.episode_events(&episode)?;
-        Ok(Some((episode, events)))
-    })
-    .await?;
-    let (episode, events) = found.ok_or(ApiError::NotFound)?;
-    Ok(Json(episode::episode_in_full(&episode, &events)).into_response())
-}
-
-async fn facts(Get(state): Get<State>, question: Question) -> Answer {
-    let which = which(question, false)?;
-    let found = ask(&state, move |s| s.facts(which.node.as_deref(), which.limit.unwrap_or(100))).await?;
-    list("facts", &found, json::fact)
-}
-
-async fn troubles(Get(state): Get<State>, question: Question) -> Answer {
-    let which = which(question, false)?;
-    let found = ask(&state, move |s| s.troubles(which.node.as_deref(), which.limit.unwrap_or(100))).await?;
-    list("troubles", &found, json::trouble)
-}
-
-async fn forecasts(Get(state): Get<State>, question: Question) -> Answer {
-    let filter = open_filter(question)?;
-    let found = ask(&state, move |s| s.forecasts(&filter)).await?;
-    let now = clock::wall_ms();
-    list("forecasts", &found, |f| forecast::forecast(f, now))
-}
-
-async fn dead_letters(Get(state): Get<State>, question: Question) -> Answer {
-    let which = which(question, false)?;
-    if which.node.is_some() {
-        return Err(ApiError::Question("node: is no parameter here".to_owned()));
-    }
-    let found = ask(&state, move |s| s.dead_letters(which.limit.unwrap_or(100))).await?;
-    list("dead_letters", &found, json::dead_letter)
 }
 
 /// The page loads nothing from elsewhere, runs nothing that stands inside it, and sits in nobody's frame.

@@ -3,30 +3,17 @@
 use std::collections::BTreeMap;
 
 use axum::Json;
-use axum::extract::{Query, State as Get};
+use axum::extract::State as Get;
 use axum::response::IntoResponse;
-use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::json::budget;
-use super::{Answer, ApiError, State, ask};
+use super::question::{HowMany, Question, asked, limit};
+use super::{Answer, State, ask};
 use crate::store::{Class, RecordFilter};
 
-/// `?limit=`
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Which {
-    limit: Option<u32>,
-}
-
-type Question = Result<Query<Which>, axum::extract::rejection::QueryRejection>;
-
-pub(super) async fn list(Get(state): Get<State>, question: Question) -> Answer {
-    let Query(which) = question.map_err(|e| ApiError::Question(e.body_text()))?;
-    let limit = which.limit.unwrap_or(100);
-    if !(1..=1000).contains(&limit) {
-        return Err(ApiError::Question(format!("limit: {limit} is none: 1 to 1000")));
-    }
+pub(super) async fn list(Get(state): Get<State>, question: Question<HowMany>) -> Answer {
+    let limit = limit(asked(question)?.limit)?;
     let (held, notices) = ask(&state, move |store| {
         let open = |class| RecordFilter { open: Some(true), ..RecordFilter::all(class) };
         let doc = |doc: &str| serde_json::from_str::<Value>(doc).ok();

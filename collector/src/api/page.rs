@@ -1,51 +1,32 @@
 //! The page and the description of the API: files of this program.
 
 use axum::http::header::CONTENT_TYPE;
-use axum::response::IntoResponse;
+use axum::routing::{MethodRouter, get};
 
 /// The description of the API.
 pub(super) const OPENAPI: &str = include_str!("../../web/openapi.json");
 
-pub(super) async fn index() -> impl IntoResponse {
-    ([(CONTENT_TYPE, "text/html; charset=utf-8")], include_str!("../../web/index.html"))
-}
+const SCRIPT: &str = "text/javascript; charset=utf-8";
 
-pub(super) async fn css() -> impl IntoResponse {
-    ([(CONTENT_TYPE, "text/css; charset=utf-8")], include_str!("../../web/app.css"))
-}
+/// Where each is, what it is, and its text.
+pub(super) const FILES: [(&str, &str, &str); 11] = [
+    ("/", "text/html; charset=utf-8", include_str!("../../web/index.html")),
+    ("/app.css", "text/css; charset=utf-8", include_str!("../../web/app.css")),
+    ("/app.js", SCRIPT, include_str!("../../web/app.js")),
+    ("/plot.js", SCRIPT, include_str!("../../web/plot.js")),
+    ("/service.js", SCRIPT, include_str!("../../web/service.js")),
+    ("/topology.js", SCRIPT, include_str!("../../web/topology.js")),
+    ("/incident.js", SCRIPT, include_str!("../../web/incident.js")),
+    ("/people.js", SCRIPT, include_str!("../../web/people.js")),
+    ("/tools.js", SCRIPT, include_str!("../../web/tools.js")),
+    ("/icon.svg", "image/svg+xml", include_str!("../../web/icon.svg")),
+    ("/openapi.json", "application/json", OPENAPI),
+];
 
-pub(super) async fn js() -> impl IntoResponse {
-    ([(CONTENT_TYPE, "text/javascript; charset=utf-8")], include_str!("../../web/app.js"))
-}
-
-pub(super) async fn plot_js() -> impl IntoResponse {
-    ([(CONTENT_TYPE, "text/javascript; charset=utf-8")], include_str!("../../web/plot.js"))
-}
-
-pub(super) async fn tools_js() -> impl IntoResponse {
-    ([(CONTENT_TYPE, "text/javascript; charset=utf-8")], include_str!("../../web/tools.js"))
-}
-
-pub(super) async fn incident_js() -> impl IntoResponse {
-    ([(CONTENT_TYPE, "text/javascript; charset=utf-8")], include_str!("../../web/incident.js"))
-}
-
-pub(super) async fn people_js() -> impl IntoResponse {
-    ([(CONTENT_TYPE, "text/javascript; charset=utf-8")], include_str!("../../web/people.js"))
-}
-
-pub(super) async fn topology_js() -> impl IntoResponse {
-    ([(CONTENT_TYPE, "text/javascript; charset=utf-8")], include_str!("../../web/topology.js"))
-}
-
-pub(super) async fn service_js() -> impl IntoResponse {
-    ([(CONTENT_TYPE, "text/javascript; charset=utf-8")], include_str!("../../web/service.js"))
-}
-
-pub(super) async fn openapi() -> impl IntoResponse {
-    ([(CONTENT_TYPE, "application/json")], OPENAPI)
-}
-
-pub(super) async fn icon() -> impl IntoResponse {
-    ([(CONTENT_TYPE, "image/svg+xml")], include_str!("../../web/icon.svg"))
+/// Answers with one of them.
+pub(super) fn file<S: Clone + Send + Sync + 'static>(
+    kind: &'static str,
+    text: &'static str,
+) -> MethodRouter<S> {
+    get(move || async move { ([(CONTENT_TYPE, kind)], text) })
 }

@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 
 use axum::Json;
-use axum::extract::{Query, State as Get};
+use axum::extract::State as Get;
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::body::{Body, audit, clip, said, who};
+use super::question::{Question, asked, limit, one_of};
 use super::{Answer, ApiError, State, ask};
 use crate::clock;
 use crate::correlate::learnt::Pair;
@@ -42,23 +43,14 @@ pub(super) struct Which {
     limit: Option<u32>,
 }
 
-type Question = Result<Query<Which>, axum::extract::rejection::QueryRejection>;
-
-pub(super) async fn list(Get(state): Get<State>, question: Question) -> Answer {
-    let Query(which) = question.map_err(|e| ApiError::Question(e.body_text()))?;
-    let limit = which.limit.unwrap_or(100);
-    if !(1..=1000).contains(&limit) {
-        return Err(ApiError::Question(format!("limit: {limit} is none: 1 to 1000")));
-    }
-    let wanted = which.state.unwrap_or_else(|| "all".to_owned());
-    if !["all", "used", "proposed", "refused", "off"].contains(&wanted.as_str()) {
-        let what = format!("state: `{}` is none of used, proposed, refused, off, all", clip(&wanted));
-        return Err(ApiError::Question(what));
-    }
+pub(super) async fn list(Get(state): Get<State>, question: Question<Which>) -> Answer {
+    let which = asked(question)?;
+    let limit = limit(which.limit)?;
+    let wanted = one_of("state", which.state.as_deref(), &["used", "proposed", "refused", "off", "all"])?;
     let learn = state.learn;
     let (total, found) = ask(&state, move |store| {
         let mut all = views(store, which.site.as_deref(), learn)?;
-        all.retain(|pair| wanted == "all" || pair["state"] == wanted.as_str());
+        all.retain(|pair| wanted == "all" || pair["state"] == wanted);
         // What waits for a person comes first, then what came together most often.
         all.sort_by_key(|pair| (pair["state"] != "proposed", u64::MAX - pair["count"].as_u64().unwrap_or(0)));
         let total = all.len();

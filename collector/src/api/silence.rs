@@ -1,13 +1,14 @@
 //! What people do not want to hear of for a while: said, ended, and what it covers.
 
 use axum::Json;
-use axum::extract::{Query, State as Get};
+use axum::extract::State as Get;
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::body::{Body, audit, clip, remark, said, who};
+use super::question::{Question, asked, limit, one_of};
 use super::{Answer, ApiError, State, ask};
 use crate::clock;
 use crate::config::duration;
@@ -51,8 +52,6 @@ pub(super) struct Which {
     limit: Option<u32>,
 }
 
-type Question = Result<Query<Which>, axum::extract::rejection::QueryRejection>;
-
 impl Said {
     fn silence(self, now: u64) -> Result<Silence, ApiError> {
         let (who, why) = (who(&self.by)?, remark("why", &self.why)?);
@@ -83,17 +82,10 @@ impl Said {
     }
 }
 
-pub(super) async fn list(Get(state): Get<State>, question: Question) -> Answer {
-    let Query(which) = question.map_err(|e| ApiError::Question(e.body_text()))?;
-    let limit = which.limit.unwrap_or(100);
-    if !(1..=1000).contains(&limit) {
-        return Err(ApiError::Question(format!("limit: {limit} is none: 1 to 1000")));
-    }
-    let wanted = which.state.unwrap_or_else(|| "all".to_owned());
-    if !["all", "active", "waiting", "over"].contains(&wanted.as_str()) {
-        let what = format!("state: `{}` is none of active, waiting, over, all", clip(&wanted));
-        return Err(ApiError::Question(what));
-    }
+pub(super) async fn list(Get(state): Get<State>, question: Question<Which>) -> Answer {
+    let which = asked(question)?;
+    let limit = limit(which.limit)?;
+    let wanted = one_of("state", which.state.as_deref(), &["active", "waiting", "over", "all"])?;
     let (topology, now) = (state.topology(), clock::wall_ms());
     let found = ask(&state, move |store| {
         let records = store.records(&RecordFilter { limit: 1000, ..RecordFilter::all(Class::Silence) })?;

@@ -4,14 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError};
 
 use axum::Json;
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{Query, State as Get};
+use axum::extract::State as Get;
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::body::{Body, audit, said, who};
+use super::question::{Question, asked, limit_of};
 use super::{Answer, ApiError, State, ask};
 use crate::clock;
 use crate::store::{Change, Committed};
@@ -24,15 +24,12 @@ pub(super) struct Which {
     site: Option<String>,
     entity: Option<String>,
     at_ms: Option<u64>,
-    limit: Option<usize>,
+    limit: Option<u32>,
 }
 
-pub(super) async fn graph(Get(state): Get<State>, question: Result<Query<Which>, QueryRejection>) -> Answer {
-    let Query(which) = question.map_err(|e| ApiError::Question(e.body_text()))?;
-    let limit = which.limit.unwrap_or(1000);
-    if !(1..=10_000).contains(&limit) {
-        return Err(ApiError::Question("limit: 1 to 10000".to_owned()));
-    }
+pub(super) async fn graph(Get(state): Get<State>, question: Question<Which>) -> Answer {
+    let which = asked(question)?;
+    let limit = limit_of(which.limit, 1000, 10_000)? as usize;
     let found = tokio::task::spawn_blocking(move || {
         let mut atlas = state.atlas.lock().unwrap_or_else(PoisonError::into_inner);
         let now = which.at_ms.unwrap_or_else(clock::wall_ms);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Path, Query, State as Get};
+use axum::extract::{Path, State as Get};
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
 use serde::Deserialize;
@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use super::body::{Body, audit, clip, remark, said, who};
 use super::incident::known;
+use super::question::{HowMany, Question, asked, limit};
 use super::{Answer, ApiError, State, ask};
 use crate::clock;
 use crate::notify::{IncidentView, Verdict, Word, next_time};
@@ -38,22 +39,9 @@ pub(super) struct TakenBack {
     by: String,
 }
 
-/// `?limit=`
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Which {
-    limit: Option<u32>,
-}
-
-type Question = Result<Query<Which>, axum::extract::rejection::QueryRejection>;
-
 /// All verdicts, the latest first.
-pub(super) async fn list(Get(state): Get<State>, question: Question) -> Answer {
-    let Query(which) = question.map_err(|e| ApiError::Question(e.body_text()))?;
-    let limit = which.limit.unwrap_or(100);
-    if !(1..=1000).contains(&limit) {
-        return Err(ApiError::Question(format!("limit: {limit} is none: 1 to 1000")));
-    }
+pub(super) async fn list(Get(state): Get<State>, question: Question<HowMany>) -> Answer {
+    let limit = limit(asked(question)?.limit)?;
     let found = ask(&state, move |store| {
         let records = store.records(&RecordFilter { limit, ..RecordFilter::all(Class::Verdict) })?;
         let all = records.iter().filter_map(|r| serde_json::from_str::<Verdict>(&r.doc).ok());

@@ -2,8 +2,8 @@
 
 use super::{Broker, ConfigError, Embedded, Identity, Remote, True, address, written, wrong};
 
-/// What was written of it, as it is meant.
-pub(super) fn meant(w: written::Broker) -> Result<Broker, ConfigError> {
+/// What was written of it, as it is meant; none if nobody said which.
+pub(super) fn meant(w: written::Broker) -> Result<Option<Broker>, ConfigError> {
     let identity = match (w.cert_file, w.key_file) {
         (Some(cert_file), Some(key_file)) => Some(Identity { cert_file, key_file }),
         (None, None) => None,
@@ -32,13 +32,13 @@ pub(super) fn meant(w: written::Broker) -> Result<Broker, ConfigError> {
         if w.ca_file.is_some() && identity.is_none() {
             return wrong("broker.ca_file", "needs broker.cert_file and broker.key_file");
         }
-        return Ok(Broker::Embedded(Embedded {
+        return Ok(Some(Broker::Embedded(Embedded {
             embedded: True,
             listen,
             allow_plain: w.allow_plain == Some(true),
             tls: identity,
             ca_file: w.ca_file,
-        }));
+        })));
     }
     for (key, given) in
         [("broker.listen", w.listen.is_some()), ("broker.allow_plain", w.allow_plain.is_some())]
@@ -47,12 +47,7 @@ pub(super) fn meant(w: written::Broker) -> Result<Broker, ConfigError> {
             return wrong(key, "only has a meaning beside broker.embedded = true");
         }
     }
-    let Some(url) = w.url else {
-        return wrong(
-            "broker.url",
-            "is missing: say which broker (mqtt://host:1883 or mqtts://host:8883), or broker.embedded = true",
-        );
-    };
+    let Some(url) = w.url else { return Ok(None) };
     let (tls, rest) = match url.split_once("://") {
         Some(("mqtt", rest)) => (false, rest),
         Some(("mqtts", rest)) => (true, rest),
@@ -67,7 +62,7 @@ pub(super) fn meant(w: written::Broker) -> Result<Broker, ConfigError> {
     if w.password_file.is_some() && w.user.is_none() {
         return wrong("broker.user", "is needed beside broker.password_file");
     }
-    Ok(Broker::Remote(Remote {
+    Ok(Some(Broker::Remote(Remote {
         host,
         port,
         tls,
@@ -76,7 +71,7 @@ pub(super) fn meant(w: written::Broker) -> Result<Broker, ConfigError> {
         identity,
         user: w.user,
         password_file: w.password_file,
-    }))
+    })))
 }
 
 fn host_and_port(text: &str, default: u16) -> Option<(String, u16)> {

@@ -2,23 +2,25 @@
 
 mod broker;
 mod correlation;
+mod error;
 mod place;
 mod retention;
 mod written;
 
-use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub use correlation::Correlation;
+pub use error::ConfigError;
+pub(crate) use error::wrong;
 use fieldmouse_core::wire;
 pub use place::Place;
 pub use retention::Retention;
 use serde::{Serialize, Serializer};
 pub use written::Written;
 
-use crate::notify::{RuleError, Rules, Tables};
+use crate::notify::Rules;
 pub(crate) use written::parse;
 
 /// Where the configuration is looked for unless told.
@@ -31,8 +33,9 @@ pub struct Config {
     pub root: String,
     /// Name of this collector.
     pub id: String,
-    /// Which broker.
-    pub broker: Broker,
+    /// Which broker, if one was said: enough for commands that connect to none. See [`Self::broker`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub broker: Option<Broker>,
     /// Page and API.
     pub http: Http,
     /// Database.
@@ -190,30 +193,6 @@ fn as_written<S: Serializer>(d: &Duration, s: S) -> Result<S::Ok, S::Error> {
     s.serialize_str(&format!("{n}{unit}"))
 }
 
-/// What is wrong with the configuration: where, which key, what is allowed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ConfigError {
-    /// File and line, or the environment variable; empty if no place is at fault.
-    pub place: String,
-    /// `broker.url`
-    pub key: String,
-    /// What is wrong, and what is allowed.
-    pub what: String,
-}
-
-impl fmt::Display for ConfigError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for part in [&self.place, &self.key] {
-            if !part.is_empty() {
-                write!(f, "{part}: ")?;
-            }
-        }
-        f.write_str(&self.what)
-    }
-}
-
-impl std::error::Error for ConfigError {}
-
 impl Config {
     /// Reads the file (the default one may be absent) and the variables of the environment, and checks the whole.
     ///
@@ -232,9 +211,14 @@ impl Config {
                 return Err(ConfigError { place, key: String::new(), what: format!("cannot read: {e}") });
             }
         };
-        let mut written = Written::parse(&path.display().to_string(), &text)?;
-        written.overlay(Written::from_env(env)?);
-        Self::mean(written)
+        let file = path.display().to_string();
+        let variables: Vec<(String, String)> = env.into_iter().collect();
+        let mut written = Written::parse(&file, &text)?;
+        written.overlay(Written::from_env(&variables)?);
+        Self::mean(written).map_err(|e| match written::variable(&e.key, &variables) {
+            Some(place) if e.place.is_empty() => ConfigError { place, ..e },
+            _ => e.within(&file, &text),
+        })
     }
 
     /// From TOML text alone, for programs that carry a collector inside.
@@ -242,10 +226,22 @@ impl Config {
     /// # Errors
     /// As [`Self::load`].
     pub fn from_toml(text: &str) -> Result<Self, ConfigError> {
-        Self::mean(Written::parse("configuration", text)?)
+        const FILE: &str = "configuration";
+        Self::mean(Written::parse(FILE, text)?).map_err(|e| e.within(FILE, text))
     }
 
-    fn mean(w: Written) -> Result<Self, ConfigError> {
+    /// Which broker, for what connects to one.
+    ///
+    /// # Errors
+    /// If none was said.
+    pub fn broker(&self) -> Result<&Broker, ConfigError> {
+        let what =
+            "is missing: say which broker (mqtt://host:1883 or mqtts://host:8883), or broker.embedded = true";
+        self.broker.as_ref().map_or_else(|| wrong("broker.url", what), Ok)
+    }
+
+    fn mean(mut w: Written) -> Result<Self, ConfigError> {
+        let rules = Rules::of(w.tables())?;
         let root = w.root.unwrap_or_else(|| "fieldmouse".to_owned());
         let id = w.id.unwrap_or_else(|| "collector".to_owned());
         for (key, name) in [("root", &root), ("id", &id)] {
@@ -261,15 +257,7 @@ impl Config {
         let store = w.store.unwrap_or_default();
         let broker = broker::meant(w.broker.unwrap_or_default())?;
         let place = Place::mean(&store)?;
-        let cluster = w.cluster.map(|c| cluster(c, &broker, &place)).transpose()?;
-        let rules = Rules::of(Tables {
-            notify: w.notify.unwrap_or_default(),
-            policy: w.policy.into_iter().map(toml::Spanned::into_inner).collect(),
-            maintenance: w.maintenance,
-            inhibit: w.inhibit,
-            outlet: w.outlet,
-        })
-        .map_err(|RuleError { place, key, what }| ConfigError { place, key, what })?;
+        let cluster = w.cluster.map(|c| cluster(c, broker.as_ref(), &place)).transpose()?;
         Ok(Self {
             root,
             id,
@@ -285,11 +273,7 @@ impl Config {
     }
 }
 
-fn wrong<T>(key: &str, what: &str) -> Result<T, ConfigError> {
-    Err(ConfigError { place: String::new(), key: key.to_owned(), what: what.to_owned() })
-}
-
-fn cluster(w: written::Cluster, broker: &Broker, place: &Place) -> Result<Cluster, ConfigError> {
+fn cluster(w: written::Cluster, broker: Option<&Broker>, place: &Place) -> Result<Cluster, ConfigError> {
     let Some(instance) = w.instance else {
         return wrong(
             "cluster.instance",
@@ -300,7 +284,7 @@ fn cluster(w: written::Cluster, broker: &Broker, place: &Place) -> Result<Cluste
         let what = format!("\"{instance}\" is not a name: [a-z0-9-], 1 to 48 characters");
         return wrong("cluster.instance", &what);
     }
-    if matches!(broker, Broker::Embedded(_)) {
+    if matches!(broker, Some(Broker::Embedded(_))) {
         return wrong(
             "cluster",
             "needs a broker that all its members reach: broker.url instead of broker.embedded",
@@ -336,7 +320,8 @@ mod tests {
     use super::*;
 
     fn says(text: &str) -> String {
-        Config::from_toml(text).map_or_else(|e| e.to_string(), |c| toml::to_string(&c).unwrap())
+        let config = Config::from_toml(text).and_then(|c| c.broker().map(|_| c.clone()));
+        config.map_or_else(|e| e.to_string(), |c| toml::to_string(&c).unwrap())
     }
 
     #[test]
@@ -349,6 +334,12 @@ mod tests {
         check("[broker]\nurl = \"mqtt://b\"\nusr = \"x\"", &["configuration:3", "broker.usr", "`user`"]);
         check("[broker]\n\nembedded = 1", &["configuration:3", "broker.embedded", "boolean"]);
         check("[brokr]\nurl = \"x\"", &["configuration:1", "brokr", "`broker`"]);
+        check("id = \"one\"\n[broker]\n\nurl = \"http://b\"", &["configuration:4: broker.url: \"http://b\""]);
+        check(
+            "[broker]\nembedded = true\ncert_file = \"c\"",
+            &["configuration:1: broker.key_file: is needed"],
+        );
+        check("[broker]\nembedded = true\n[notify]\nflaps = 1", &["configuration:4: notify.flaps: 1"]);
         check("root = \n", &["configuration:1"]);
         check("[broker]\nurl = \"http://b\"", &["broker.url", "mqtts://"]);
         check("[broker]\nurl = \"mqtt://a b\"", &["broker.url"]);
@@ -415,8 +406,12 @@ mod tests {
         assert_eq!(load("ID", "two").unwrap().id, "two");
         assert_eq!(load("ID", "2").unwrap().id, "2");
         assert_eq!(load("INTAKE__DEVICE_RATE", "20").unwrap().intake.device_rate, 20);
-        let Broker::Remote(remote) = load("BROKER__URL", "mqtt://b:1884").unwrap().broker else { panic!() };
+        let Some(Broker::Remote(remote)) = load("BROKER__URL", "mqtt://b:1884").unwrap().broker else {
+            panic!()
+        };
         assert_eq!((remote.host.as_str(), remote.port, remote.tls), ("b", 1884, false));
+        let said = load("HTTP__LISTEN", "8080").unwrap_err().to_string();
+        assert!(said.starts_with("FIELDMOUSE_COLLECTOR__HTTP__LISTEN: http.listen: \"8080\""), "{said}");
         let said = load("BROKER__URI", "x").unwrap_err().to_string();
         assert!(said.contains("FIELDMOUSE_COLLECTOR__BROKER__URI") && said.contains("`url`"), "{said}");
         let absent = Config::load(Some(&dir.path().join("no.toml")), []).unwrap_err().to_string();

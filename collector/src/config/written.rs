@@ -6,9 +6,9 @@ use std::path::PathBuf;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use super::ConfigError;
+use super::error::{ConfigError, Lines};
 use crate::notify::outlets::OutletTable;
-use crate::notify::{InhibitionTable, MaintenanceTable, Notify, PolicyTable};
+use crate::notify::{InhibitionTable, MaintenanceTable, Notify, PolicyTable, Tables};
 
 const ENV: &str = "FIELDMOUSE_COLLECTOR__";
 
@@ -28,7 +28,7 @@ pub struct Written {
     pub cluster: Option<Cluster>,
     pub notify: Option<Notify>,
     #[serde(default)]
-    pub policy: Vec<toml::Spanned<PolicyTable>>,
+    pub policy: Vec<PolicyTable>,
     #[serde(default)]
     pub maintenance: Vec<MaintenanceTable>,
     #[serde(default)]
@@ -157,22 +157,34 @@ impl Written {
     /// Names the place as `file:line`.
     pub fn parse(file: &str, text: &str) -> Result<Self, ConfigError> {
         let mut written: Self = parse(file, text)?;
-        // Explanations name a policy with its line.
-        let name = file.rsplit('/').next().unwrap_or(file);
-        for policy in &mut written.policy {
-            let line = text[..policy.span().start.min(text.len())].matches('\n').count() + 1;
-            policy.get_mut().place = format!("{name}:{line}");
-        }
+        // Explanations name a rule with its line.
+        let lines = Lines::of(file.rsplit('/').next().unwrap_or(file), text);
+        let place = |table: &str, at: usize| lines.place(&format!("{table}[{at}]"));
+        written.policy.iter_mut().enumerate().for_each(|(at, t)| t.place = place("policy", at));
+        written.maintenance.iter_mut().enumerate().for_each(|(at, t)| t.place = place("maintenance", at));
+        written.inhibit.iter_mut().enumerate().for_each(|(at, t)| t.place = place("inhibit", at));
+        written.outlet.iter_mut().enumerate().for_each(|(at, t)| t.place = place("outlet", at));
         Ok(written)
+    }
+
+    /// Takes out what people are told by.
+    pub(crate) fn tables(&mut self) -> Tables {
+        Tables {
+            notify: self.notify.take().unwrap_or_default(),
+            policy: std::mem::take(&mut self.policy),
+            maintenance: std::mem::take(&mut self.maintenance),
+            inhibit: std::mem::take(&mut self.inhibit),
+            outlet: std::mem::take(&mut self.outlet),
+        }
     }
 
     /// Reads the variables that begin with `FIELDMOUSE_COLLECTOR__`; sections and keys are parted by `__`.
     ///
     /// # Errors
     /// Names the variable.
-    pub fn from_env(vars: impl IntoIterator<Item = (String, String)>) -> Result<Self, ConfigError> {
+    pub fn from_env(variables: &[(String, String)]) -> Result<Self, ConfigError> {
         let mut all = Self::default();
-        for (name, value) in vars {
+        for (name, value) in variables {
             let Some(path) = name.strip_prefix(ENV) else { continue };
             // A value that is no TOML is meant as text; a number or truth for a text key is refused by its type.
             let literal = match value.as_str() {
@@ -182,7 +194,7 @@ impl Written {
             let key = path.to_ascii_lowercase().replace("__", ".");
             let one = read(&format!("{key} = {literal}"))
                 // A number is a number where no text is wanted.
-                .or_else(|e| if is_number(&value) { read(&format!("{key} = {value}")) } else { Err(e) })
+                .or_else(|e| if is_number(value) { read(&format!("{key} = {value}")) } else { Err(e) })
                 .map_err(|(key, what, _)| ConfigError { place: name.clone(), key, what })?;
             all.overlay(one);
         }
@@ -258,6 +270,12 @@ impl Written {
     }
 }
 
+/// The variable that says this key, if there is one.
+pub(super) fn variable(key: &str, variables: &[(String, String)]) -> Option<String> {
+    let name = format!("{ENV}{}", key.replace('.', "__").to_ascii_uppercase());
+    variables.iter().find(|(known, _)| *known == name).map(|_| name)
+}
+
 fn is_number(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit())
 }
@@ -274,8 +292,7 @@ fn over<T>(to: &mut Option<T>, later: Option<T>) {
 /// Names the place as `file:line`.
 pub(crate) fn parse<T: DeserializeOwned>(file: &str, text: &str) -> Result<T, ConfigError> {
     read(text).map_err(|(key, what, offset)| {
-        let line = offset.map(|at| text[..at.min(text.len())].matches('\n').count() + 1);
-        let place = line.map_or_else(|| file.to_owned(), |line| format!("{file}:{line}"));
+        let place = Lines::of(file, text).at(offset);
         ConfigError { place, key, what }
     })
 }

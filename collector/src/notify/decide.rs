@@ -6,7 +6,7 @@ use super::budget::{Asked, Spending};
 use super::norm::Look;
 use super::policy::{self, Marks, Policy};
 use super::{By, Decision, History, IncidentView, Outcome, Rules, Told};
-use super::{recurrence, silence, verdict};
+use super::{inhibition, maintenance, recurrence, silence, verdict};
 
 /// What people are told of these incidents now: one decision for each, in their order.
 ///
@@ -14,7 +14,7 @@ use super::{recurrence, silence, verdict};
 /// over a few minutes ago (they may still explain others). `history` holds what was decided at the last call.
 #[must_use]
 pub fn decide(incidents: &[IncidentView], history: &History, rules: &Rules, now: u64) -> Vec<Decision> {
-    let explained = silence::inhibited(incidents, &rules.inhibitions, now);
+    let explained = inhibition::inhibited(incidents, &rules.inhibitions, now);
     let mut judged: Vec<Judged<'_>> = incidents
         .iter()
         .zip(explained)
@@ -56,7 +56,7 @@ impl<'a> Case<'a> {
         let same = history.same(incident);
         let seasonal = recurrence::seasonal(same, incident, now);
         let flapping = recurrence::flapping(same, incident, rules, now);
-        let maintained = silence::maintained(&rules.maintenance, incident, now);
+        let maintained = maintenance::maintained(&rules.maintenance, incident, now);
         let marks = Marks {
             is_seasonal: seasonal.is_some(),
             is_flapping: flapping.is_some(),

@@ -69,6 +69,20 @@ impl History {
         past.sort_by(|a, b| (a.opened_ms, &a.incident).cmp(&(b.opened_ms, &b.incident)));
     }
 
+    /// Remembers every time that an incident was.
+    pub fn spells(&mut self, incident: &IncidentView, spells: &[(u64, Option<u64>)]) {
+        for (opened_ms, closed_ms) in spells {
+            self.note(&IncidentView { opened_ms: *opened_ms, closed_ms: *closed_ms, ..incident.clone() });
+        }
+        let known: BTreeSet<u64> = spells.iter().map(|s| s.0).collect();
+        // What came late may have moved its beginning, or its pattern.
+        let same = incident.same();
+        let is_false = |o: &Occurrence| o.incident == incident.id && !known.contains(&o.opened_ms);
+        for (name, past) in &mut self.past {
+            past.retain(|o| if *name == same { !is_false(o) } else { o.incident != incident.id });
+        }
+    }
+
     /// Learns what is usual, once an hour.
     pub fn learn(&mut self, now: u64) {
         let hour = now / NORM_MS;

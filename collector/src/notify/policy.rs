@@ -6,8 +6,9 @@ use fieldmouse_core::calendar::Day;
 use serde::{Deserialize, Serialize};
 
 use super::matcher::{Matcher, Reach};
-use super::rules::{RuleError, span_ms};
+use super::rules::span_ms;
 use super::{IncidentView, Outcome, Window};
+use crate::config::ConfigError;
 
 /// `[[policy]]`, as written.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -87,8 +88,9 @@ pub struct Marks {
 
 impl PolicyTable {
     /// What is meant, where there are these outlets.
-    pub(super) fn policy(&self, outlets: &[String]) -> Result<Policy, RuleError> {
-        let error = |key: &str, what: String| RuleError::new(&self.place, "policy", &self.name, key, what);
+    pub(super) fn policy(&self, outlets: &[String]) -> Result<Policy, ConfigError> {
+        let error =
+            |key: &str, what: String| ConfigError::of_table(&self.place, "policy", &self.name, key, what);
         if self.name.trim().is_empty() {
             return Err(error("name", "is empty; explanations name it".to_owned()));
         }

@@ -1,14 +1,14 @@
 //! The rules, as written and as meant: `[notify]`, `[[policy]]`, `[[maintenance]]`, `[[inhibit]]`, `[[outlet]]`.
 
-use std::fmt;
-
 use serde::{Deserialize, Serialize};
 
 use super::budget::Budget;
 use super::digest::Daily;
+use super::inhibition::{Inhibition, InhibitionTable};
+use super::maintenance::{Maintenance, MaintenanceTable};
 use super::outlets::{Outlet, OutletTable};
 use super::policy::{Policy, PolicyTable};
-use super::silence::{Inhibition, InhibitionTable, Maintenance, MaintenanceTable};
+use crate::config::ConfigError;
 
 /// What is done unless the configuration says otherwise first.
 const BUILT_IN: &str = include_str!("policies.toml");
@@ -114,62 +114,33 @@ pub struct Rules {
     tables: Tables,
 }
 
-/// What is wrong with a rule.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RuleError {
-    /// File and line, if known.
-    pub place: String,
-    /// `policy "night", match.priority`
-    pub key: String,
-    /// What is wrong, and what is allowed.
-    pub what: String,
-}
-
-impl RuleError {
-    pub(super) fn new(place: &str, table: &str, name: &str, key: &str, what: String) -> Self {
-        Self { place: place.to_owned(), key: format!("{table} \"{name}\", {key}"), what }
-    }
-
-    fn of_notify(key: &str, what: String) -> Self {
-        Self { place: String::new(), key: format!("notify.{key}"), what }
-    }
-}
-
-impl fmt::Display for RuleError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let place = if self.place.is_empty() { String::new() } else { format!("{}: ", self.place) };
-        write!(f, "{place}{}: {}", self.key, self.what)
-    }
-}
-
 impl Rules {
     /// What is meant.
     ///
     /// # Errors
     /// If a rule contradicts itself or names what there is not.
-    pub fn of(tables: Tables) -> Result<Self, RuleError> {
+    pub fn of(tables: Tables) -> Result<Self, ConfigError> {
         let tables = Tables { notify: tables.notify.complete(), ..tables };
         let n = &tables.notify;
         let span = |key: &str, text: &Option<String>| {
             let text = text.as_deref().unwrap_or_default();
-            span_ms(text)
-                .ok_or_else(|| RuleError::of_notify(key, format!("\"{text}\" is not a span: 90s, 10m, 2h")))
+            span_ms(text).ok_or_else(|| of_notify(key, format!("\"{text}\" is not a span: 90s, 10m, 2h")))
         };
         let text = |text: &Option<String>| text.clone().unwrap_or_default();
-        let digest = Daily::of(&text(&n.digest), &text(&n.offset))
-            .map_err(|(key, what)| RuleError::of_notify(key, what))?;
+        let digest =
+            Daily::of(&text(&n.digest), &text(&n.offset)).map_err(|(key, what)| of_notify(key, what))?;
         let (always, flaps) = (n.always.unwrap_or_default(), n.flaps.unwrap_or_default());
         if always > 5 {
-            return Err(RuleError::of_notify("always", format!("{always} is no priority: 1 to 5, or 0")));
+            return Err(of_notify("always", format!("{always} is no priority: 1 to 5, or 0")));
         }
         if flaps < 2 {
-            return Err(RuleError::of_notify("flaps", format!("{flaps} is too few: 2 or more")));
+            return Err(of_notify("flaps", format!("{flaps} is too few: 2 or more")));
         }
         let outlets: Vec<Outlet> = tables.outlet.iter().map(OutletTable::outlet).collect::<Result<_, _>>()?;
         let names: Vec<String> = outlets.iter().map(|outlet| outlet.name.clone()).collect();
         if let Some((at, twice)) = names.iter().enumerate().find(|(i, name)| names[..*i].contains(name)) {
             let what = "is there twice; a queue belongs to one outlet".to_owned();
-            return Err(RuleError::new(&tables.outlet[at].place, "outlet", twice, "name", what));
+            return Err(ConfigError::of_table(&tables.outlet[at].place, "outlet", twice, "name", what));
         }
         let built_in = BuiltIn::read();
         let policies = tables.policy.iter().chain(&built_in.policy);
@@ -244,6 +215,10 @@ impl BuiltIn {
     }
 }
 
+fn of_notify(key: &str, what: String) -> ConfigError {
+    ConfigError { place: String::new(), key: format!("notify.{key}"), what }
+}
+
 /// `90s`, `5m`, `2h`, `1d` in milliseconds.
 pub(super) fn span_ms(text: &str) -> Option<u64> {
     crate::config::duration(text).and_then(|d| u64::try_from(d.as_millis()).ok())
@@ -284,9 +259,9 @@ mod tests {
         check("[notify]\ndigest = \"8\"", "notify.digest: \"8\" is no time of day: 08:00, or never");
         check("[notify]\ndigest = \"24:00\"", "notify.digest: \"24:00\" is no time of day");
         check("[notify]\noffset = \"CET\"", "notify.offset: \"CET\" is no offset from UTC; write +01:00");
-        check("[[maintenance]]\nname = \"x\"", "maintenance \"x\", from: is needed");
-        check("[[inhibit]]\nname = \"x\"\nof = \"site\"", "inhibit \"x\", by: is everything");
+        check("\n[[maintenance]]\nname = \"x\"", "rules:2: maintenance \"x\", from: is needed");
+        check("[[inhibit]]\nname = \"x\"\nof = \"site\"", "rules:1: inhibit \"x\", by: is everything");
         let outlet = "[[outlet]]\nname = \"a\"\nkind = \"alertmanager\"\nurl = \"http://h:1\"\n";
-        check(&format!("{outlet}{outlet}"), "outlet \"a\", name: is there twice");
+        check(&format!("{outlet}{outlet}"), "rules:5: outlet \"a\", name: is there twice");
     }
 }

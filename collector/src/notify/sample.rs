@@ -1,11 +1,8 @@
 //! Incidents and rules for tests.
 
-use serde::Deserialize;
-
-use super::outlets::OutletTable;
-use super::rules::{Notify, Rules, Tables};
-use super::silence::{InhibitionTable, MaintenanceTable};
-use super::{IncidentView, PolicyTable};
+use super::IncidentView;
+use super::rules::{Rules, Tables};
+use crate::config::Written;
 
 /// An open incident that something busy at one device founded.
 pub(super) fn incident(id: &str, priority: u8) -> IncidentView {
@@ -26,30 +23,9 @@ pub(super) fn incident(id: &str, priority: u8) -> IncidentView {
     }
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Text {
-    #[serde(default)]
-    notify: Notify,
-    #[serde(default)]
-    policy: Vec<toml::Spanned<PolicyTable>>,
-    #[serde(default)]
-    maintenance: Vec<MaintenanceTable>,
-    #[serde(default)]
-    inhibit: Vec<InhibitionTable>,
-    #[serde(default)]
-    outlet: Vec<OutletTable>,
-}
-
 /// Tables as they are read from a file called `rules`.
 pub(super) fn tables(text: &str) -> Result<Tables, String> {
-    let t: Text = toml::from_str(text).map_err(|e| e.to_string())?;
-    let place = |p: toml::Spanned<PolicyTable>| {
-        let line = text[..p.span().start].matches('\n').count() + 1;
-        PolicyTable { place: format!("rules:{line}"), ..p.into_inner() }
-    };
-    let policy = t.policy.into_iter().map(place).collect();
-    Ok(Tables { notify: t.notify, policy, maintenance: t.maintenance, inhibit: t.inhibit, outlet: t.outlet })
+    Written::parse("rules", text).map(|mut written| written.tables()).map_err(|e| e.to_string())
 }
 
 /// The rules of this text.

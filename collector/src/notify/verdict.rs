@@ -186,7 +186,7 @@ mod tests {
         assert_eq!(opinion(&verdicts(&[NotUseful]), "another", 0).factor, 1.0);
         let until = Verdict { until_ms: Some(5000), ..verdicts(&[Expected])[0].clone() };
         let pattern = until.pattern.clone();
-        assert_eq!(opinion(&[until.clone()], &pattern, 4999).factor, 0.5);
+        assert_eq!(opinion(std::slice::from_ref(&until), &pattern, 4999).factor, 0.5);
         assert_eq!(opinion(&[until], &pattern, 5000), Opinion { factor: 1.0, why: None });
     }
 

@@ -203,11 +203,11 @@ impl Store for Database {
     }
 
     fn facts(&self, node: Option<&str>, limit: u32) -> Result<Vec<Fact>> {
-        self.read(|db| facts::list(db, node, limit))
+        self.read(|db| read::newest(db, "facts", node, limit, facts::row))
     }
 
     fn troubles(&self, node: Option<&str>, limit: u32) -> Result<Vec<Trouble>> {
-        self.read(|db| troubles::list(db, node, limit))
+        self.read(|db| read::newest(db, "troubles", node, limit, troubles::row))
     }
 
     fn forecasts(&self, filter: &OpenFilter) -> Result<Vec<Forecast>> {

@@ -33,8 +33,13 @@ struct Table {
     name: &'static str,
     sql: &'static str,
     key: &'static str,
-    columns: &'static [(&'static str, Cell)],
+    columns: &'static [Columns],
 }
+
+type Columns = &'static [(&'static str, Cell)];
+
+/// What begins each row that a device told.
+const TOLD: Columns = &[("site", Cell::Text), ("node", Cell::Text), ("epoch", Cell::Unsigned)];
 
 const TABLES: [Table; 4] = [
     Table {
@@ -42,21 +47,21 @@ const TABLES: [Table; 4] = [
         sql: "SELECT d.site, d.node, v.* FROM events v JOIN devices d ON d.id = v.device",
         key: "v.id",
         columns: &[
-            ("site", Cell::Text),
-            ("node", Cell::Text),
-            ("epoch", Cell::Unsigned),
-            ("seq", Cell::Int),
-            ("at", Cell::Time),
-            ("received_at", Cell::Time),
-            ("mono_ms", Cell::Int),
-            ("wall_ms", Cell::Time),
-            ("clock", Cell::Int),
-            ("severity", Cell::Int),
-            ("kind", Cell::Int),
-            ("rev", Cell::Int),
-            ("episode", Cell::Unsigned),
-            ("problem", Cell::Text),
-            ("body", Cell::Bytes),
+            TOLD,
+            &[
+                ("seq", Cell::Int),
+                ("at", Cell::Time),
+                ("received_at", Cell::Time),
+                ("mono_ms", Cell::Int),
+                ("wall_ms", Cell::Time),
+                ("clock", Cell::Int),
+                ("severity", Cell::Int),
+                ("kind", Cell::Int),
+                ("rev", Cell::Int),
+                ("episode", Cell::Unsigned),
+                ("problem", Cell::Text),
+                ("body", Cell::Bytes),
+            ],
         ],
     },
     Table {
@@ -64,24 +69,24 @@ const TABLES: [Table; 4] = [
         sql: "SELECT d.site, d.node, p.* FROM episodes p JOIN devices d ON d.id = p.device",
         key: "p.device, p.epoch, p.id",
         columns: &[
-            ("site", Cell::Text),
-            ("node", Cell::Text),
-            ("epoch", Cell::Unsigned),
-            ("id", Cell::Unsigned),
-            ("onset_at", Cell::Time),
-            ("opened_at", Cell::Time),
-            ("updated_at", Cell::Time),
-            ("closed_at", Cell::Time),
-            ("closing", Cell::Int),
-            ("phase", Cell::Int),
-            ("severity", Cell::Int),
-            ("grp", Cell::Int),
-            ("shape", Cell::Int),
-            ("score", Cell::Real),
-            ("confidence", Cell::Int),
-            ("recurred", Cell::Int),
-            ("moved", Cell::Int),
-            ("body", Cell::Bytes),
+            TOLD,
+            &[
+                ("id", Cell::Unsigned),
+                ("onset_at", Cell::Time),
+                ("opened_at", Cell::Time),
+                ("updated_at", Cell::Time),
+                ("closed_at", Cell::Time),
+                ("closing", Cell::Int),
+                ("phase", Cell::Int),
+                ("severity", Cell::Int),
+                ("grp", Cell::Int),
+                ("shape", Cell::Int),
+                ("score", Cell::Real),
+                ("confidence", Cell::Int),
+                ("recurred", Cell::Int),
+                ("moved", Cell::Int),
+                ("body", Cell::Bytes),
+            ],
         ],
     },
     Table {
@@ -89,36 +94,40 @@ const TABLES: [Table; 4] = [
         sql: "SELECT d.site, d.node, f.* FROM facts f JOIN devices d ON d.id = f.device",
         key: "f.event",
         columns: &[
-            ("site", Cell::Text),
-            ("node", Cell::Text),
-            ("epoch", Cell::Unsigned),
-            ("seq", Cell::Int),
-            ("at", Cell::Time),
-            ("received_at", Cell::Time),
-            ("severity", Cell::Int),
-            ("kind", Cell::Text),
-            ("text", Cell::Text),
-            ("about", Cell::Text),
-            ("since_ms", Cell::Int),
-            ("count", Cell::Int),
-            ("example", Cell::Text),
+            TOLD,
+            &[
+                ("seq", Cell::Int),
+                ("at", Cell::Time),
+                ("received_at", Cell::Time),
+                ("severity", Cell::Int),
+                ("kind", Cell::Text),
+                ("text", Cell::Text),
+                ("about", Cell::Text),
+                ("since_ms", Cell::Int),
+                ("count", Cell::Int),
+                ("example", Cell::Text),
+            ],
         ],
     },
     Table {
         name: "incidents",
         sql: "SELECT r.* FROM (SELECT * FROM records WHERE class = 'incident') r",
         key: "r.key",
-        columns: &[
+        columns: &[&[
             ("key", Cell::Text),
             ("site", Cell::Text),
             ("at", Cell::Time),
             ("is_open", Cell::Int),
             ("doc", Cell::Text),
-        ],
+        ]],
     },
 ];
 
 impl Table {
+    fn columns(&self) -> impl Iterator<Item = &(&'static str, Cell)> {
+        self.columns.iter().copied().flatten()
+    }
+
     fn schema(&self) -> String {
         let column = |(name, cell): &(&str, Cell)| match cell {
             Cell::Text => format!("OPTIONAL BYTE_ARRAY {name} (UTF8);"),
@@ -128,7 +137,7 @@ impl Table {
             Cell::Time => format!("OPTIONAL INT64 {name} (TIMESTAMP(MILLIS,true));"),
             Cell::Real => format!("OPTIONAL DOUBLE {name};"),
         };
-        let columns: Vec<String> = self.columns.iter().map(column).collect();
+        let columns: Vec<String> = self.columns().map(column).collect();
         format!("message {} {{ {} }}", self.name, columns.join(" "))
     }
 }
@@ -149,7 +158,7 @@ pub(super) fn all(db: &mut dyn Engine, folder: &Path) -> Result<Vec<(&'static st
         while let Some(piece) = pages.next(db)? {
             rows += piece.len() as u64;
             let mut group = writer.next_row_group()?;
-            for (name, cell) in table.columns {
+            for (name, cell) in table.columns() {
                 if let Some(mut column) = group.next_column()? {
                     write(&mut column, *cell, name, &piece)?;
                     column.close()?;

@@ -3,7 +3,7 @@
 use fieldmouse_core::wire;
 
 use super::Fact;
-use super::engine::{Engine, Result, all};
+use super::engine::Result;
 use super::value::{Row, Value, values};
 use super::write::{Origin, id, int};
 use crate::intake::decode::Entry;
@@ -33,17 +33,6 @@ pub(super) fn columns(origin: Origin, entry: &Entry, f: &wire::Fact, at: u64) ->
         int(entry.seq)
     ]
     .into()
-}
-
-/// Newest first.
-pub(super) fn list(db: &mut dyn Engine, node: Option<&str>, limit: u32) -> Result<Vec<Fact>> {
-    all(
-        db,
-        "SELECT d.site, d.node, f.* FROM facts f JOIN devices d ON d.id = f.device
-         WHERE CAST(?1 AS TEXT) IS NULL OR d.node = ?1 ORDER BY f.at DESC, f.event DESC LIMIT ?2",
-        &values![node, limit],
-        row,
-    )
 }
 
 pub(super) fn row(r: &Row) -> Result<Fact> {

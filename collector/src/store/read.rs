@@ -68,6 +68,21 @@ pub(super) fn devices(db: &mut dyn Engine, one: Option<(&str, &str)>) -> Result<
     )
 }
 
+/// Rows of a table of what devices told, the newest first.
+pub(super) fn newest<T>(
+    db: &mut dyn Engine,
+    table: &str,
+    node: Option<&str>,
+    limit: u32,
+    row: impl FnMut(&Row) -> Result<T>,
+) -> Result<Vec<T>> {
+    let sql = format!(
+        "SELECT d.site, d.node, t.* FROM {table} t JOIN devices d ON d.id = t.device
+         WHERE CAST(?1 AS TEXT) IS NULL OR d.node = ?1 ORDER BY t.at DESC, t.event DESC LIMIT ?2"
+    );
+    all(db, &sql, &values![node, limit], row)
+}
+
 pub(super) fn gaps(db: &mut dyn Engine, site: &str, node: &str) -> Result<Vec<Gap>> {
     all(
         db,

@@ -3,7 +3,7 @@
 use fieldmouse_core::wire;
 
 use super::Trouble;
-use super::engine::{Engine, Result, all};
+use super::engine::Result;
 use super::value::{Row, Value, values};
 use super::write::{Origin, id, int};
 use crate::intake::decode::Entry;
@@ -30,17 +30,6 @@ pub(super) fn columns(origin: Origin, entry: &Entry, t: &wire::Trouble, at: u64)
         int(entry.seq)
     ]
     .into()
-}
-
-/// Newest first.
-pub(super) fn list(db: &mut dyn Engine, node: Option<&str>, limit: u32) -> Result<Vec<Trouble>> {
-    all(
-        db,
-        "SELECT d.site, d.node, t.* FROM troubles t JOIN devices d ON d.id = t.device
-         WHERE CAST(?1 AS TEXT) IS NULL OR d.node = ?1 ORDER BY t.at DESC, t.event DESC LIMIT ?2",
-        &values![node, limit],
-        row,
-    )
 }
 
 pub(super) fn row(r: &Row) -> Result<Trouble> {

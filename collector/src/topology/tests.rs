@@ -94,7 +94,7 @@ fn correlation_counts_devices_and_knows_their_labels() {
     check("h/s1", 2);
     check("h/s1#sensor=a", 0);
     assert_eq!((topology.devices("h"), topology.devices("yard")), (3, 0));
-    assert_eq!(topology.label("h/s1", "line").as_deref(), Some("3"));
+    assert_eq!(topology.label("h/s1", "line"), Some("3"));
     assert_eq!(topology.dependents_count("h/gw"), 7);
 }
 

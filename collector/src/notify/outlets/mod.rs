@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use fieldmouse_core::wire;
 use serde::{Deserialize, Serialize};
 
-use super::rules::RuleError;
+use crate::config::ConfigError;
 
 pub use notice::{Event, Notice, notices};
 pub use queue::{Answer, State, backoff_ms};
@@ -79,8 +79,9 @@ pub struct Outlet {
 }
 
 impl OutletTable {
-    pub(super) fn outlet(&self) -> Result<Outlet, RuleError> {
-        let error = |key: &str, what: String| RuleError::new(&self.place, "outlet", &self.name, key, what);
+    pub(super) fn outlet(&self) -> Result<Outlet, ConfigError> {
+        let error =
+            |key: &str, what: String| ConfigError::of_table(&self.place, "outlet", &self.name, key, what);
         if !wire::is_name(&self.name) {
             return Err(error("name", "is not a name: [a-z0-9-], 1 to 48 characters".to_owned()));
         }
