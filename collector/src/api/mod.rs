@@ -32,7 +32,6 @@ use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
-use crate::clock;
 use crate::counters::Counters;
 use crate::desk::Bell;
 use crate::desk::patterns::Learn;

@@ -24,7 +24,7 @@ pub(crate) use life::span;
 pub use task::{Bell, run};
 
 use crate::cluster::Sites;
-use crate::correlate::{self, Rules};
+use crate::correlate::{self, Depends, Rules};
 use crate::store::{Change, Class, RecordFilter, Store, StoreError};
 use crate::topology::{Atlas, Declared, Edge, Heard, Topology, site_of};
 use incident::{Incident, State};

@@ -35,7 +35,7 @@ pub(super) fn write(before: Option<&Incident>, after: &Incident, to: &mut Vec<Ch
     );
 }
 
-fn record<T: serde::Serialize>(
+pub(super) fn record<T: serde::Serialize>(
     class: Class,
     key: String,
     site: &str,

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Desk, record};
+use super::Desk;
+use super::outcome::record;
 use crate::correlate::learnt::{Pair, pairs};
 use crate::signal::signals;
 use crate::store::{Change, Class, Record, RecordFilter, Store, StoreError};

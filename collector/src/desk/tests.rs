@@ -2,7 +2,7 @@ use bytes::Bytes;
 use fieldmouse_core::wire::{phase, state};
 use proptest::prelude::*;
 
-use super::incident::{Incident, State};
+use super::incident::{Incident, Life, State, Step};
 use super::*;
 use crate::correlate::learnt::Pair;
 use crate::intake::decode;
