@@ -14,6 +14,8 @@ use mqtt5::broker::{BrokerShutdownHandle, MqttBroker};
 use tokio::task::JoinHandle;
 
 use crate::config::Embedded;
+use crate::listen::listen;
+use crate::tls;
 
 /// A packet is the payload, the topic and the properties.
 pub(crate) const MAX_PACKET: usize = wire::MAX_PAYLOAD + 1024;
@@ -49,6 +51,14 @@ impl Broker {
     /// # Errors
     /// If the address cannot be bound or the certificates cannot be used.
     pub async fn start(config: &Embedded) -> anyhow::Result<Self> {
+        // The broker itself tells neither which file nor in one line.
+        if let Some(identity) = &config.tls {
+            tls::chain_and_key(identity).context("broker")?;
+        }
+        if let Some(ca) = &config.ca_file {
+            tls::certificates("ca_file", ca).context("broker")?;
+        }
+        drop(listen("broker.listen", config.listen).await?);
         let mut broker = MqttBroker::with_config(broker_config(config))
             .await
             .with_context(|| format!("embedded broker on {}", config.listen))?;

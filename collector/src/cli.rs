@@ -12,7 +12,7 @@ use std::time::Duration;
 use anyhow::Context;
 
 use crate::clock;
-use crate::config::{Config, ConfigError, DEFAULT_FILE, duration};
+use crate::config::{Config, ConfigError, DEFAULT_FILE, Place, duration};
 use crate::notify::{self, Rules};
 use crate::run::{open, run};
 use crate::store::{Database, Store, StoreError};
@@ -161,7 +161,9 @@ fn command(args: impl IntoIterator<Item = OsString>) -> Result<(), Failure> {
             }
             Long("go-on") if command == Some("replay") => asked.go_on = true,
             Value(word) if command.is_none() => asked.command = Some(word.string().map_err(usage)?),
-            Value(word) if asked.operand.is_none() && !matches!(command, Some("run" | "check")) => {
+            Value(word)
+                if asked.operand.is_none() && !matches!(command, Some("run" | "check" | "policies")) =>
+            {
                 asked.operand = Some(word.into());
             }
             other => return Err(usage(other.unexpected())),
@@ -199,7 +201,7 @@ fn check(asked: &Asked) -> Result<(), Failure> {
 fn policies(asked: &Asked) -> Result<(), Failure> {
     let config = asked.config()?;
     let declared = declared(&config)?;
-    let store: Arc<dyn Store> = Arc::new(open(&config.store.place).map_err(Failure::Running)?);
+    let store: Arc<dyn Store> = Arc::new(opened(&config.store.place).map_err(Failure::Running)?);
     let (now, since) = (clock::wall_ms(), asked.since.unwrap_or(WEEK));
     let since_ms = now.saturating_sub(u64::try_from(since.as_millis()).unwrap_or(u64::MAX));
     let report =
@@ -230,6 +232,7 @@ fn replay(asked: &Asked) -> Result<(), Failure> {
         let from = File::open(events).with_context(|| events.display().to_string())?;
         let to = File::create(incidents).with_context(|| incidents.display().to_string())?;
         crate::replay::replay(&config, BufReader::new(from), BufWriter::new(to), asked.go_on)
+            .with_context(|| events.display().to_string())
     };
     let done = open().map_err(Failure::Running)?;
     print(&format!(
@@ -247,14 +250,31 @@ fn store(
     let place = asked.operand(what)?;
     let config = asked.config()?;
     crate::stderr::install();
-    let done = open(&config.store.place)
-        .and_then(|store| work(&store, place).with_context(|| place.display().to_string()));
+    let is_new = asked.command.as_deref() == Some("restore");
+    let store = if is_new { open(&config.store.place) } else { opened(&config.store.place) };
+    let done = store.and_then(|store| {
+        work(&store, place).map_err(|e| match e {
+            // It names the very file.
+            StoreError::Exists(_) => e.into(),
+            e => anyhow::Error::from(e).context(place.display().to_string()),
+        })
+    });
     print(&done.map_err(Failure::Running)?)
 }
 
 fn diagnose(folder: &Path) -> Result<(), Failure> {
     let causes = crate::diagnose::diagnose(folder).map_err(|e| Failure::Running(e.into()))?;
     print(&crate::diagnose::print(&causes).map_err(|e| Failure::Internal(e.to_string()))?)
+}
+
+/// Opens a database that is there: what only reads or copies makes none of a mistyped name.
+fn opened(place: &Place) -> anyhow::Result<Database> {
+    if let Place::File { path } = place
+        && !path.exists()
+    {
+        anyhow::bail!("store {place}: there is no such file; name the database as store.path");
+    }
+    open(place)
 }
 
 fn print(text: &str) -> Result<(), Failure> {
@@ -290,6 +310,7 @@ mod tests {
         assert_eq!(code(&["c", "fly"]), 2);
         assert_eq!(code(&["c", "run", "--fast"]), 2);
         assert_eq!(code(&["c", "run", "there"]), 2);
+        assert_eq!(code(&["c", "policies", "7d"]), 2);
         assert_eq!(code(&["c", "diagnose"]), 2);
         assert_eq!(code(&["c", "diagnose", "one", "two"]), 2);
         assert_eq!(code(&["c", "diagnose", "/nowhere"]), 1);

@@ -15,6 +15,7 @@ pub mod desk;
 pub mod diagnose;
 pub mod health;
 pub mod intake;
+mod listen;
 pub mod notify;
 pub mod numbers;
 pub mod priority;

@@ -17,6 +17,7 @@ use crate::counters::Counters;
 use crate::desk::{self, Bell, Desk};
 use crate::health;
 use crate::intake::{Intake, Names};
+use crate::listen::listen;
 use crate::notify::outlets::Outlets;
 use crate::notify::{self, Teller};
 use crate::store::{Database, Kept, Server, Store};
@@ -54,9 +55,7 @@ pub async fn run_and_tell(
         tokio::task::spawn_blocking(move || if is_shared { open_as(&place, true) } else { open(&place) })
             .await??,
     );
-    let http = tokio::net::TcpListener::bind(config.http.listen)
-        .await
-        .with_context(|| format!("http.listen {}", config.http.listen))?;
+    let http = listen("http.listen", config.http.listen).await?;
     let (broker, remote) = match config.broker()? {
         config::Broker::Embedded(embedded) => {
             let broker = Broker::start(embedded).await?;

@@ -38,6 +38,23 @@ pub enum What {
     Presence,
 }
 
+impl What {
+    /// All there are.
+    pub const ALL: [Self; 5] = [Self::Episode, Self::Fact, Self::Forecast, Self::Trouble, Self::Presence];
+
+    /// In a word.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Episode => "episode",
+            Self::Fact => "fact",
+            Self::Forecast => "forecast",
+            Self::Trouble => "trouble",
+            Self::Presence => "presence",
+        }
+    }
+}
+
 /// Which signal: the same in every store and for every order of arrival.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Key {

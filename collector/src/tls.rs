@@ -27,9 +27,9 @@ pub(crate) fn client(ca: Option<&Path>, identity: Option<&Identity>) -> anyhow::
         },
     };
     let mut roots = RootCertStore::empty();
-    let (added, _bad) = roots.add_parsable_certificates(certificates(&ca)?);
+    let (added, _bad) = roots.add_parsable_certificates(certificates("ca_file", &ca)?);
     if added == 0 {
-        bail!("{}: no authority in it can be used", ca.display());
+        bail!("ca_file {}: holds no certificate that can be used; PEM is wanted", ca.display());
     }
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ClientConfig::builder_with_provider(provider)
@@ -38,11 +38,22 @@ pub(crate) fn client(ca: Option<&Path>, identity: Option<&Identity>) -> anyhow::
     Ok(Arc::new(match identity {
         None => builder.with_no_client_auth(),
         Some(identity) => {
-            let key = PrivateKeyDer::from_pem_file(&identity.key_file)
-                .with_context(|| format!("broker.key_file {}", identity.key_file.display()))?;
-            builder.with_client_auth_cert(certificates(&identity.cert_file)?, key)?
+            let (chain, key) = chain_and_key(identity)?;
+            builder.with_client_auth_cert(chain, key).context("cert_file and key_file")?
         }
     }))
+}
+
+/// What we show of ourselves.
+///
+/// # Errors
+/// If one of the files cannot be read or holds none.
+pub(crate) fn chain_and_key(
+    identity: &Identity,
+) -> anyhow::Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)> {
+    let key = PrivateKeyDer::from_pem_file(&identity.key_file)
+        .with_context(|| format!("key_file {}", identity.key_file.display()))?;
+    Ok((certificates("cert_file", &identity.cert_file)?, key))
 }
 
 /// Whom nobody can convince: for what never speaks TLS and has to have a configuration all the same.
@@ -57,8 +68,12 @@ pub(crate) fn trusting_nobody() -> anyhow::Result<ClientConfig> {
         .with_no_client_auth())
 }
 
-fn certificates(path: &Path) -> anyhow::Result<Vec<CertificateDer<'static>>> {
-    let context = || format!("certificates in {}", path.display());
+/// The certificates in the file that this key names.
+///
+/// # Errors
+/// If it cannot be read or is no PEM.
+pub(crate) fn certificates(key: &str, path: &Path) -> anyhow::Result<Vec<CertificateDer<'static>>> {
+    let context = || format!("{key} {}", path.display());
     let all = CertificateDer::pem_file_iter(path).with_context(context)?;
     all.collect::<Result<Vec<_>, _>>().with_context(context)
 }

@@ -53,6 +53,13 @@ pub(super) fn meant(w: written::Broker) -> Result<Option<Broker>, ConfigError> {
         Some(("mqtts", rest)) => (true, rest),
         _ => return wrong("broker.url", &format!("\"{url}\" does not begin with mqtt:// or mqtts://")),
     };
+    // Whoever may read the configuration, or the log, would read it too.
+    if rest.contains('@') {
+        return wrong(
+            "broker.url",
+            "must not hold the user: write broker.user, and broker.password_file beside it",
+        );
+    }
     let Some((host, port)) = host_and_port(rest.trim_end_matches('/'), if tls { 8883 } else { 1883 }) else {
         return wrong("broker.url", &format!("\"{url}\" is not mqtt://host:port or mqtts://host:port"));
     };
@@ -86,5 +93,6 @@ fn host_and_port(text: &str, default: u16) -> Option<(String, u16)> {
     if host.is_empty() || host.contains(bad) {
         return None;
     }
-    Some((host.to_owned(), port.map_or(Some(default), |p| p.parse().ok())?))
+    let port = port.map_or(Some(default), |p| p.parse().ok())?;
+    (port > 0).then(|| (host.to_owned(), port))
 }

@@ -344,6 +344,8 @@ mod tests {
         check("[broker]\nurl = \"http://b\"", &["broker.url", "mqtts://"]);
         check("[broker]\nurl = \"mqtt://a b\"", &["broker.url"]);
         check("[broker]\nurl = \"mqtt://b:99999\"", &["broker.url"]);
+        check("[broker]\nurl = \"mqtt://b:0\"", &["broker.url"]);
+        check("[broker]\nurl = \"mqtt://u:secret@b\"", &["broker.url", "broker.password_file"]);
         check("[broker]\nurl = \"mqtt://b\"\nca_file = \"x\"", &["mqtts://"]);
         check("[broker]\nembedded = true\nurl = \"mqtt://b\"", &["broker.url", "embedded"]);
         check("[broker]\nembedded = true\nlisten = \"0.0.0.0:1883\"", &["broker.listen", "allow_plain"]);
@@ -376,7 +378,20 @@ mod tests {
             &["store.ca_file", "sslmode=require"],
         );
         check(&store("url = \"postgres://u@db/f?sslmode=prefer\""), &["store.url", "sslmode=prefer"]);
-        assert!(!says(&store("url = \"postgres://u:secret@db/f\"")).contains("secret"));
+        for hidden in
+            [store("url = \"postgres://u:secret@db/f\""), "broker.url = \"mqtt://u:secret@b\"".to_owned()]
+        {
+            assert!(!says(&hidden).contains("secret"));
+        }
+        check(
+            "[broker]\nembedded = true\n[intake]\ndevice_rate = \"many\"",
+            &["configuration:4: intake.device_rate: ", "\"many\"", "expected a whole number, 0 or more"],
+        );
+        check("[[policy]]\nname = \"x\"\nthen = \"shout\"", &["configuration:3: policy[0].then: ", "`page`"]);
+        check(
+            "[[policy]]\nname = \"x\"\nthen = \"page\"\nmatch = { priority = 3 }",
+            &["configuration:4: policy[0].match.priority: ", "expected a list"],
+        );
         check("root = \"a/b\"\n[broker]\nembedded = true", &["root", "[a-z0-9-]"]);
     }
 
@@ -412,6 +427,8 @@ mod tests {
         assert_eq!((remote.host.as_str(), remote.port, remote.tls), ("b", 1884, false));
         let said = load("HTTP__LISTEN", "8080").unwrap_err().to_string();
         assert!(said.starts_with("FIELDMOUSE_COLLECTOR__HTTP__LISTEN: http.listen: \"8080\""), "{said}");
+        let said = load("", "x").unwrap_err().to_string();
+        assert!(said.contains("FIELDMOUSE_COLLECTOR__: names no key"), "{said}");
         let said = load("BROKER__URI", "x").unwrap_err().to_string();
         assert!(said.contains("FIELDMOUSE_COLLECTOR__BROKER__URI") && said.contains("`url`"), "{said}");
         let absent = Config::load(Some(&dir.path().join("no.toml")), []).unwrap_err().to_string();

@@ -186,6 +186,10 @@ impl Written {
         let mut all = Self::default();
         for (name, value) in variables {
             let Some(path) = name.strip_prefix(ENV) else { continue };
+            if path.is_empty() {
+                let what = format!("names no key; such as {ENV}BROKER__URL");
+                return Err(ConfigError { place: name.clone(), key: String::new(), what });
+            }
             // A value that is no TOML is meant as text; a number or truth for a text key is refused by its type.
             let literal = match value.as_str() {
                 "true" | "false" => value.clone(),
@@ -305,6 +309,19 @@ fn read<T: DeserializeOwned>(text: &str) -> Result<T, (String, String, Option<us
     serde_path_to_error::deserialize(document).map_err(|e| {
         let key = e.path().to_string();
         let e = e.into_inner();
-        (if key == "." { String::new() } else { key }, e.message().trim().to_owned(), at(&e))
+        (if key == "." { String::new() } else { key }, in_words(e.message().trim()), at(&e))
     })
+}
+
+/// What is said of a value, with what people call its type.
+fn in_words(message: &str) -> String {
+    const TYPES: [(&str, &str); 5] = [
+        ("expected u8", "expected a whole number from 0 to 255"),
+        ("expected u32", "expected a whole number, 0 or more"),
+        ("expected f32", "expected a number"),
+        ("expected a sequence", "expected a list"),
+        ("expected a map", "expected a table"),
+    ];
+    let known = TYPES.iter().find_map(|(of, words)| Some(format!("{}{words}", message.strip_suffix(of)?)));
+    known.unwrap_or_else(|| message.to_owned())
 }

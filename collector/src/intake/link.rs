@@ -343,7 +343,7 @@ fn options(remote: &Remote, names: &Names) -> anyhow::Result<MqttOptions> {
         options.set_credentials(user, password.trim_end_matches(['\r', '\n']));
     }
     if remote.tls {
-        let config = tls::client(remote.ca_file.as_deref(), remote.identity.as_ref())?;
+        let config = tls::client(remote.ca_file.as_deref(), remote.identity.as_ref()).context("broker")?;
         options.set_transport(Transport::tls_with_config(TlsConfiguration::Rustls(config)));
     }
     Ok(options)

@@ -6,6 +6,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::IncidentView;
+use crate::signal::What;
 use crate::words::severity_word;
 
 /// Conditions on an incident. All that are given must hold; a list holds if any of it does; `*` stands for anything.
@@ -127,6 +128,14 @@ impl Matcher {
         for (key, patterns) in self.lists() {
             if patterns.iter().any(String::is_empty) {
                 return Err((key, "an empty pattern names nothing; `*` stands for anything".to_owned()));
+            }
+        }
+        let kinds = What::ALL.map(What::word);
+        let causes: Vec<&str> = kinds.into_iter().chain(["change"]).collect();
+        for (key, patterns, words) in [("kind", &self.kind, &kinds[..]), ("cause", &self.cause, &causes)] {
+            let is_none = |pattern: &&String| !words.iter().any(|word| matches(pattern, word));
+            if let Some(wrong) = patterns.iter().find(is_none) {
+                return Err((key, format!("\"{wrong}\" is none of {}", words.join(", "))));
             }
         }
         Ok(())
@@ -257,6 +266,11 @@ mod tests {
         check("priority = [0]", "priority: 0 is no priority");
         check("confidence = 80.0", "confidence: 80 is no confidence");
         check("site = [\"\"]", "site: an empty pattern");
+        check(
+            "kind = [\"fact\", \"epsode\"]",
+            "kind: \"epsode\" is none of episode, fact, forecast, trouble, presence",
+        );
+        check("cause = [\"chnge\"]", "cause: \"chnge\" is none of");
         check("severity = \"bad\"", "unknown variant `bad`");
         check("sites = [\"a\"]", "unknown field `sites`");
     }

@@ -6,7 +6,7 @@ use super::budget::Budget;
 use super::digest::Daily;
 use super::inhibition::{Inhibition, InhibitionTable};
 use super::maintenance::{Maintenance, MaintenanceTable};
-use super::outlets::{Outlet, OutletTable};
+use super::outlets::{Outlet, OutletTable, web};
 use super::policy::{Policy, PolicyTable};
 use crate::config::ConfigError;
 
@@ -142,6 +142,9 @@ impl Rules {
             let what = "is there twice; a queue belongs to one outlet".to_owned();
             return Err(ConfigError::of_table(&tables.outlet[at].place, "outlet", twice, "name", what));
         }
+        if let Some(url) = n.page_url.as_deref().filter(|url| web(url).is_none()) {
+            return Err(of_notify("page_url", format!("\"{url}\" is not https://host or http://host:port")));
+        }
         let built_in = BuiltIn::read();
         let policies = tables.policy.iter().chain(&built_in.policy);
         let inhibitions = tables.inhibit.iter().chain(&built_in.inhibit);
@@ -254,6 +257,7 @@ mod tests {
         check("[[policy]]\nname = \"x\"\nthen = \"shout\"", "unknown variant `shout`");
         check("[[policy]]\nname = \"\"\nthen = \"page\"", "name: is empty");
         check("[notify]\npages = \"often\"", "no budget");
+        check("[notify]\npage_url = \"collector\"", "notify.page_url: \"collector\" is not https://host");
         check("[notify]\nalways = 6", "notify.always: 6");
         check("[notify]\nflaps = 1", "notify.flaps: 1");
         check("[notify]\ndigest = \"8\"", "notify.digest: \"8\" is no time of day: 08:00, or never");

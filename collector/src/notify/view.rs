@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Cause, IncidentView};
 use crate::desk::incident::{Incident, Life, Step};
-use crate::signal::{Role, What};
+use crate::signal::Role;
 use crate::topology::{Topology, device_of};
 
 /// When an incident was, each time: its beginning and its end.
@@ -21,7 +21,7 @@ impl IncidentView {
         let mut kinds: Vec<String> = Vec::new();
         let named = symptoms.iter().map(|m| &m.entity).chain(&incident.impact.entities);
         named.for_each(|entity| add(&mut entities, entity));
-        symptoms.iter().for_each(|m| add(&mut kinds, word(m.key.what)));
+        symptoms.iter().for_each(|m| add(&mut kinds, m.key.what.word()));
         let mut labels: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
         for device in entities.iter().filter_map(|e| device_of(e)).collect::<BTreeSet<_>>() {
             for (name, value) in topology.known(device).into_iter().flat_map(|known| &known.labels) {
@@ -68,16 +68,6 @@ fn add(to: &mut Vec<String>, name: &str) {
     }
 }
 
-fn word(what: What) -> &'static str {
-    match what {
-        What::Episode => "episode",
-        What::Fact => "fact",
-        What::Forecast => "forecast",
-        What::Trouble => "trouble",
-        What::Presence => "presence",
-    }
-}
-
 /// What kind of cause an entity is: a change, if one is among what was told of it; else that of its first symptom.
 fn kind(incident: &Incident, entity: &str) -> &'static str {
     let mut of =
@@ -85,7 +75,7 @@ fn kind(incident: &Incident, entity: &str) -> &'static str {
     if of.clone().any(|m| m.role == Role::Change) {
         return "change";
     }
-    of.find(|m| m.role == Role::Symptom).map_or("", |m| word(m.key.what))
+    of.find(|m| m.role == Role::Symptom).map_or("", |m| m.key.what.word())
 }
 
 /// When an incident was, from the steps of its life in their order.

@@ -71,15 +71,32 @@ enum WordOrNumber {
     Word(String),
 }
 
+/// So much of a line that is none is shown, in characters.
+const SHOWN: usize = 60;
+
 /// Reads one line.
 ///
 /// # Errors
 /// Which key is missing or not what it should be, and the offending text.
 pub fn read(text: &str) -> Result<Line, String> {
     let mut json = serde_json::Deserializer::from_str(text);
-    let written: Written = serde_path_to_error::deserialize(&mut json).map_err(|e| e.to_string())?;
-    json.end().map_err(|e| e.to_string())?;
+    let written: Written = serde_path_to_error::deserialize(&mut json).map_err(|e| {
+        let (path, what) = (e.path().to_string(), wrong(text, e.inner()));
+        if e.inner().is_data() && path != "." { format!("{path}: {what}") } else { what }
+    })?;
+    json.end().map_err(|e| wrong(text, &e))?;
     written.line()
+}
+
+/// What is wrong with a line, which is known by its number elsewhere.
+fn wrong(text: &str, error: &serde_json::Error) -> String {
+    let what = error.to_string();
+    let what = what.rsplit_once(" at line ").map_or(&*what, |(what, _)| what);
+    if error.is_data() {
+        return what.to_owned();
+    }
+    let begin: String = text.trim().chars().take(SHOWN).collect();
+    format!("`{begin}` is no JSON object: {what}, column {}", error.column())
 }
 
 impl Written {

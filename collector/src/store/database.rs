@@ -1,5 +1,7 @@
 //! The store over either engine: which statements answer what.
 
+use std::fs::File;
+use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Mutex, MutexGuard};
@@ -102,7 +104,7 @@ impl Database {
     /// If there is such a file already, or one of the databases refuses.
     pub fn backup(&self, file: &Path) -> Result<u64> {
         // Never over another: it may be the only good one.
-        drop(std::fs::File::create_new(file)?);
+        drop(new_file(file)?);
         let mut to = Sqlite::writer(Some(file))?;
         to.migrate(MIGRATIONS)?;
         self.read(|from| transaction(from, |from| transaction(&mut to, |to| copy::all(from, to))))
@@ -113,7 +115,7 @@ impl Database {
     /// # Errors
     /// If this database is not empty, or the file is no backup.
     pub fn restore(&self, file: &Path) -> Result<u64> {
-        drop(std::fs::File::open(file)?);
+        drop(File::open(file)?);
         let mut from = Sqlite::writer(Some(file))?;
         from.migrate(MIGRATIONS)?;
         transaction(&mut **lock(&self.writer)?, |to| copy::all(&mut from, to))
@@ -143,6 +145,14 @@ impl Database {
     fn read<T>(&self, work: impl FnOnce(&mut dyn Engine) -> Result<T>) -> Result<T> {
         work(&mut **lock(self.reader.as_ref().unwrap_or(&self.writer))?)
     }
+}
+
+/// Makes a file that was not there.
+pub(super) fn new_file(path: &Path) -> Result<File> {
+    File::create_new(path).map_err(|e| match e.kind() {
+        ErrorKind::AlreadyExists => StoreError::Exists(path.display().to_string()),
+        _ => e.into(),
+    })
 }
 
 /// Tries it again as long as only others are in the way.

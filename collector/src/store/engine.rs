@@ -44,9 +44,9 @@ pub(super) trait Engine: Send {
 }
 
 /// The steps that are left for a database of version `found`.
-pub(super) fn steps_left<'s, 't>(steps: &'s [&'t str], found: i64, place: &str) -> Result<&'s [&'t str]> {
+pub(super) fn steps_left<'s, 't>(steps: &'s [&'t str], found: i64) -> Result<&'s [&'t str]> {
     let left = usize::try_from(found).ok().and_then(|done| steps.get(done..));
-    left.ok_or_else(|| StoreError::Newer { place: place.to_owned(), found, known: version(steps) })
+    left.ok_or_else(|| StoreError::Newer { found, known: version(steps) })
 }
 
 /// The version that all steps lead to.

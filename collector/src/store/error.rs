@@ -4,7 +4,7 @@
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// SQLite refused.
-    #[error("database: {}", whole(.0))]
+    #[error("database: {}", with_fix(.0.to_string()))]
     Sqlite(rusqlite::Error),
     /// PostgreSQL refused, or cannot be reached.
     #[error("database: {}", whole(.0))]
@@ -13,10 +13,10 @@ pub enum StoreError {
     #[error("database: column `{0}` cannot be read")]
     Column(&'static str),
     /// The database was written by a newer collector.
-    #[error("{place}: schema version {found} is newer than this program's {known}")]
+    #[error(
+        "database: schema version {found} is newer than this program's {known}; start the program that wrote it, or a newer one"
+    )]
     Newer {
-        /// The file or server.
-        place: String,
         /// Its version.
         found: i64,
         /// Ours.
@@ -25,6 +25,9 @@ pub enum StoreError {
     /// Rows cannot be restored beside others.
     #[error("database: `{0}` has rows already: restore into a new, empty database")]
     NotEmpty(&'static str),
+    /// What would be written over.
+    #[error("{0} is there already, and nothing is written over; name another place")]
+    Exists(String),
     /// A file or folder of a backup or an export.
     #[error(transparent)]
     File(#[from] std::io::Error),
@@ -81,6 +84,10 @@ fn whole(error: &dyn std::error::Error) -> String {
         }
         next = e.source();
     }
+    with_fix(text)
+}
+
+fn with_fix(mut text: String) -> String {
     if let Some((_, fix)) = FIXES.iter().find(|(what, _)| text.contains(what)) {
         text.push_str("; ");
         text.push_str(fix);
@@ -88,8 +95,10 @@ fn whole(error: &dyn std::error::Error) -> String {
     text
 }
 
-/// What helps when a server and we do not come to trust each other.
-const FIXES: [(&str, &str); 4] = [
+/// What helps when a file is none, or when a server and we do not come to trust each other.
+const FIXES: [(&str, &str); 6] = [
+    ("cannot be opened", "its folder must exist, and both must be ours to read and write"),
+    ("file is not a database", "name another file"),
     (
         "server does not support TLS",
         "`ssl = on` in its postgresql.conf turns it on, sslmode=disable in store.url does without",

@@ -1,6 +1,5 @@
 //! Tables as Parquet files, for whoever wants to look at them with other tools.
 
-use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -12,6 +11,7 @@ use parquet::file::writer::{SerializedColumnWriter, SerializedFileWriter};
 use parquet::schema::parser::parse_message_type;
 
 use super::copy::Pages;
+use super::database::new_file;
 use super::engine::{Engine, Result};
 use super::value::{Row, Value};
 
@@ -148,7 +148,7 @@ pub(super) fn all(db: &mut dyn Engine, folder: &Path) -> Result<Vec<(&'static st
     std::fs::create_dir_all(folder)?;
     let mut written = Vec::new();
     for table in &TABLES {
-        let file = File::create_new(folder.join(format!("{}.parquet", table.name)))?;
+        let file = new_file(&folder.join(format!("{}.parquet", table.name)))?;
         let properties = WriterProperties::builder().set_compression(Compression::GZIP(GzipLevel::default()));
         let schema = Arc::new(parse_message_type(&table.schema())?);
         let mut writer = SerializedFileWriter::new(file, schema, Arc::new(properties.build()))?;
@@ -202,6 +202,8 @@ fn write(column: &mut SerializedColumnWriter<'_>, cell: Cell, name: &str, rows: 
 
 #[cfg(test)]
 pub(super) mod tests {
+    use std::fs::File;
+
     use parquet::file::reader::SerializedFileReader;
     use parquet::record::RowAccessor;
 

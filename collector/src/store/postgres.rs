@@ -153,7 +153,6 @@ impl Engine for Postgres {
     }
 
     fn migrate(&mut self, steps: &[&str]) -> Result<()> {
-        let place = self.server.place.clone();
         let client = self.client()?;
         // Several collectors may start at once; the lock is let go of with the transaction.
         let mut tx = client.transaction()?;
@@ -161,7 +160,7 @@ impl Engine for Postgres {
         tx.batch_execute("CREATE TABLE IF NOT EXISTS schema_version (version BIGINT NOT NULL)")?;
         let found = tx.query_opt("SELECT max(version) FROM schema_version", &[])?;
         let found = found.and_then(|row| row.get::<_, Option<i64>>(0)).unwrap_or(0);
-        let left = steps_left(steps, found, &place)?;
+        let left = steps_left(steps, found)?;
         for step in left {
             tx.batch_execute(&schema(step))?;
         }

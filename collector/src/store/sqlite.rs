@@ -23,7 +23,7 @@ pub(super) struct Sqlite {
 impl Sqlite {
     /// To write. None: in memory.
     pub(super) fn writer(path: Option<&Path>) -> Result<Self> {
-        let db = path.map_or_else(Connection::open_in_memory, Connection::open)?;
+        let db = path.map_or_else(Connection::open_in_memory, Connection::open).map_err(without_path)?;
         db.busy_timeout(PATIENCE)?;
         db.pragma_update(None, "journal_mode", "WAL")?;
         // FULL, because an acknowledgement lets the device forget: it must not run ahead of the disk.
@@ -45,10 +45,20 @@ impl Sqlite {
     /// To read, while another connection writes.
     pub(super) fn reader(path: &Path) -> Result<Self> {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let db = Connection::open_with_flags(path, flags)?;
+        let db = Connection::open_with_flags(path, flags).map_err(without_path)?;
         db.busy_timeout(PATIENCE)?;
         db.set_prepared_statement_cache_capacity(64);
         Ok(Self { db, place: path.display().to_string(), writes: false })
+    }
+}
+
+/// Whoever opens a file names it.
+fn without_path(error: rusqlite::Error) -> rusqlite::Error {
+    match error {
+        rusqlite::Error::SqliteFailure(e, _) if e.code == rusqlite::ErrorCode::CannotOpen => {
+            rusqlite::Error::SqliteFailure(e, Some("cannot be opened".to_owned()))
+        }
+        other => other,
     }
 }
 
@@ -101,7 +111,7 @@ impl Engine for Sqlite {
         self.begin()?;
         let done = (|| {
             let found = self.db.pragma_query_value(None, "user_version", |row| row.get(0))?;
-            for step in steps_left(steps, found, &self.place)? {
+            for step in steps_left(steps, found)? {
                 self.db.execute_batch(step)?;
             }
             Ok(self.db.pragma_update(None, "user_version", version(steps))?)

@@ -145,7 +145,9 @@ impl Declared {
         let place = path.display().to_string();
         match std::fs::read_to_string(path) {
             Ok(text) => Self::read(&place, &text),
-            Err(e) => Err(ConfigError { place, key: String::new(), what: format!("cannot read: {e}") }),
+            Err(e) => {
+                Err(ConfigError { place, key: "topology.file".to_owned(), what: format!("cannot read: {e}") })
+            }
         }
     }
 

@@ -1,6 +1,5 @@
 //! One request of an outlet: what goes out, and what the answer means.
 
-use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -61,6 +60,33 @@ impl Client {
         }
     }
 
+    /// Whether its secrets can be used.
+    ///
+    /// # Errors
+    /// Which file cannot, and why.
+    pub(super) fn check(&self) -> anyhow::Result<()> {
+        self.token()?;
+        self.key()?;
+        Ok(())
+    }
+
+    fn token(&self) -> anyhow::Result<Option<HeaderValue>> {
+        let Some(path) = &self.outlet.token_file else { return Ok(None) };
+        let context = || format!("outlet \"{}\", token_file {}", self.outlet.name, path.display());
+        let text = std::fs::read_to_string(path).context("cannot read").with_context(context)?;
+        let token = HeaderValue::from_str(&format!("Bearer {}", text.trim()));
+        let mut token = token.context("no token: one line of visible characters").with_context(context)?;
+        token.set_sensitive(true);
+        Ok(Some(token))
+    }
+
+    fn key(&self) -> anyhow::Result<Option<Vec<u8>>> {
+        let Some(path) = &self.outlet.secret_file else { return Ok(None) };
+        let context = || format!("outlet \"{}\", secret_file {}", self.outlet.name, path.display());
+        let text = std::fs::read_to_string(path).context("cannot read").with_context(context)?;
+        Ok(Some(webhook::key(&text).map_err(anyhow::Error::msg).with_context(context)?))
+    }
+
     fn request(&self, notice: &Notice, now: u64) -> anyhow::Result<Request<Full<Bytes>>> {
         let outlet = &self.outlet;
         let body = match outlet.kind {
@@ -71,16 +97,10 @@ impl Client {
         let mut request = Request::post(outlet.url.clone())
             .header(CONTENT_TYPE, "application/json")
             .header("user-agent", concat!("fieldmouse-collector/", env!("CARGO_PKG_VERSION")));
-        if let Some(path) = &outlet.token_file {
-            let mut token = HeaderValue::from_str(&format!("Bearer {}", secret(path)?.trim()))
-                .with_context(|| format!("{}: no token: one line of visible characters", path.display()))?;
-            token.set_sensitive(true);
+        if let Some(token) = self.token()? {
             request = request.header(AUTHORIZATION, token);
         }
-        if let Some(path) = &outlet.secret_file {
-            let key = webhook::key(&secret(path)?).map_err(|what| {
-                anyhow::anyhow!("outlet \"{}\", secret_file {}: {what}", outlet.name, path.display())
-            })?;
+        if let Some(key) = self.key()? {
             let (id, seconds) = (notice.idempotency_key(), now / 1000);
             request = request
                 .header("idempotency-key", &id)
@@ -120,10 +140,6 @@ fn later(what: String) -> Answer {
 fn deepest(e: hyper_util::client::legacy::Error) -> anyhow::Error {
     let e = anyhow::Error::from(e);
     anyhow::anyhow!("{}", e.chain().skip(1).last().map_or_else(|| e.to_string(), ToString::to_string))
-}
-
-fn secret(path: &Path) -> anyhow::Result<String> {
-    std::fs::read_to_string(path).with_context(|| format!("{}: cannot read", path.display()))
 }
 
 /// `Retry-After` in milliseconds: seconds, or a date.

@@ -85,20 +85,14 @@ impl OutletTable {
         if !wire::is_name(&self.name) {
             return Err(error("name", "is not a name: [a-z0-9-], 1 to 48 characters".to_owned()));
         }
-        let is_whole =
-            |uri: &http::Uri| matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some();
         let path = match self.kind {
             Kind::Webhook => "",
             Kind::Alertmanager => "/api/v2/alerts",
         };
-        let url: http::Uri =
-            format!("{}{path}", if path.is_empty() { &self.url } else { self.url.trim_end_matches('/') })
-                .parse()
-                .ok()
-                .filter(is_whole)
-                .ok_or_else(|| {
-                    error("url", format!("\"{}\" is not https://host/path or http://host:port", self.url))
-                })?;
+        let base = if path.is_empty() { &*self.url } else { self.url.trim_end_matches('/') };
+        let url = web(&format!("{base}{path}")).ok_or_else(|| {
+            error("url", format!("\"{}\" is not https://host/path or http://host:port", self.url))
+        })?;
         match (self.kind, &self.secret_file) {
             (Kind::Webhook, None) => {
                 let what = "is needed: a file with the secret by which the receiver knows that it is us";
@@ -129,6 +123,12 @@ impl OutletTable {
             tries,
         })
     }
+}
+
+/// An address of the web, whole.
+pub(super) fn web(text: &str) -> Option<http::Uri> {
+    let uri: http::Uri = text.parse().ok()?;
+    (matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some()).then_some(uri)
 }
 
 #[cfg(test)]

@@ -53,6 +53,10 @@ impl Outlets {
             let of = Arc::new(Counts::default());
             counts.insert(outlet.name.clone(), Arc::clone(&of));
             let client = Client::new(outlet.clone(), rules.page_url.clone())?;
+            // It may be put right while notices wait.
+            if let Err(e) = client.check() {
+                log::warn!("{e:#}; nobody is told until that is right");
+            }
             let queue = Queue { client, store: Arc::clone(store), mine: Arc::clone(mine), counts: of };
             tasks.push(tokio::spawn(queue.run(Arc::clone(&wake))));
         }

@@ -34,7 +34,8 @@ fn mistakes_are_named_with_file_key_and_what_is_allowed() {
 
 #[test]
 fn the_example_is_right() {
-    let declared = Declared::read("topology.toml", include_str!("../../../packaging/topology.toml")).unwrap();
+    let declared =
+        Declared::read("topology.toml", include_str!("../../../../packaging/topology.toml")).unwrap();
     assert_eq!(declared.services[0].kpis.len(), 2);
     assert_eq!(declared.of("yard/gw-2").0, Some(9));
 }
