@@ -108,6 +108,10 @@ fn every_view_is_whole_at_a_desk_and_on_a_telephone() {
             browser.width(width);
             browser.go(&format!("http://{}/{hash}", site.at));
             browser.sees(words);
+            if let Some(to) = std::env::var_os("PAGE_PICTURES") {
+                let name = format!("{width}{}.png", hash.replace(['#', '/'], "-"));
+                browser.picture(&Path::new(&to).join(name));
+            }
             let wrong = faults(&browser);
             assert!(wrong.is_empty(), "{hash} at {width} px: {wrong:#?}");
         }

@@ -99,6 +99,11 @@ impl Browser {
         self.wait(focused.send_keys(&character.to_string()));
     }
 
+    /// Keeps what is seen, as PNG.
+    pub fn picture(&self, path: &std::path::Path) {
+        std::fs::write(path, self.wait(self.client.screenshot())).unwrap();
+    }
+
     /// What scripts of the page complained about so far.
     #[must_use]
     pub fn complaints(&self) -> Vec<String> {
