@@ -64,6 +64,7 @@ fn shapes_are_told_with_their_episode() {
     check(|_| 30.0, "opened", "step");
     check(|_| -30.0, "opened", "drop");
     check(|i| 19.0 * noise(600 + i), "opened", "variance");
+    check(|i| 2.0 * f64::from(i), "updated", "ramp");
     check(|i| if i < 12 { 30.0 } else { 0.0 }, "closed", "spike");
     check(|i| if i < 12 { -30.0 } else { 0.0 }, "closed", "dip");
 }

@@ -60,7 +60,9 @@ pub fn of(series: &Series, metric: &Metric, lasted: Option<Millis>) -> Shape {
     let spread = series.baseline.spread.max(window::measured_floor(metric) / 8.0).max(f32::MIN_POSITIVE);
     let (mut above, mut below, mut rises, mut falls, mut n) = (0u32, 0u32, 0u32, 0u32, 0u32);
     let mut last = None;
-    for x in series.window.iter().rev().take(12) {
+    // What is over lies further back: the newest readings are as usual again.
+    let looked = if lasted.is_some() { window::WINDOW } else { 12 };
+    for x in series.window.iter().rev().take(looked) {
         n += 1;
         above += u32::from(x > usual + 2.0 * spread);
         below += u32::from(x < usual - 2.0 * spread);
@@ -71,7 +73,7 @@ pub fn of(series: &Series, metric: &Metric, lasted: Option<Millis>) -> Shape {
         }
         last = Some(x);
     }
-    let up = if lasted.is_some() { series.now.deviation >= 0.0 || above >= below } else { above >= below };
+    let up = above >= below;
     if lasted.is_some_and(|ms| ms <= BRIEF_MS) {
         return if up { Shape::Spike } else { Shape::Dip };
     }
