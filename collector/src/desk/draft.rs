@@ -176,9 +176,13 @@ fn title(symptoms: &[&Part<'_>], at_fault: Option<&str>, devices: usize) -> Stri
     let own = at_fault.and_then(|entity| gravest(&|m| m.entity == entity));
     let Some(told) = own.or_else(|| gravest(&|_| true)) else { return String::new() };
     let text = told.text.split("; ").next().unwrap_or(told.text).trim_end_matches('.');
-    let begin = match at_fault {
-        Some(entity) if own.is_none() => format!("{entity}, as {} tells: {text}", told.entity),
-        _ => format!("{}: {text}", told.entity),
+    // Some texts say whom they are about.
+    let is_named = text.starts_with(told.entity);
+    let begin = match at_fault.filter(|_| own.is_none()) {
+        Some(entity) if is_named => format!("{entity}: {text}"),
+        Some(entity) => format!("{entity}, as {} tells: {text}", told.entity),
+        None if is_named => text.to_owned(),
+        None => format!("{}: {text}", told.entity),
     };
     match devices {
         0 | 1 => begin,

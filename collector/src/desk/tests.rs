@@ -132,6 +132,7 @@ fn a_lost_device_is_a_symptom_until_it_is_heard_of() {
     bench.check(&[]);
     bench.tell("press-1", "status", &sample::status(state::LOST), 1);
     bench.check(&[(State::Open, "press-1")]);
+    assert_eq!(bench.incidents()[0].title, "hall/press-1 is not heard of");
     bench.tell("press-1", "status", &sample::status(state::ONLINE), 9);
     bench.wait(14);
     bench.check(&[(State::Closed, "press-1")]);
