@@ -18,6 +18,11 @@ impl Sample {
         Self(self.0, self.1, self.2, (1000, Some(wall_ms)), self.4)
     }
 
+    /// The same as another number.
+    pub(crate) fn numbered(self, seq: u64) -> Self {
+        Self(seq, self.1, self.2, self.3, self.4)
+    }
+
     /// The same, graver or not.
     pub(crate) fn of(self, severity: u8) -> Self {
         Self(self.0, self.1, self.2, self.3, severity)
@@ -62,6 +67,12 @@ pub(crate) fn raw(seq: u64, kind: Kind, body: Vec<u8>) -> Sample {
 
 pub(crate) fn fact(seq: u64, kind: &str, text: &str) -> Sample {
     raw(seq, Kind::Fact, body(&wire::Fact::new(kind, text)))
+}
+
+/// A source that fails, or works again if the verdict is 0.
+pub(crate) fn trouble(seq: u64, verdict: u8, text: &str) -> Sample {
+    let body = body(&wire::Trouble { source: cut("file"), series: None, verdict, why: 0, text: cut(text) });
+    raw(seq, Kind::Trouble, body).of(if verdict == 0 { 9 } else { 13 })
 }
 
 pub(crate) fn loss(seq: u64, first: u64, count: u64) -> Sample {

@@ -137,6 +137,8 @@ pub struct Signal {
     pub near: Vec<(String, i32, String)>,
     /// Of a forecast: when the limit will be reached.
     pub due_ms: Option<u64>,
+    /// Of a trouble: epoch and number of what was told of it later. If its beginning came last, it was known by one of these.
+    pub later: Vec<(u64, u64)>,
 }
 
 impl Signal {
@@ -209,6 +211,7 @@ fn certain(key: Key, role: Role, severity: u8, onset_ms: u64) -> Signal {
         culprit: None,
         near: Vec::new(),
         due_ms: None,
+        later: Vec::new(),
     }
 }
 
@@ -262,6 +265,8 @@ fn episode(e: &Episode) -> Signal {
             .map(|b| b.near.iter().map(|n| (n.kind.to_string(), n.before_ms, n.text.to_string())).collect())
             .unwrap_or_default(),
         due_ms: None,
+        later: Vec::new(),
+        later: Vec::new(),
     }
 }
 
@@ -317,7 +322,10 @@ fn troubles(told: &[Trouble]) -> Vec<Signal> {
                     signal.end_ms = Some(t.at);
                     signals.extend(open.take());
                 }
-                Some(signal) => signal.severity = signal.severity.max(t.severity),
+                Some(signal) => {
+                    signal.severity = signal.severity.max(t.severity);
+                    signal.later.push((t.epoch, t.seq));
+                }
                 None if t.verdict == 0 => {}
                 None => {
                     let verdict = Verdict::word(t.verdict);

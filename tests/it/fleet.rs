@@ -97,9 +97,9 @@ fn replayed(dir: &std::path::Path, fleet: &Fleet, lines: &[Value]) -> String {
     String::from_utf8(out).unwrap()
 }
 
-/// A site of thirty devices, with two faults and little noise.
+/// Two sites of thirty devices, with three faults and some noise.
 fn tiny(seed: u64) -> (Fleet, Vec<Value>) {
-    let fleet = generate(Plan { seed, devices: 30, days: 1, faults: 2, noise: Noise(200) });
+    let fleet = generate(Plan { seed, devices: 60, days: 1, faults: 3, noise: Noise(300) });
     let lines = fleet.sent.iter().flat_map(|s| s.lines(&fleet.layout)).collect();
     (fleet, lines)
 }
@@ -123,23 +123,65 @@ fn essence(out: &str) -> BTreeSet<String> {
     found
 }
 
-/// Events come up to some hours late, any of them before any other; what devices say of themselves comes when it does,
-/// for that is when it is so.
-fn shuffled(lines: &[Value], rng: &mut Rng) -> Vec<Value> {
-    let last = lines.iter().filter_map(|l| l["received_ms"].as_u64()).max().unwrap();
-    let late: Vec<u64> = (0..4).map(|_| rng.between(MONDAY, last + 2 * 3_600_000)).collect();
-    let mut keyed: Vec<(u64, u64, Value)> = Vec::new();
-    for line in lines {
-        let mut line = line.clone();
-        let mut at = line["received_ms"].as_u64().unwrap();
-        if line["seq"] != 0 && rng.chance(700) {
-            at = at.max(rng.pick(&late));
-            line["received_ms"] = json!(at);
+/// No symptom stands in two incidents, and the steps of each incident's life follow each other.
+fn check_lives(out: &str) {
+    let mut symptoms = BTreeSet::new();
+    for line in out.lines() {
+        let line: Value = serde_json::from_str(line).unwrap();
+        let (incident, life) = (&line["incident"], line["life"].as_array().unwrap());
+        let numbers: Vec<u64> = life.iter().filter_map(|step| step["revision"].as_u64()).collect();
+        let last = incident["revision"].as_u64().unwrap();
+        assert_eq!(numbers, (1..=last).collect::<Vec<_>>(), "{incident}: {life:#?}");
+        assert_eq!(life[0]["at_ms"], incident["opened_ms"], "{incident}: {life:#?}");
+        assert!(life.is_sorted_by_key(|step| step["at_ms"].as_u64()), "{incident}: {life:#?}");
+        assert!(life[1..].iter().all(|step| step["step"] != "opened"), "{incident}: {life:#?}");
+        let members = incident["members"].as_array().unwrap().iter().filter(|m| m["role"] == "symptom");
+        for m in members.filter(|_| incident["state"] != "merged") {
+            let name = format!("{}/{} {} {} {}", m["site"], m["node"], m["what"], m["epoch"], m["id"]);
+            assert!(symptoms.insert(name), "{m} stands in {incident}, and in another");
         }
-        keyed.push((at / 1000, if line["seq"] == 0 { 0 } else { rng.draw() }, line));
+    }
+}
+
+/// Events come up to some hours late: one by one, or all that a device had to say while it could not be reached. Any comes
+/// before any other, some come twice, and what comes at once is committed together or one by one. What devices say of
+/// themselves comes when it does, for that is when it is so.
+fn shuffled(lines: &[Value], rng: &mut Rng) -> Vec<Value> {
+    const HOUR: u64 = 3_600_000;
+    let last = lines.iter().filter_map(|l| l["received_ms"].as_u64()).max().unwrap();
+    let mut away: BTreeMap<String, Vec<(u64, u64)>> = BTreeMap::new();
+    let mut keyed: Vec<(u64, u64, &Value)> = Vec::new();
+    for line in lines {
+        let at = line["received_ms"].as_u64().unwrap();
+        if line["seq"] == 0 {
+            keyed.push((at / 1000, 0, line));
+            continue;
+        }
+        let away = away.entry(format!("{}/{}", line["site"], line["node"])).or_insert_with(|| {
+            let count = rng.below(3);
+            let one = |_| {
+                let from = rng.between(MONDAY, last);
+                (from, from + rng.spread(60_000, 6 * HOUR))
+            };
+            (0..count).map(one).collect()
+        });
+        let back = away.iter().filter(|(from, to)| (*from..*to).contains(&at)).map(|away| away.1).max();
+        let alone = if rng.chance(200) { at + rng.spread(1000, 3 * HOUR) } else { at };
+        // A backlog takes a while, or none.
+        let slowly = if rng.chance(500) { rng.below(60_000) } else { 0 };
+        let comes = back.map_or(alone, |back| alone.max(back + slowly));
+        keyed.push((comes / 1000, rng.draw(), line));
+        if rng.chance(100) {
+            keyed.push(((comes + rng.spread(1000, 3 * HOUR)) / 1000, rng.draw(), line));
+        }
     }
     keyed.sort_by_key(|(second, chance, _)| (*second, *chance));
-    keyed.into_iter().map(|(_, _, line)| line).collect()
+    let dated = |(second, _, line): (u64, u64, &Value)| {
+        let mut line = line.clone();
+        line["received_ms"] = json!(line["received_ms"].as_u64().unwrap().max(second * 1000));
+        line
+    };
+    keyed.into_iter().map(dated).collect()
 }
 
 /// 200 orders; `FLEET_ORDERS` says how many others, and `FLEET_SEED` which.
@@ -151,11 +193,15 @@ fn in_whatever_order_events_come_the_incidents_are_the_same() {
     let dir = tempfile::tempdir().unwrap();
     for fleet_seed in 0..8 {
         let (fleet, lines) = tiny(seed * 1000 + fleet_seed);
-        let want = essence(&replayed(dir.path(), &fleet, &lines));
+        let plain = replayed(dir.path(), &fleet, &lines);
+        check_lives(&plain);
+        let want = essence(&plain);
         assert!(!want.is_empty());
         for order in (fleet_seed..orders).step_by(8) {
             let mut rng = Rng::new(seed * 1_000_000 + order);
-            let found = essence(&replayed(dir.path(), &fleet, &shuffled(&lines, &mut rng)));
+            let other = replayed(dir.path(), &fleet, &shuffled(&lines, &mut rng));
+            check_lives(&other);
+            let found = essence(&other);
             let (missing, more): (Vec<_>, Vec<_>) =
                 (want.difference(&found).collect(), found.difference(&want).collect());
             assert!(

@@ -32,6 +32,7 @@ fn signal(n: usize, text: &str) -> Signal {
         culprit: None,
         near: Vec::new(),
         due_ms: None,
+        later: Vec::new(),
     }
 }
 

@@ -17,17 +17,24 @@ const LIKEWISE_MS: u64 = 10 * 60_000;
 /// Patterns, sites and entities that are named.
 const NAMED: usize = 16;
 
-/// The incident that a group is now. `before` is what it was, and `since_ms` from when on all signals are known: what it
-/// said of earlier times stands. With it, when it may be over.
+/// Since when all signals are known, and since when what began is known with all that was changed before.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Horizon {
+    pub(super) signals_ms: u64,
+    pub(super) causes_ms: u64,
+}
+
+/// The incident that a group is now. `before` is what it was: what it said of times that are not all known any more stands.
+/// With it, when it may be over.
 pub(super) fn incident(
     signals: &[Signal],
     group: &Group,
     before: Option<&Incident>,
-    since_ms: u64,
+    known: Horizon,
     topology: &Topology,
     now: u64,
 ) -> (Incident, Option<u64>) {
-    let members = members(signals, group, before, since_ms);
+    let members = members(signals, group, before, known.signals_ms);
     let symptoms: Vec<&Part<'_>> = members.iter().filter(|m| m.role == Role::Symptom).collect();
     let first = symptoms.first().map(|m| m.key);
     let ended = life::ended(symptoms.iter().map(|m| m.end_ms));
@@ -48,9 +55,8 @@ pub(super) fn incident(
     let mut entities: Vec<&str> = symptoms.iter().map(|m| m.entity).collect();
     entities.sort_unstable();
     entities.dedup();
-    let old = before.filter(|b| b.onset_ms < since_ms);
     // What was found out when all of it was known is not found out again from the rest.
-    let found = match old.filter(|b| !b.causes.is_empty()) {
+    let found = match before.filter(|b| b.onset_ms < known.causes_ms && !b.causes.is_empty()) {
         Some(b) => Found::kept(b),
         None => Found::out(signals, group, &symptoms, (devices.len(), &entities), topology, now),
     };
@@ -76,7 +82,7 @@ pub(super) fn incident(
         impact: found.impact,
         count: members.len(),
         links: found.links,
-        patterns: patterns(signals, group, old),
+        patterns: patterns(signals, group, before.filter(|b| b.onset_ms < known.signals_ms)),
         members: shown(&members),
     };
     (incident, due)
@@ -271,5 +277,15 @@ fn shown(all: &[Part<'_>]) -> Vec<Member> {
 
 /// The name of the incident that begins with this symptom: the site, and 48 bits of what it is.
 pub(super) fn id(first: &Key) -> String {
-    format!("{}-{:012x}", first.site, fnv(&first.to_string()) & 0xffff_ffff_ffff)
+    named(first, &first.to_string())
+}
+
+/// The same, if that is the name of another incident: of one that began with this symptom and went on without it.
+pub(super) fn another_id(first: &Key, is_taken: impl Fn(&str) -> bool) -> String {
+    let mut names = (2..).map(|n: u64| named(first, &format!("{first}/{n}")));
+    names.find(|name| !is_taken(name)).unwrap_or_default()
+}
+
+fn named(first: &Key, text: &str) -> String {
+    format!("{}-{:012x}", first.site, fnv(text) & 0xffff_ffff_ffff)
 }

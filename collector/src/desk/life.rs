@@ -26,9 +26,16 @@ pub(super) struct Matched {
     pub(super) merged: Vec<(usize, usize)>,
 }
 
-/// Where the signal of this key is: they are in the order of their keys.
+/// Where the signal is that this key is or was of: they are in the order of their keys.
 pub(super) fn find(signals: &[Signal], key: &Key) -> Option<usize> {
-    signals.binary_search_by(|signal| signal.key.cmp(key)).ok()
+    let told = (key.epoch, key.id);
+    signals.binary_search_by(|signal| signal.key.cmp(key)).ok().or_else(|| {
+        // What is older came after it.
+        let of = |s: &Signal| (&s.key.site, &s.key.node, s.key.what).cmp(&(&key.site, &key.node, key.what));
+        let first = signals.partition_point(|s| of(s).is_lt());
+        let end = signals.partition_point(|s| of(s).is_le());
+        (first..end).find(|&i| signals[i].later.contains(&told))
+    })
 }
 
 /// The older incident goes on; of a split, the part with the symptom that gave it its name does.

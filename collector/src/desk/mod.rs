@@ -27,6 +27,7 @@ use crate::cluster::Sites;
 use crate::correlate::{self, Depends, Rules};
 use crate::store::{Change, Class, RecordFilter, Store, StoreError};
 use crate::topology::{Atlas, Declared, Edge, Heard, Topology, site_of};
+use draft::Horizon;
 use incident::{Incident, State};
 use outcome::{Outcome, outcome, stuck, write};
 use patterns::{Learn, Reviews};
@@ -245,17 +246,24 @@ impl Desk {
         topology: &Arc<Topology>,
         now: u64,
     ) -> Result<Looked, StoreError> {
-        let early = touched_ms.min(now.saturating_sub(BACK_MS)).saturating_sub(self.rules.before_ms);
-        let known = self.known(sites, early)?;
-        let open = known.iter().filter(|k| k.state == State::Open).map(|k| k.onset_ms).min();
-        let far = open.map_or(early, |onset| onset.max(now.saturating_sub(FAR_BACK_MS)));
-        let since = early.min(far.saturating_sub(self.rules.window_ms));
+        // What was changed before it began, and what it goes on from.
+        let reach = self.rules.before_ms.max(self.rules.window_ms);
+        let early = touched_ms.min(now.saturating_sub(BACK_MS)).saturating_sub(reach);
+        // What goes on, or ended since, is looked at from its beginning.
+        let recent = self.known(sites, early)?;
+        let lasting =
+            recent.iter().filter(|k| k.state != State::Merged && k.closed_ms.is_none_or(|end| end >= early));
+        let onset = lasting.map(|k| k.onset_ms).min().unwrap_or(early).max(now.saturating_sub(FAR_BACK_MS));
+        let since = early.min(onset.saturating_sub(reach));
+        // Whatever a signal since then is part of is known.
+        let known = self.known(sites, since)?;
         let mut seen = self.seen.take(sites, topology, now);
         let signals = seen.read(&*self.store, since)?;
         let stuck = stuck(&known, signals, since);
         let rules = Rules { pairs: self.pairs(sites, now)?, ..self.rules.clone() };
         let groups = correlate::correlate(signals, &**topology, &rules, &stuck);
-        let (now_known, held) = outcome(&known, signals, &groups, topology, since, now);
+        let horizon = Horizon { signals_ms: since, causes_ms: since.saturating_add(self.rules.before_ms) };
+        let (now_known, held) = outcome(&known, signals, &groups, topology, horizon, now);
         self.seen.put(seen);
         let (mut changes, mut done) = (Vec::new(), Looked::default());
         for Outcome { before, after, .. } in &now_known {

@@ -1,7 +1,8 @@
 //! What becomes of incidents: what there was, held against what is; and what of it is written.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
+use super::draft::Horizon;
 use super::incident::{Incident, Life, State, Step};
 use super::{HOLD_MS, Looked, draft, life};
 use crate::correlate::Group;
@@ -82,11 +83,12 @@ pub(super) fn outcome<'k>(
     signals: &[Signal],
     groups: &[Group],
     topology: &Topology,
-    since: u64,
+    horizon: Horizon,
     now: u64,
 ) -> (Vec<Outcome<'k>>, Option<u64>) {
     let mut held = None;
     let matched = life::matched(known, signals, groups);
+    let names: HashSet<&str> = known.iter().map(|k| k.id.as_str()).collect();
     let mut all: Vec<Outcome<'_>> = Vec::new();
     let mut gone: BTreeSet<usize> =
         known.iter().enumerate().filter(|(_, k)| k.state == State::Open).map(|(k, _)| k).collect();
@@ -96,9 +98,12 @@ pub(super) fn outcome<'k>(
             held = held.into_iter().chain([until]).min();
             continue;
         }
-        let (mut after, due) = draft::incident(signals, group, before, since, topology, now);
+        let (mut after, due) = draft::incident(signals, group, before, horizon, topology, now);
         if before.is_none() {
             after.split_from = matched.from[at].map(|k| known[k].id.clone());
+            if let (Some(&first), true) = (group.symptoms.first(), names.contains(after.id.as_str())) {
+                after.id = draft::another_id(&signals[first].key, |name| names.contains(name));
+            }
         }
         if let Some(k) = matched.of[at] {
             gone.remove(&k);

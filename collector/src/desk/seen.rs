@@ -122,7 +122,6 @@ impl Domain {
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
-    use fieldmouse_core::series::cut;
     use fieldmouse_core::wire::{self, Kind, phase, state};
     use proptest::prelude::*;
 
@@ -136,10 +135,6 @@ mod tests {
 
     /// What a device tells as its `seq`th event, of which it has five of each sort.
     fn sample(what: u8, seq: u64, at: u64) -> (&'static str, Sample) {
-        let trouble = |verdict, text| {
-            let body = wire::Trouble { source: cut("file"), series: None, verdict, why: 0, text: cut(text) };
-            sample::raw(seq, Kind::Trouble, sample::body(&body)).of(13)
-        };
         let limit = |phase| {
             sample::body(&sample::forecast(fieldmouse_core::metric::FILESYSTEM_USED, "/", phase, 900))
         };
@@ -147,8 +142,8 @@ mod tests {
             0 => sample::episode(seq, seq % 5, phase::OPENED, 0),
             1 => sample::episode(seq, seq % 5, phase::CLOSED, 60_000),
             2 => sample::fact(seq, "unit-failed", "unit shop.service failed").of(17),
-            3 => trouble(2, "does not answer"),
-            4 => trouble(0, ""),
+            3 => sample::trouble(seq, 2, "does not answer"),
+            4 => sample::trouble(seq, 0, ""),
             5 => sample::raw(seq, Kind::Forecast, limit(phase::OPENED)).of(13),
             6 => sample::raw(seq, Kind::Forecast, limit(phase::CLOSED)),
             7 => return ("status", sample::status(state::LOST)),

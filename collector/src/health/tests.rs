@@ -39,6 +39,7 @@ fn signal(what: What, text: &str) -> Signal {
         culprit: None,
         near: Vec::new(),
         due_ms: None,
+        later: Vec::new(),
     }
 }
 

@@ -21,11 +21,11 @@ pub struct Told {
     pub episodes: Vec<Episode>,
     /// Facts since, without the notes that concern nobody else: a busy site tells thousands of them.
     pub facts: Vec<Fact>,
-    /// Troubles since, and those that last.
+    /// Troubles since, and those that lasted then, from their beginning.
     pub troubles: Vec<Trouble>,
     /// Limits that will be reached.
     pub forecasts: Vec<Expected>,
-    /// When devices were lost, and came back.
+    /// When devices were lost, and came back, since; and when those were lost that were so then.
     pub presence: Vec<Presence>,
 }
 
@@ -97,14 +97,19 @@ pub(super) fn told(db: &mut dyn Engine, who: Who<'_>, since_ms: u64) -> Result<T
     let changes = CHANGES.map(|kind| format!("'{kind}'")).join(", ");
     let news = format!("t.at >= k.since AND (t.severity >= {HINTS} OR t.kind IN ({changes}))");
     let open = format!("t.phase <> {}", phase::CLOSED);
-    let lost = format!("t.at >= k.since OR d.state = {} AND t.at = d.state_at", state::LOST);
+    let lost = format!(
+        "t.at >= k.since OR t.state = {} AND NOT EXISTS (SELECT 1 FROM presence u
+         WHERE u.device = t.device AND u.at > t.at AND u.at < k.since)",
+        state::LOST
+    );
     Ok(Told {
         episodes: ask.all(("t.*", "episodes"), "t.closing = 0 OR t.updated_at >= k.since", episode_row)?,
         facts: ask.all(("t.*", "facts"), &news, facts::row)?,
         troubles: ask.all(
             ("t.*", "troubles"),
             "t.at >= k.far AND (t.at >= k.since OR t.verdict <> 0 AND NOT EXISTS (SELECT 1 FROM troubles u
-             WHERE u.device = t.device AND u.source = t.source AND u.series = t.series AND u.at > t.at))",
+             WHERE u.device = t.device AND u.source = t.source AND u.series = t.series AND u.verdict = 0
+             AND (u.at, u.epoch, u.seq) > (t.at, t.epoch, t.seq) AND u.at < k.since))",
             troubles::row,
         )?,
         forecasts: ask

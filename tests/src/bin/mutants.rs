@@ -93,7 +93,11 @@ fn look(program: &Path) -> anyhow::Result<Option<String>> {
         Some("power-cuts") => &POWER_CUTS,
         _ => &UNITS,
     };
-    let done = Command::new(program).args(args).output().with_context(|| program.display().to_string())?;
+    let done = Command::new(program)
+        .args(args)
+        .env("RUST_BACKTRACE", "0")
+        .output()
+        .with_context(|| program.display().to_string())?;
     let said = String::from_utf8_lossy(&done.stdout);
     // A test that failed is named after its module.
     let failed = |line: &&str| !line.trim().is_empty() && (args != UNITS || line.starts_with("    "));

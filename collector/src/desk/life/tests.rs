@@ -21,6 +21,7 @@ fn signal(name: &str) -> Signal {
         culprit: None,
         near: Vec::new(),
         due_ms: None,
+        later: Vec::new(),
     }
 }
 
@@ -118,6 +119,7 @@ fn it_is_over_when_nothing_of_it_went_on_for_five_minutes() {
     let two = [member("a", Some(1000)), member("b", Some(5000))];
     check(&two, 5000 + SETTLE_MS, Ok(5000));
     check(&two, 4999 + SETTLE_MS, Err(Some(5000 + SETTLE_MS)));
+    check(&[member("a", Some(5000)), member("b", Some(1000))], 5000 + SETTLE_MS, Ok(5000));
     check(&[member("a", Some(1000)), member("b", None)], u64::MAX, Err(None));
     // What stands beside it does not keep it open.
     let hint = Member { role: Role::Hint, ..member("b", None) };
