@@ -266,7 +266,6 @@ fn episode(e: &Episode) -> Signal {
             .unwrap_or_default(),
         due_ms: None,
         later: Vec::new(),
-        later: Vec::new(),
     }
 }
 

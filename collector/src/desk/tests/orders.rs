@@ -6,7 +6,7 @@ use std::ops::Range;
 use proptest::test_runner::TestCaseError;
 
 use super::*;
-use crate::signal::Key;
+use crate::signal::{Key, Role};
 
 /// Sites that depend on one another, and one that does not.
 const NODES: [&str; 7] =
