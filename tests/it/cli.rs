@@ -343,6 +343,75 @@ fn the_doctor_says_why_nothing_arrives() {
     assert!(words.code == 1 || words.out.starts_with("nothing found"), "{}", words.out);
 }
 
+/// What the collector says to these words: in one line, if it fails.
+fn says(dir: &Path, words: &str, code: i32, said: &str) {
+    let args: Vec<&str> = words.split(' ').collect();
+    let Ran { code: found, out, err } = collector(dir, &args);
+    assert_eq!(found, code, "`{words}`: {err}");
+    assert!(if code == 0 { &out } else { &err }.contains(said), "`{words}` said:\n{out}{err}");
+    assert!(code == 0 || err.trim_end().lines().count() == 1, "`{words}` said more than a line:\n{err}");
+}
+
+#[test]
+fn the_collector_says_what_is_wrong_where_and_what_helps() {
+    let dir = tempfile::tempdir().unwrap();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = taken.local_addr().unwrap();
+    let free = || format!("127.0.0.1:{}", fieldmouse_tests::free_port());
+    let file = |name: &str, text: &str| std::fs::write(dir.path().join(name), text).unwrap();
+    let config = |name: &str, http: &str, broker: &str, store: &str, more: &str| {
+        let text = format!(
+            "http.listen = \"{http}\"\nstore.path = \"{store}\"\n{more}\n[broker]\nembedded = true\nlisten = \"{broker}\"\n"
+        );
+        file(name, &text);
+    };
+    file("junk.db", &"no database at all ".repeat(100));
+    file("t.toml", "[[entity]]\n\nname = \"Hall\"\n");
+    file("e.jsonl", "nonsense\n");
+    config("ok.toml", &free(), &free(), "c.db", "");
+    config("folder.toml", &free(), &free(), "no/c.db", "");
+    config("junk.toml", &free(), &free(), "junk.db", "");
+    config("page.toml", &taken.to_string(), &free(), "c.db", "");
+    config("broker.toml", &free(), &taken.to_string(), "c.db", "");
+    config("topology.toml", &free(), &free(), "c.db", "topology.file = \"t.toml\"");
+    config("absent.toml", &free(), &free(), "c.db", "topology.file = \"none.toml\"");
+    file(
+        "tls.toml",
+        "store.path = \"c.db\"\n[broker]\nembedded = true\ncert_file = \"c.pem\"\nkey_file = \"k.pem\"\n",
+    );
+    let check = |words: &str, code: i32, said: &str| says(dir.path(), words, code, said);
+
+    check("policies 7d", 2, "unexpected argument \"7d\"; try --help");
+    check("run --config folder.toml", 1, "store no/c.db: database: cannot be opened; its folder must exist");
+    check("run --config junk.toml", 1, "store junk.db: database: file is not a database; name another file");
+    check("run --config page.toml", 1, &format!("http.listen {taken}: Address already in use"));
+    check("run --config page.toml", 1, "another program listens there: end it, or give another port");
+    check("run --config broker.toml", 1, &format!("broker.listen {taken}: Address already in use"));
+    check(
+        "check --config topology.toml",
+        78,
+        "t.toml:3: entity[0].name: `Hall` names no entity: write site/node",
+    );
+    check("check --config absent.toml", 78, "none.toml: topology.file: cannot read: No such file");
+    check("run --config tls.toml", 1, "broker: key_file k.pem: ");
+    check("replay e.jsonl --incidents o.jsonl", 1, "e.jsonl: line 1: `nonsense` is no JSON object");
+    // What made a file is there now; what only reads makes none.
+    std::fs::remove_file(dir.path().join("c.db")).unwrap();
+    check(
+        "backup b.db --config ok.toml",
+        1,
+        "store c.db: there is no such file; name the database as store.path",
+    );
+    check("restore junk.db --config ok.toml", 1, "junk.db: database: file is not a database");
+    check("backup b.db --config ok.toml", 0, "0 rows");
+    check("backup b.db --config ok.toml", 1, "b.db is there already, and nothing is written over");
+    check("export out --config ok.toml", 0, "events.parquet 0 rows");
+    check("export out --config ok.toml", 1, "out/events.parquet is there already");
+    let newer = rusqlite::Connection::open(dir.path().join("c.db")).unwrap();
+    newer.pragma_update(None, "user_version", 99).unwrap();
+    check("run --config ok.toml", 1, "store c.db: database: schema version 99 is newer than this program's");
+}
+
 #[test]
 fn only_commands_of_the_collector_that_connect_need_a_broker() {
     let dir = tempfile::tempdir().unwrap();
@@ -355,12 +424,7 @@ fn only_commands_of_the_collector_that_connect_need_a_broker() {
     std::fs::write(dir.path().join("without.toml"), store).unwrap();
     std::fs::write(dir.path().join("new.toml"), "[store]\npath = \"new.db\"\n").unwrap();
     std::fs::write(dir.path().join("no.jsonl"), "").unwrap();
-    let check = |words: &str, code: i32, said: &str| {
-        let args: Vec<&str> = words.split(' ').collect();
-        let Ran { code: found, out, err } = collector(dir.path(), &args);
-        assert_eq!(found, code, "`{words}`: {err}");
-        assert!(if code == 0 { &out } else { &err }.contains(said), "`{words}` said:\n{out}{err}");
-    };
+    let check = |words: &str, code: i32, said: &str| says(dir.path(), words, code, said);
     check("run --config without.toml", 78, "broker.url: is missing: say which broker (mqtt://host:1883");
     check("check --config without.toml", 78, "broker.url: is missing");
     check("policies --config without.toml", 0, "0 incidents");

@@ -20,7 +20,12 @@ pub(super) struct HowMany {
 
 /// What was asked.
 pub(super) fn asked<T>(question: Question<T>) -> Result<T, ApiError> {
-    question.map(|Query(asked)| asked).map_err(|e| ApiError::Question(e.body_text()))
+    question.map(|Query(asked)| asked).map_err(|e| {
+        let text = e.body_text();
+        // The library's own words for what it was about.
+        let what = text.split_once(": ").map_or(&*text, |(_, what)| what);
+        ApiError::Question(what.to_owned())
+    })
 }
 
 /// How many at most: 100, unless given.
