@@ -35,7 +35,7 @@ usage: fieldmouse-collector COMMAND [--config FILE]
   restore FILE       takes everything over from a backup into an empty database
   export FOLDER      events, episodes, facts and incidents as Parquet files
 
-  --config FILE    instead of /etc/fieldmouse/collector.toml
+  --config FILE    instead of /etc/fieldmouse/collector.toml; without it, replay goes by the defaults
   --help, --version
 
 exit codes: 0 fine, 1 run-time failure, 2 usage, 78 configuration, 70 internal

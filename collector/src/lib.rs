@@ -1,6 +1,7 @@
-//! The central program: takes in the events of a fleet, keeps them, and shows them.
+//! The central program: takes in the events of a fleet, makes few incidents of them, tells people, and shows all of it.
 //!
-//! `broker → intake (decode) → store → api`. Nothing flows back but acknowledgements, and those only after a commit.
+//! `broker → intake → store (what devices told) → desk → records (what is made of it) → notify, api`. Back to devices go
+//! acknowledgements, and those only after a commit, and questions for capsules.
 #![warn(missing_docs)]
 
 pub mod api;

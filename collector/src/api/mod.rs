@@ -1,5 +1,5 @@
 //! The page, the API, the metrics: everything that can be asked over HTTP. What is asked for and not here yet is fetched
-//! from its device, and what people say of the fleet's shape is kept; nothing else here changes anything.
+//! from its device, and what people say is kept; nothing else here changes anything.
 
 mod body;
 mod capsule;

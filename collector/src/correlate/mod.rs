@@ -3,8 +3,8 @@
 //! A group is a connected component: two signals are linked by what is true of the two, or of all that share a
 //! dependency, and never by which came first. So late and shuffled events give the same groups. What links, the rules in
 //! order: the same device within a rolling window (scope-based grouping); one depends on the other (topology); many that
-//! depend on the same thing, silent itself, went together; most of a site did the same at once (siblings); signals that
-//! came together again and again before (co-occurrence).
+//! depend on the same thing, silent itself, went together; too many of a site for chance did the same at once (siblings);
+//! signals that came together again and again before (co-occurrence).
 //!
 //! What is *not* here: what the cause is (`diagnose`), and what becomes of a group over time (`desk`).
 

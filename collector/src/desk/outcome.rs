@@ -1,4 +1,4 @@
-//! What becomes of incidents: what there was, held against what is; and what of it is written.
+//! Incidents as they were, held against the groups that there are now; and what of the difference is written.
 
 use std::collections::{BTreeSet, HashSet};
 

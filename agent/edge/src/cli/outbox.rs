@@ -18,7 +18,7 @@ pub(super) fn check(args: &Args, dir: &Path) -> Result<(), Failure> {
     for (file, error) in &unread {
         line(&mut text, &format!("{file}: cannot be read: {error}"));
     }
-    line(&mut text, &format!("a start would: {}", told(&recovery, &outbox)));
+    line(&mut text, &format!("a start would: {}", recovery.in_words(outbox.epoch())));
     super::commands::print(&text)?;
     if found.is_whole() && unread.is_empty() {
         Ok(())
@@ -42,7 +42,7 @@ pub(super) fn repair(args: &Args, dir: &Path) -> Result<(), Failure> {
     if let Some(why) = &recovery.memory_only {
         return Err(anyhow::anyhow!("{}: {why}; nothing is repaired", dir.display()).into());
     }
-    super::commands::print(&format!("{}\n", told(&recovery, &outbox)))
+    super::commands::print(&format!("{}\n", recovery.in_words(outbox.epoch())))
 }
 
 fn cannot(dir: &Path, e: &std::io::Error) -> Failure {
@@ -86,22 +86,4 @@ fn described(found: &Inspection) -> String {
         line(&mut text, &format!("{file}: {bytes} bytes beside the records"));
     }
     text
-}
-
-/// A recovery in words.
-fn told(r: &Recovery, outbox: &Outbox) -> String {
-    let mut parts = vec![format!("{} records wait to be delivered", r.records)];
-    if r.damaged_bytes > 0 {
-        parts.push(format!("{} damaged bytes set aside in quarantine.bin", r.damaged_bytes));
-    }
-    if r.lost > 0 {
-        parts.push(format!("{} events newly counted as lost", r.lost));
-    }
-    if r.cursor_lost {
-        parts.push("the cursor written anew".to_owned());
-    }
-    if r.new_epoch {
-        parts.push(format!("a new epoch begun, {:016x}", outbox.epoch()));
-    }
-    parts.join(", ")
 }

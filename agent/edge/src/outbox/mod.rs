@@ -11,6 +11,7 @@ pub mod inspect;
 mod ranges;
 mod record;
 mod recover;
+mod recovery;
 mod seen;
 mod segments;
 mod sending;
@@ -30,7 +31,7 @@ use crate::store::Store;
 use ranges::{Range, Ranges};
 use record::HEADER;
 
-pub use recover::Recovery;
+pub use recovery::Recovery;
 pub use standing::Standing;
 
 /// Severity of a loss record.

@@ -9,6 +9,7 @@ use fieldmouse_core::wire::{self, Kind, Loss};
 use super::cursor;
 use super::ranges::Range;
 use super::record::{self, Found, HEADER, SMALLEST};
+use super::recovery::Recovery;
 use super::seen::{Seen, lane_of};
 use super::segments::{TEMP, name, wire_item};
 use super::sending::Ahead;
@@ -21,23 +22,6 @@ use crate::store::{FILL, Store};
 const PATIENCE: u32 = 10;
 /// Where damaged bytes are kept.
 const QUARANTINE: &str = "quarantine.bin";
-
-/// What was found at opening.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Recovery {
-    /// Records that wait to be delivered.
-    pub records: u64,
-    /// Bytes that told nothing, or payloads that were not what was written.
-    pub damaged_bytes: u64,
-    /// Numbers newly found lost.
-    pub lost: u64,
-    /// The cursor file was missing or damaged although there were segments.
-    pub cursor_lost: bool,
-    /// A new epoch began.
-    pub new_epoch: bool,
-    /// Why events stand in memory alone, if they do.
-    pub memory_only: Option<String>,
-}
 
 /// What a look through all segments finds.
 #[derive(Default)]

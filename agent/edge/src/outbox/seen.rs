@@ -4,7 +4,7 @@ use fieldmouse_core::wire::loss;
 
 use super::cursor::Noted;
 use super::ranges::{Range, carve};
-use super::recover::Recovery;
+use super::recovery::Recovery;
 use super::sending::Ahead;
 use super::{Cover, Lane, Rec};
 

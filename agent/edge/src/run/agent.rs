@@ -99,7 +99,7 @@ impl Agent {
         };
         let (outbox, recovery) =
             Outbox::open(Box::new(Folder::new(&dir)), options, outbox::entropy(), clock::stamp());
-        log::info!("outbox {}: {recovery:?}", dir.display());
+        log::info!("outbox {}: {}", dir.display(), recovery.in_words(outbox.epoch()));
         if outbox.is_memory_only() {
             log::warn!("outbox {}: cannot be written; events are kept in memory only", dir.display());
         }

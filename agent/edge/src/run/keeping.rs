@@ -14,7 +14,10 @@ impl Agent {
     /// Says what came back from before the start, and what did not.
     pub(super) fn tell_restored(&mut self) {
         let standing = self.pipeline.standing();
-        log::info!("learnt: {} series came back, state {:?} ms old", standing.restored, standing.age_ms);
+        match standing.age_ms {
+            Some(age) => log::info!("learnt: {} series came back, {} s old", standing.restored, age / 1000),
+            None => log::info!("learnt: nothing came back"),
+        }
         let refused = standing.refused;
         if refused.damaged + refused.foreign == 0 {
             return;

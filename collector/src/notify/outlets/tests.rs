@@ -526,6 +526,13 @@ impl Alertmanager {
     }
 }
 
+impl Alertmanager {
+    /// The outlet that leads to it.
+    fn outlet(&self) -> String {
+        format!("[[outlet]]\nname = \"pager\"\nkind = \"alertmanager\"\nurl = \"http://{}\"\n", self.at)
+    }
+}
+
 impl Drop for Alertmanager {
     fn drop(&mut self) {
         // It may have ended already.
@@ -538,13 +545,7 @@ impl Drop for Alertmanager {
 async fn the_real_alertmanager_fires_is_raised_and_resolves() {
     let dir = tempfile::tempdir().unwrap();
     let real = Alertmanager::start(dir.path()).await;
-    let sending = Sending {
-        text: format!(
-            "[[outlet]]\nname = \"pager\"\nkind = \"alertmanager\"\nurl = \"http://{}\"\n",
-            real.at
-        ),
-        ..Sending::to("http://127.0.0.1:1/", "")
-    };
+    let sending = Sending { text: real.outlet(), ..Sending::to("http://127.0.0.1:1/", "") };
     let labels = |priority: &str| -> BTreeMap<String, String> {
         [("alertname", "disk busy"), ("incident", "a"), ("priority", priority)]
             .map(|(k, v)| (k.to_owned(), v.to_owned()))
@@ -575,13 +576,7 @@ async fn the_real_alertmanager_fires_is_raised_and_resolves() {
     drop(real);
     let dir = tempfile::tempdir().unwrap();
     let real = Alertmanager::start(dir.path()).await;
-    let sending = Sending {
-        text: format!(
-            "[[outlet]]\nname = \"pager\"\nkind = \"alertmanager\"\nurl = \"http://{}\"\n",
-            real.at
-        ),
-        ..sending
-    };
+    let sending = Sending { text: real.outlet(), ..sending };
     let outlets = sending.start();
     real.active(&[("a", "1")]).await;
     let over = Notice { event: Event::Over, revision: 3, closed_ms: Some(now), replaces: None, ..raised };
