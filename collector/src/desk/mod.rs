@@ -17,6 +17,7 @@ mod task;
 #[cfg(test)]
 mod tests;
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -249,14 +250,17 @@ impl Desk {
         // What was changed before it began, and what it goes on from.
         let reach = self.rules.before_ms.max(self.rules.window_ms);
         let early = touched_ms.min(now.saturating_sub(BACK_MS)).saturating_sub(reach);
+        let mut known = BTreeMap::new();
+        self.recall(sites, Some(true), 0, &mut known)?;
+        self.recall(sites, None, early, &mut known)?;
         // What goes on, or ended since, is looked at from its beginning.
-        let recent = self.known(sites, early)?;
-        let lasting =
-            recent.iter().filter(|k| k.state != State::Merged && k.closed_ms.is_none_or(|end| end >= early));
-        let onset = lasting.map(|k| k.onset_ms).min().unwrap_or(early).max(now.saturating_sub(FAR_BACK_MS));
-        let since = early.min(onset.saturating_sub(reach));
-        // Whatever a signal since then is part of is known.
-        let known = self.known(sites, since)?;
+        let is_lasting =
+            |k: &&Incident| k.state != State::Merged && k.closed_ms.is_none_or(|end| end >= early);
+        let onset = known.values().filter(is_lasting).map(|k| k.onset_ms).min().unwrap_or(early);
+        let since = early.min(onset.max(now.saturating_sub(FAR_BACK_MS)).saturating_sub(reach));
+        // And of each signal since then it is known what it was part of.
+        self.recall(sites, None, since, &mut known)?;
+        let known: Vec<Incident> = known.into_values().collect();
         let mut seen = self.seen.take(sites, topology, now);
         let signals = seen.read(&*self.store, since)?;
         let stuck = stuck(&known, signals, since);
@@ -301,20 +305,24 @@ impl Desk {
         Ok(all)
     }
 
-    /// Incidents of these sites that are open, or changed since.
-    fn known(&self, sites: &[String], since_ms: u64) -> Result<Vec<Incident>, StoreError> {
-        let mut known: BTreeMap<String, Incident> = BTreeMap::new();
+    /// Adds the incidents of these sites that changed since then, or only those that are open.
+    fn recall(
+        &self,
+        sites: &[String],
+        open: Option<bool>,
+        since_ms: u64,
+        known: &mut BTreeMap<String, Incident>,
+    ) -> Result<(), StoreError> {
         for site in sites {
-            let of = RecordFilter { site: Some(site), ..RecordFilter::all(Class::Incident) };
-            let open = self.store.records(&RecordFilter { open: Some(true), ..of.clone() })?;
-            let late = self.store.records(&RecordFilter { since_ms, ..of })?;
-            for record in open.into_iter().chain(late) {
+            let of = RecordFilter { site: Some(site), open, since_ms, ..RecordFilter::all(Class::Incident) };
+            for record in self.store.records(&of)? {
+                let Entry::Vacant(new) = known.entry(record.key) else { continue };
                 match serde_json::from_str(&record.doc) {
-                    Ok(incident) => drop(known.insert(record.key, incident)),
-                    Err(e) => log::error!("incident {}: {e}; it is left as it is", record.key),
+                    Ok(incident) => drop(new.insert(incident)),
+                    Err(e) => log::error!("incident {}: {e}; it is left as it is", new.key()),
                 }
             }
         }
-        Ok(known.into_values().collect())
+        Ok(())
     }
 }

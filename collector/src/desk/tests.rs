@@ -43,10 +43,11 @@ impl Bench {
 
     /// A device tells this at the minute, and the desk looks.
     fn tell(&mut self, node: &str, leaf: &str, item: &Sample, minute: u64) {
+        let (site, node) = node.split_once('/').unwrap_or(("hall", node));
         let payload = Bytes::from(sample::message(node, 7, std::slice::from_ref(item)));
         let arrival = decode::arrival(
             "fm",
-            &format!("fm/1/hall/{node}/{leaf}"),
+            &format!("fm/1/{site}/{node}/{leaf}"),
             &payload,
             false,
             NOON + minute * MINUTE,
@@ -186,6 +187,33 @@ fn what_was_changed_before_is_suspected_as_long_as_it_lasts() {
     assert!(before.iter().any(|cause| cause.entity == "hall/gw"), "{before:?}");
     bench.episode("other", 1, 1, phase::OPENED, 300);
     assert_eq!(causes(&bench), before);
+}
+
+#[test]
+fn what_depends_on_each_other_at_two_sites_is_one_incident() {
+    let mut bench = Bench::new("[[depends]]\nfrom = \"hall/gw\"\non = \"yard/db\"\n");
+    bench.episode("gw", 1, 9, phase::OPENED, 0);
+    bench.episode("yard/db", 1, 9, phase::OPENED, 1);
+    bench.check(&[(State::Open, "db gw")]);
+}
+
+#[test]
+fn who_is_heard_of_and_says_nothing_stands_between() {
+    // How far the core is believed to be the cause of what a press suffers, if the gateway between them was heard of or not.
+    let believed = |heard: &[&str]| {
+        let mut bench = Bench::new(
+            "[[depends]]\nfrom = \"hall/press-1\"\non = \"hall/gw\"\n[[depends]]\nfrom = \"hall/gw\"\non = \"hall/core\"\n",
+        );
+        for node in heard {
+            bench.tell(node, "status", &sample::status(state::ONLINE), 0);
+        }
+        bench.episode("core", 1, 9, phase::OPENED, 1);
+        bench.episode("press-1", 1, 9, phase::OPENED, 2);
+        let incident = bench.incidents().remove(0);
+        incident.causes.iter().find(|c| c.entity == "hall/core").map_or(0.0, |c| c.score)
+    };
+    let (unknown, well) = (believed(&["press-1", "core"]), believed(&["press-1", "core", "gw"]));
+    assert!(well < unknown, "{well} {unknown}");
 }
 
 /// Who is blamed first when these devices of five tell the same within a minute.

@@ -97,3 +97,41 @@ pub fn spells(incident: &Incident, lives: &[Life]) -> Spells {
     }
     spells
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn each_time_that_it_came_back_is_one() {
+        let check = |steps: &[(Step, u64)], closed_ms: Option<u64>, want: &[(u64, Option<u64>)]| {
+            let incident = json!({
+                "id": "x", "revision": steps.len(), "state": "open", "sites": ["home"], "title": "", "priority": 3,
+                "priority_why": [], "severity": 17, "confidence": 80, "onset_ms": 5, "opened_ms": 10, "updated_ms": 10,
+                "closed_ms": closed_ms, "reopened": 0, "merged_into": null, "split_from": null, "causes": [],
+                "impact": { "devices": 1, "entities": [], "dependents": 0 }, "members": [], "count": 1, "links": [],
+                "patterns": [],
+            });
+            let incident: Incident = serde_json::from_value(incident).unwrap();
+            let life = |(revision, &(step, at_ms)): (u32, &(Step, u64))| Life {
+                incident: "x".into(),
+                revision,
+                at_ms,
+                step,
+                text: String::new(),
+            };
+            let mut lives: Vec<Life> = (1..).zip(steps).map(life).collect();
+            lives.reverse();
+            assert_eq!(spells(&incident, &lives), want, "{steps:?}");
+        };
+        use Step::{Closed, Merged, Opened, Reopened, Updated};
+        check(&[(Opened, 10)], None, &[(5, None)]);
+        check(&[(Opened, 10), (Updated, 12), (Closed, 30)], Some(20), &[(5, Some(20))]);
+        let back = [(Opened, 10), (Closed, 30), (Reopened, 40)];
+        check(&back, None, &[(5, Some(30)), (40, None)]);
+        check(&[&back[..], &[(Closed, 60)]].concat(), Some(55), &[(5, Some(30)), (40, Some(55))]);
+        check(&[(Opened, 10), (Merged, 15)], None, &[(5, Some(15))]);
+    }
+}

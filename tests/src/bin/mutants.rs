@@ -13,8 +13,22 @@ use serde_json::Value;
 /// What a simulation may look at before a mutant counts as not found.
 const POWER_CUTS: [&str; 3] = ["--states", "300000", "--quick"];
 const SIM: [&str; 3] = ["--seeds", "300", "--quick"];
-/// The unit tests that look at what is decided of signals.
-const UNITS: [&str; 5] = ["--quiet", "correlate::", "desk::", "diagnose::", "topology::"];
+/// The unit tests that look at what is decided of signals, and of who is told.
+const UNITS: [&str; 13] = [
+    "--quiet",
+    "correlate::",
+    "desk::",
+    "diagnose::",
+    "topology::",
+    "signal::",
+    "health::",
+    "cluster::plan",
+    "notify::decide",
+    "notify::budget",
+    "notify::digest",
+    "notify::teller",
+    "notify::view",
+];
 
 fn main() -> anyhow::Result<ExitCode> {
     let wanted: Vec<String> = std::env::args().skip(1).collect();

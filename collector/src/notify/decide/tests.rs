@@ -276,6 +276,33 @@ fn the_most_urgent_are_told_whatever_the_budget_and_are_counted() {
 }
 
 #[test]
+fn of_those_that_ask_at_once_the_worthiest_is_told() {
+    let mut desk = Desk::new("[notify]\npages = \"1 per day\"\n");
+    for (id, confidence) in [("doubtful", 0.2), ("sure", 0.9)] {
+        let one = desk.open(id, 3, MONDAY, 60);
+        (one.founder, one.confidence) = (format!("home/{id}"), confidence);
+        one.patterns = vec![id.into()];
+    }
+    desk.run(MONDAY, 10);
+    desk.check(&[(5, "sure", "told")]);
+    assert_eq!(desk.decision("doubtful").1, By::Budget);
+}
+
+#[test]
+fn what_another_explains_is_not_told_beside_it() {
+    let mut desk = Desk::new(
+        "[[inhibit]]\nname = \"uplink\"\nof = \"all\"\nby = { pattern = [\"uplink\"] }\nmatch = { pattern = [\"broker\"] }\n",
+    );
+    for id in ["uplink", "broker"] {
+        let one = desk.open(id, 1, MONDAY, 20);
+        (one.founder, one.patterns) = (format!("home/{id}"), vec![id.into()]);
+    }
+    desk.run(MONDAY, 10);
+    desk.check(&[(0, "uplink", "told")]);
+    assert_eq!(desk.decision("broker").1, By::Inhibition);
+}
+
+#[test]
 fn deciding_twice_changes_nothing() {
     let mut desk = Desk::new("");
     for i in 0..6 {

@@ -232,6 +232,18 @@ fn a_digest_is_made_by_whoever_has_a_site_of_it() {
 }
 
 #[test]
+fn what_is_another_collectors_is_left_to_it() {
+    let store: Arc<dyn Store> = Arc::new(Database::in_memory().unwrap());
+    put(&store, "disk", 1, 1, MONDAY, None);
+    let mut stranger = teller(&store);
+    stranger.mine = Arc::new(|site: &str| site != "home");
+    assert_eq!(stranger.look(MONDAY).unwrap(), 0);
+    assert!(notices(&store).is_empty());
+    assert_eq!(teller(&store).look(MONDAY).unwrap(), 1);
+    assert_eq!(notices(&store), ["pager/disk-1"]);
+}
+
+#[test]
 fn a_dry_run_changes_nothing() {
     let store: Arc<dyn Store> = Arc::new(Database::in_memory().unwrap());
     put(&store, "disk", 2, 1, MONDAY, Some(MONDAY + 5 * MINUTE));
