@@ -1,6 +1,6 @@
-//! `figures RESULTS [PAGE]`: writes the tables of `tests/FAULTS.md` and `tests/ACCURACY.md` anew from what the tests told
-//! (`FIELDMOUSE_RESULTS`). No figure in them is typed by hand. Only rows of the first page and tables of the second that
-//! were told are written; the others stay. With PAGE the rows of faults stand there instead.
+//! `figures RESULTS [PAGE]`: writes the tables of `tests/FAULTS.md`, `tests/ACCURACY.md` and `tests/FLEET.md` anew from what
+//! the tests told (`FIELDMOUSE_RESULTS`). No figure in them is typed by hand. Only rows of the first page and tables of the
+//! others that were told are written; the rest stays. With PAGE the rows of faults stand there instead.
 #![allow(clippy::unwrap_used, reason = "a tool of the tests fails by panicking")]
 
 use std::collections::BTreeMap;
@@ -10,6 +10,8 @@ use fieldmouse_tests::results::say;
 use serde_json::Value;
 
 const FAULTS: &str = "<!-- figures: written by target/debug/figures -->\n";
+/// Pages with tables of their own, each behind a marker with its name.
+const TABLES: [&str; 2] = ["tests/ACCURACY.md", "tests/FLEET.md"];
 const END: &str = "<!-- end of figures -->\n";
 
 fn main() {
@@ -28,12 +30,12 @@ fn main() {
     if !rows.is_empty() {
         write(&page, &|page| filled(&page, FAULTS, &table(&page, &rows)));
     }
-    if !cells.is_empty() {
-        write("tests/ACCURACY.md", &|page| {
-            tables(&cells).iter().fold(page, |page, (name, grid)| {
-                filled(&page, &format!("<!-- figures: {name} -->\n"), &grid.shown())
-            })
-        });
+    for (name, grid) in tables(&cells) {
+        let marker = format!("<!-- figures: {name} -->\n");
+        let has_it =
+            |page: &&&str| std::fs::read_to_string(repository().join(page)).unwrap().contains(&marker);
+        let page = TABLES.iter().find(has_it).unwrap_or_else(|| panic!("none of {TABLES:?} has {marker}"));
+        write(page, &|page| filled(&page, &marker, &grid.shown()));
     }
 }
 
