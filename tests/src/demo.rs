@@ -82,10 +82,14 @@ async fn session(dir: &Path, children: &mut Children, once: bool) -> anyhow::Res
         say(&format!("  calm, {} of {} s", second + 10, CALM.as_secs()))?;
     }
     let busy = busy(before, processor()?);
-    // A fault shows where it is calm.
-    let (drill, group) = if busy < BUSY { ("cpu-hog", "cpu") } else { ("memory-leak", "memory") };
+    // A fault shows where it is calm; a sensor of our own always is.
+    let (drill, group, patience) =
+        if busy < BUSY { ("cpu-hog", "cpu", 60) } else { ("sensor-freeze", "sensor", 200) };
     if busy >= BUSY {
-        say(&format!("this host's processors are {:.0} % busy; the drill is of its memory", busy * 100.0))?;
+        let busy = busy * 100.0;
+        say(&format!(
+            "this host's processors are {busy:.0} % busy; the drill is of a sensor, and takes three minutes"
+        ))?;
     }
     say(&format!("drill `{drill}`:"))?;
     let drill = children.start(dir, "drill", &["drill", drill, "--config"], &agent_config)?;
@@ -96,7 +100,7 @@ async fn session(dir: &Path, children: &mut Children, once: bool) -> anyhow::Res
     };
     let before_incidents = incidents(page).await.unwrap_or_default();
     let opened = || async { episodes(page).await?.into_iter().find(is_new) };
-    match patiently("the episode on the page", 60, opened).await {
+    match patiently("the episode on the page", patience, opened).await {
         Ok(e) => {
             let text = |key: &str| e[key].as_str().unwrap_or("").to_owned();
             say(&format!("  on the page: {}", text("sentence")))?;
