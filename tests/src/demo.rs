@@ -98,7 +98,6 @@ async fn session(dir: &Path, children: &mut Children, once: bool) -> anyhow::Res
     let is_new = |e: &Value| {
         e["group"] == group && before.iter().all(|b| b["id"] != e["id"] || b["recurred"] != e["recurred"])
     };
-    let before_incidents = incidents(page).await.unwrap_or_default();
     let opened = || async { episodes(page).await?.into_iter().find(is_new) };
     match patiently("the episode on the page", patience, opened).await {
         Ok(e) => {
@@ -108,8 +107,7 @@ async fn session(dir: &Path, children: &mut Children, once: bool) -> anyhow::Res
             let id = e["id"].as_str().map_or_else(|| e["id"].to_string(), ToOwned::to_owned);
             say(&format!("  http://127.0.0.1:{page}/#/episode/{site}/{node}/{epoch}/{id}"))?;
             say("what the collector makes of it:")?;
-            let name = format!("{site}/{node}");
-            let id = patiently("its incident", 60, || incident(page, &name, &before_incidents)).await?;
+            let id = patiently("its incident", 60, || incident(page, (&epoch, &id))).await?;
             for line in request(page, &format!("/api/v1/incidents/{id}/statement")).await?.lines() {
                 say(&format!("  {line}"))?;
             }
@@ -154,15 +152,18 @@ async fn incidents(page: u16) -> Option<Vec<Value>> {
     Some(get(page, "/api/v1/incidents?state=open").await.ok()?["incidents"].as_array()?.clone())
 }
 
-/// The newest open incident in which this device suffers, if it was not there before.
-async fn incident(page: u16, device: &str, before: &[Value]) -> Option<String> {
-    let is_new = |i: &&Value| before.iter().all(|b| b["id"] != i["id"]);
-    let concerns = |i: &&Value| {
-        let entities = i["impact"]["entities"].as_array();
-        entities.is_some_and(|all| all.iter().any(|e| e.as_str().is_some_and(|e| e.starts_with(device))))
-    };
-    let open = incidents(page).await?;
-    open.iter().filter(is_new).find(concerns)?["id"].as_str().map(ToOwned::to_owned)
+/// The open incident of which this episode is a part, by its epoch and id.
+async fn incident(page: u16, episode: (&str, &str)) -> Option<String> {
+    let word = |value: &Value| value.as_str().map_or_else(|| value.to_string(), ToOwned::to_owned);
+    for open in incidents(page).await? {
+        let id = open["id"].as_str()?.to_owned();
+        let whole = get(page, &format!("/api/v1/incidents/{id}")).await.ok()?;
+        let is_it = |m: &Value| (word(&m["epoch"]).as_str(), word(&m["id"]).as_str()) == episode;
+        if whole["members"].as_array().is_some_and(|all| all.iter().any(is_it)) {
+            return Some(id);
+        }
+    }
+    None
 }
 
 /// Looks twice a second until there is something.

@@ -112,24 +112,26 @@ pub fn run(name: &str, socket: &Path, config: &Config) -> anyhow::Result<()> {
                 .find(|(id, e)| e["group"] == drill.group && before.iter().all(|(b, _)| b != id)))
         });
         stop.store(true, Ordering::Relaxed);
-        let ended = fault.join().map_err(|_| anyhow::anyhow!("the fault failed"))?;
+        let end = clock::instant();
+        let join = || fault.join().map_err(|_| anyhow::anyhow!("the fault failed"));
         let Some((id, episode)) = seen? else {
-            ended?;
+            join()??;
             bail!("not seen within {} s", drill.patience.as_secs());
         };
-        let after = clock::since(start).as_secs_f64();
+        let after = end.saturating_duration_since(start).as_secs_f64();
         writeln!(
             out,
             "seen after {after:.1} s as episode {id}: {}",
             episode["sentence"].as_str().unwrap_or("")
         )?;
-        let end = clock::instant();
         let closed = wait(Duration::from_secs(120), || {
             let open = open_episodes(&ask(socket, &Ask::Status)?);
             Ok(open.iter().all(|(i, _)| *i != id).then_some(()))
         })?;
+        let took = clock::since(end).as_secs_f64();
+        join()??;
         match closed {
-            Some(()) => writeln!(out, "closed {:.1} s after its end", clock::since(end).as_secs_f64())?,
+            Some(()) => writeln!(out, "closed {took:.1} s after its end")?,
             None => bail!("episode {id} is still open two minutes after the fault ended"),
         }
         Ok(())

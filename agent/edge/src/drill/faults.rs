@@ -100,15 +100,22 @@ pub(super) fn process_storm(_: &Config, stop: &AtomicBool) -> anyhow::Result<()>
     Ok(())
 }
 
+/// So many seconds the sensor moves, before it stands still and after.
+const BEFORE_S: u32 = 60;
+const AFTER_S: u32 = 30;
+
 pub(super) fn sensor_freeze(config: &Config, stop: &AtomicBool) -> anyhow::Result<()> {
     let dir = crate::sources::file::directory(config);
     std::fs::create_dir_all(&dir).with_context(|| dir.display().to_string())?;
     let path = dir.join("drill-sensor");
     let _scratch = Scratch(path.clone());
     let mut x = 7u32;
-    for _ in 0..60 {
+    let mut lively = || {
         x = x.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        std::fs::write(&path, format!("{:.2}\n", 40.0 + f64::from(x >> 16) / 65_536.0))?;
+        std::fs::write(&path, format!("{:.2}\n", 40.0 + f64::from(x >> 16) / 65_536.0))
+    };
+    for _ in 0..BEFORE_S {
+        lively()?;
         if !going(stop) {
             return Ok(());
         }
@@ -116,6 +123,11 @@ pub(super) fn sensor_freeze(config: &Config, stop: &AtomicBool) -> anyhow::Resul
     }
     while going(stop) {
         std::thread::park_timeout(Duration::from_millis(200));
+    }
+    // It is well again when it moves: one that is gone would not be known to be.
+    for _ in 0..AFTER_S {
+        lively()?;
+        std::thread::park_timeout(Duration::from_secs(1));
     }
     Ok(())
 }
