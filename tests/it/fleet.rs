@@ -118,7 +118,10 @@ fn essence(out: &str) -> BTreeSet<String> {
         let symptoms: Vec<String> =
             i["members"].as_array().unwrap().iter().filter(symptom).map(name).collect();
         let causes: Vec<&Value> = i["causes"].as_array().unwrap().iter().map(|c| &c["entity"]).collect();
-        found.insert(format!("{} {} {} {causes:?} {symptoms:?}", i["state"], i["onset_ms"], i["closed_ms"]));
+        // A forecast that does not hold any more ends when that is heard of, which is no time of the device.
+        let is_heard = symptoms.iter().any(|s| s.contains("forecast"));
+        let closed = if is_heard { &Value::Null } else { &i["closed_ms"] };
+        found.insert(format!("{} {} {closed} {causes:?} {symptoms:?}", i["state"], i["onset_ms"]));
     }
     found
 }
