@@ -519,6 +519,26 @@ fn a_file_keeps_what_was_committed_and_a_newer_file_is_refused() {
     assert!(matches!(Database::open(&path), Err(StoreError::Newer { found: 99, known: 9 })));
 }
 
+#[test]
+fn a_file_of_any_version_before_keeps_its_devices() {
+    let dir = tempfile::tempdir().unwrap();
+    for version in 1..engine::MIGRATIONS.len() {
+        let path = dir.path().join(format!("{version}.db"));
+        let old = rusqlite::Connection::open(&path).unwrap();
+        engine::MIGRATIONS[..version].iter().for_each(|step| old.execute_batch(step).unwrap());
+        old.pragma_update(None, "user_version", engine::version(&engine::MIGRATIONS[..version])).unwrap();
+        old.execute(
+            "INSERT INTO devices (site, node, first_seen, seen_at, epoch) VALUES ('hall', 'press-1', 5, 6, 7)",
+            [],
+        )
+        .unwrap();
+        drop(old);
+        let devices = Database::open(&path).unwrap().devices().unwrap();
+        let found: Vec<_> = devices.iter().map(|d| (d.node.as_str(), d.first_seen, d.seen_at)).collect();
+        assert_eq!(found, [("press-1", 5, 6)], "version {version}");
+    }
+}
+
 fn any_order_with_any_repeats_stores_each_once(open: Open<'_>) {
     let order = Just((1_u64..=24).collect::<Vec<_>>()).prop_shuffle();
     let repeats = proptest::collection::vec(1_u64..=24, 0..12);
